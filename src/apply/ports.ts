@@ -1,0 +1,89 @@
+import type { Action } from '../plan/types.ts';
+
+/**
+ * What the interpreter of steps needs from the outside. host/ implements
+ * these; tests wrap them to fail, fill the disk or kill the process at the
+ * k-th effect.
+ */
+
+export interface FileSystem {
+  /** Bytes, or null when there is no such file. Throws on anything else. */
+  read(path: string): Promise<Buffer | null>;
+  stat(path: string): Promise<FileStat | null>;
+  list(path: string): Promise<readonly string[]>;
+  /** All or nothing: written beside (`PATH.mcpd-tmp`), fsynced, renamed, folder fsynced. */
+  writeAtomic(path: string, content: Buffer | string, mode: number): Promise<void>;
+  /** Appends one line and fsyncs: the journal. */
+  appendDurably(path: string, line: string, mode: number): Promise<void>;
+  /** Creates the file with this content only if it does not exist; false when it does. Atomic: the lock. */
+  createExclusive(path: string, content: string, mode: number): Promise<boolean>;
+  makeDirectory(path: string, mode: number): Promise<void>;
+  /** No error when it is already gone. */
+  removeFile(path: string): Promise<void>;
+  /** False when it is not empty. No error when it is already gone. */
+  removeEmptyDirectory(path: string): Promise<boolean>;
+  removeTree(path: string): Promise<void>;
+  rename(from: string, to: string): Promise<void>;
+  chmod(path: string, mode: number): Promise<void>;
+}
+
+export interface FileStat {
+  readonly kind: 'file' | 'directory' | 'other';
+  readonly mode: number;
+  readonly size: number;
+}
+
+export interface Processes {
+  /** Starts it detached, output appended to logFile, and writes pidFile; resolves once it is spawned. */
+  startServer(spec: Extract<Action, { type: 'start-server' }>): Promise<{ readonly pid: number }>;
+  /** SIGTERM, then SIGKILL after graceMs; resolves when it is gone. No error when it was not running. */
+  stopServer(pidFile: string, graceMs: number): Promise<void>;
+  serverState(pidFile: string): Promise<{ readonly state: 'running'; readonly pid: number } | { readonly state: 'stopped' }>;
+  /** Identity of a process that survives pid reuse, or null when it is gone. */
+  identity(pid: number): Promise<string | null>;
+  readonly self: { readonly pid: number; readonly identity: string; readonly hostName: string };
+}
+
+/** Certificates and keys, so that the interpreter stays free of crypto. Bytes only; the interpreter writes them. */
+export interface Issuer {
+  privateCa(spec: { commonName: string; names: readonly string[] }): Promise<{ certificatePem: string; keyPem: string }>;
+  certificate(spec: {
+    caCertificatePem: string;
+    caKeyPem: string;
+    names: readonly string[];
+    validDays: number;
+  }): Promise<{ certificatePem: string; keyPem: string }>;
+  apiKey(spec: { storeText: string | null; label: string }): Promise<{ storeText: string; key: string }>;
+}
+
+/** Looks at the live endpoint. */
+export interface Endpoint {
+  /** One GET; null when nothing answers. */
+  ready(url: string, caPem: string | null): Promise<{ readonly status: number; readonly body: string } | null>;
+  /** Handshakes of both eras, tools/list and one safe call. Throws an ExplainedError that names what failed. */
+  verify(spec: { url: string; caPem: string | null; key: string | null }, signal: AbortSignal): Promise<VerifiedEndpoint>;
+}
+
+export interface VerifiedEndpoint {
+  readonly modern: boolean;
+  readonly legacy: boolean;
+  readonly tools: number;
+  /** The tool that was called and how long it took; null when none is safe to call. */
+  readonly called: { readonly tool: string; readonly durationMs: number } | null;
+}
+
+export interface Clock {
+  /** ISO 8601, UTC. */
+  now(): string;
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+  /** Monotonic milliseconds. */
+  elapsed(): number;
+}
+
+export interface ApplyPorts {
+  readonly files: FileSystem;
+  readonly processes: Processes;
+  readonly issuer: Issuer;
+  readonly endpoint: Endpoint;
+  readonly clock: Clock;
+}

@@ -1,0 +1,134 @@
+import { z } from 'zod';
+
+/**
+ * The shape of `mcp-deploy.yaml`: the one file that says what the user wants.
+ * Every setting has a default, so that `version: 1` alone is a deployment.
+ * Objects are strict: an unknown setting is a mistake to name, never ignored.
+ * `describe()` texts become the comments of the written file and the
+ * descriptions of schema/mcp-deploy.schema.json.
+ */
+
+/** Names that end up in file names, unit names and metric labels. */
+const slug = z
+  .string()
+  .regex(/^[a-z0-9](?:[a-z0-9-]{0,38}[a-z0-9])?$/, 'use 1 to 40 of a-z, 0-9 and -, not starting or ending with -');
+
+/** `host:port`, `[v6]:port`, `:port` (all addresses) or `unix:/path`. `localhost:port` means both loopback addresses. */
+export const listenAddress = z
+  .string()
+  .regex(
+    /^(?:unix:\/.+|(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.*-]*):[0-9]{1,5})$/,
+    'write host:port, [IPv6]:port or unix:/path, for example localhost:8443',
+  );
+
+/** A program started by the server that speaks MCP on its standard input and output. */
+export const stdioUpstreamSchema = z.strictObject({
+  command: z.string().min(1, 'give the program to start, for example: npx').describe('program to start (found on PATH)'),
+  args: z.array(z.string()).default([]).describe('its arguments, one item each; no shell is involved'),
+  env: z
+    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string())
+    .default({})
+    .describe('its environment beside PATH, HOME, USER, LANG and TMPDIR; ${NAME} is filled when the server starts'),
+  cwd: z.string().optional().describe('folder to start it in; the folder of this file by default'),
+  instances: z
+    .enum(['shared', 'per-session', 'per-key'])
+    .default('shared')
+    .describe('one process for all clients (quick), or one per client session, or one per key'),
+  startSeconds: z.number().positive().max(600).default(60).describe('how long it may take until it answers initialize'),
+  callSeconds: z.number().positive().max(86_400).default(300).describe('how long one call may take'),
+  maxConcurrency: z.int().min(1).max(10_000).default(256).describe('calls in flight at once; more wait in a bounded queue'),
+});
+
+export const serverSchema = z.strictObject({
+  listen: z
+    .union([listenAddress, z.array(listenAddress).min(1)])
+    .default('localhost:8443')
+    .describe('where to listen; localhost means 127.0.0.1 and ::1'),
+  path: z
+    .string()
+    .regex(/^\/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-]$/, 'start with / and do not end with /, for example /mcp')
+    .default('/mcp')
+    .describe('path of the MCP endpoint; both eras of the protocol answer there'),
+  publicUrl: z.url({ protocol: /^https?$/ }).optional().describe('URL that clients use, when a proxy stands in front'),
+  upstreams: z.record(slug, stdioUpstreamSchema).default({}).describe('the MCP servers behind this endpoint'),
+  builtinTools: z
+    .enum(['auto', 'on', 'off'])
+    .default('auto')
+    .describe('server_info, echo and current_time; auto = only while there is no upstream'),
+  allowedHosts: z
+    .array(z.string())
+    .default([])
+    .describe('Host names accepted beside the certificate names and the listen addresses'),
+  allowedOrigins: z.array(z.string()).default([]).describe('browser origins that may call, exact; none by default'),
+  trustedProxies: z.array(z.string()).default([]).describe('addresses (CIDR) whose X-Forwarded-For is believed'),
+  behindProxy: z.boolean().default(false).describe('true when a proxy ends TLS in front of this server'),
+  sessions: z
+    .strictObject({
+      idleSeconds: z.int().min(5).max(86_400).default(1_800).describe('a legacy session ends after this silence'),
+      max: z.int().min(1).max(1_000_000).default(10_000).describe('open legacy sessions at once'),
+    })
+    .prefault({}),
+  keepAliveSeconds: z.number().positive().max(3_600).default(15).describe('comment line on open streams, so that no proxy cuts them'),
+  drainSeconds: z.number().min(0).max(3_600).default(30).describe('how long calls in flight may finish on stop'),
+});
+
+export const tlsSchema = z.discriminatedUnion('source', [
+  z.strictObject({
+    source: z.literal('private-ca').describe('a private certificate authority made for this deployment'),
+    names: z.array(z.string().min(1)).min(1).optional().describe('DNS names and IP addresses of the certificate'),
+    validDays: z.int().min(1).max(824).default(397).describe('life of the server certificate in days'),
+  }),
+  z.strictObject({
+    source: z.literal('files').describe('a certificate you already have'),
+    certificate: z.string().min(1).describe('PEM file: the certificate, then its intermediates'),
+    key: z.string().min(1).describe('PEM file: its private key, mode 0600'),
+  }),
+  z.strictObject({ source: z.literal('off').describe('plain HTTP, on loopback or behind a proxy only') }),
+]);
+
+const rateSchema = z.strictObject({
+  requests: z.int().min(1).max(100_000_000).describe('calls per window'),
+  windowSeconds: z.number().positive().max(86_400).default(60).describe('length of the window'),
+  burst: z.int().min(1).max(100_000_000).optional().describe('calls at once; a tenth of requests by default, at least 20'),
+});
+
+export const limitsSchema = z.strictObject({
+  perKey: z.union([rateSchema, z.literal('off')]).default({ requests: 1_200, windowSeconds: 60 }).describe('tool calls and reads of one key; lists and handshakes are free'),
+  global: z.union([rateSchema, z.literal('off')]).default('off').describe('all keys together'),
+  bodyBytes: z.int().min(1_024).max(1_073_741_824).default(4_194_304).describe('largest request body'),
+  streamsPerKey: z.int().min(1).max(1_000_000).default(1_000).describe('open event streams of one key'),
+});
+
+export const deploymentSchema = z.strictObject({
+  version: z.literal(1).describe('format of this file'),
+  name: slug.default('mcp').describe('names the service, its folders and its unit'),
+  server: serverSchema.prefault({}),
+  tls: tlsSchema.default({ source: 'private-ca', validDays: 397 }),
+  auth: z
+    .strictObject({
+      required: z.boolean().default(true).describe('false lets everyone in; loopback only'),
+    })
+    .prefault({}),
+  limits: limitsSchema.prefault({}),
+  logs: z
+    .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('what the server writes to its log') })
+    .prefault({}),
+  proxy: z
+    .strictObject({
+      serverName: z.string().optional().describe('public DNS name that the rendered nginx or Caddy site answers'),
+      certificate: z.string().optional().describe('certificate file of the public name, as nginx sees it'),
+      key: z.string().optional().describe('its private key file, as nginx sees it'),
+      maxBodyMegabytes: z.number().positive().max(1_024).default(10).describe('largest request the proxy lets through'),
+    })
+    .prefault({}),
+  service: z
+    .strictObject({
+      user: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/).default('mcp').describe('system user that runs the server under systemd'),
+    })
+    .prefault({}),
+});
+
+/** What the user wants, every default filled in. */
+export type Deployment = z.output<typeof deploymentSchema>;
+export type StdioUpstream = z.output<typeof stdioUpstreamSchema>;
+export type RateLimit = z.output<typeof rateSchema>;

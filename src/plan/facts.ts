@@ -1,0 +1,63 @@
+import type { Plan } from './types.ts';
+
+/**
+ * What is there now, as the planner sees it. Gathered by host/ through
+ * read-only looks; plain data, so that every planner test is a table.
+ */
+export interface HostFacts {
+  /** Folder that holds mcp-deploy.yaml (project scope). Absolute. */
+  readonly baseDir: string;
+  /** `${baseDir}/.mcp-deploy`. */
+  readonly stateDir: string;
+  readonly hostName: string;
+  readonly nodePath: string;
+  /** The one-file bundled server that start-server runs. */
+  readonly serverFile: string;
+  readonly serverVersion: string;
+  readonly deploymentFile: { readonly path: string; readonly text: string | null };
+  /** Every path the planner may write, by absolute path; absent paths are missing from the record. */
+  readonly files: Readonly<Record<string, FileFact>>;
+  readonly caCertificate: CertificateFact | null;
+  readonly serverCertificate: CertificateFact | null;
+  /** Labels of keys in the store that are neither revoked nor expired. */
+  readonly activeKeyLabels: readonly string[];
+  readonly server: ServerFact;
+  /** Ports of the wanted listen addresses that a process that is not ours holds, e.g. {port: 8443, holder: 'nginx (pid 812)'}. */
+  readonly takenPorts: readonly { readonly port: number; readonly holder: string | null }[];
+  readonly release: ReleaseRecord | null;
+  /** A journal that was neither committed nor rolled back: a crash happened. */
+  readonly unfinishedJournal: { readonly file: string; readonly purpose: Plan['purpose'] } | null;
+}
+
+export interface FileFact {
+  readonly sha256: string;
+  readonly mode: number;
+}
+
+export interface CertificateFact {
+  readonly names: readonly string[];
+  readonly notAfter: string;
+  readonly fingerprint256: string;
+  /** False when the private key beside it is missing or belongs to another certificate. */
+  readonly keyMatches: boolean;
+  /** Whether it is signed by the CA found beside it; true for the CA itself. */
+  readonly issuedByCa: boolean;
+  readonly daysLeft: number;
+}
+
+export type ServerFact =
+  | { readonly state: 'stopped' }
+  /** configSha256: hash of the configuration file it was started with; version: of the server build. */
+  | { readonly state: 'running'; readonly pid: number; readonly configSha256: string; readonly version: string };
+
+/** What an applied plan left, kept as `.mcp-deploy/releases/N.json`: the basis of drift, history and uninstall. */
+export interface ReleaseRecord {
+  readonly release: number;
+  readonly appliedAt: string;
+  readonly toolVersion: string;
+  readonly desired: unknown;
+  /** Files made by us, by absolute path, as they were when the plan was committed. */
+  readonly files: Readonly<Record<string, FileFact>>;
+  /** Folders made by us. */
+  readonly directories: readonly string[];
+}

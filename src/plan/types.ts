@@ -1,0 +1,114 @@
+/**
+ * A plan is plain data: no closures, no clock, no randomness, no secrets. The
+ * same deployment and the same host facts always give the same plan, and a
+ * plan written to a file and read back is the same plan.
+ */
+
+export interface Plan {
+  readonly schemaVersion: 1;
+  /** `name` of the deployment. */
+  readonly deployment: string;
+  /** What the plan is for; `start`, `stop`, `restart` are small plans on the same rails. */
+  readonly purpose: 'apply' | 'uninstall' | 'start' | 'stop' | 'restart';
+  /** Number of the release that exists when this plan has been applied. Not raised by start/stop/restart. */
+  readonly release: number;
+  readonly steps: readonly Step[];
+  /** Things to know that are not steps: a hand-edited file, another port taken. */
+  readonly notices: readonly Notice[];
+  /** The deployment that becomes live, kept in the release; null for uninstall. */
+  readonly desired: unknown;
+}
+
+export interface Notice {
+  readonly level: 'info' | 'warning';
+  readonly text: string;
+}
+
+export interface Step {
+  /** Stable within the plan, kebab-case, e.g. `private-ca`, `server-config`, `start-server`. */
+  readonly id: string;
+  /** What it does, imperative, one short phrase: "issue server certificate". */
+  readonly title: string;
+  /** Why it is needed, one short phrase: "none yet", "names changed". */
+  readonly why: string;
+  /** Groups steps in the progress display (keys, certificate, server, ...). */
+  readonly group: 'configuration' | 'keys' | 'certificate' | 'server' | 'verified' | 'removal';
+  readonly action: Action;
+  readonly undo: Undo;
+}
+
+export type Action =
+  | { readonly type: 'make-directory'; readonly path: string; readonly mode: number }
+  | { readonly type: 'write-file'; readonly path: string; readonly mode: number; readonly content: string }
+  | { readonly type: 'remove-file'; readonly path: string }
+  /** Removes an empty folder; leaves it, without error, when something is in it. */
+  | { readonly type: 'remove-directory'; readonly path: string }
+  | {
+      readonly type: 'issue-private-ca';
+      readonly certificateFile: string;
+      readonly keyFile: string;
+      readonly commonName: string;
+      /** DNS names and IP addresses the CA may sign for (name constraints). */
+      readonly names: readonly string[];
+    }
+  | {
+      readonly type: 'issue-certificate';
+      readonly caCertificateFile: string;
+      readonly caKeyFile: string;
+      readonly certificateFile: string;
+      readonly keyFile: string;
+      readonly names: readonly string[];
+      readonly validDays: number;
+    }
+  /** Makes a key: the hash into storeFile, the key itself into keyFile (0600). */
+  | { readonly type: 'create-api-key'; readonly storeFile: string; readonly keyFile: string; readonly label: string }
+  | {
+      readonly type: 'start-server';
+      readonly argv: readonly string[];
+      readonly cwd: string;
+      readonly pidFile: string;
+      readonly logFile: string;
+    }
+  | { readonly type: 'stop-server'; readonly pidFile: string; readonly graceMs: number }
+  /** Waits for /readyz to answer 200; fails early, with the log's last lines, when the process is gone. */
+  | {
+      readonly type: 'wait-until-ready';
+      readonly readyUrl: string;
+      readonly caFile?: string;
+      readonly pidFile: string;
+      readonly logFile: string;
+      readonly timeoutMs: number;
+    }
+  /** Real MCP clients of both eras: handshake, tools/list, one safe tool call. */
+  | { readonly type: 'verify-endpoint'; readonly url: string; readonly caFile?: string; readonly keyFile?: string };
+
+/**
+ * How to take a step back. `restore` puts the captured pre-images of the
+ * touched paths back, byte for byte and mode for mode.
+ */
+export type Undo =
+  | { readonly type: 'restore' }
+  | { readonly type: 'none' }
+  | { readonly type: 'stop-server'; readonly pidFile: string; readonly graceMs: number }
+  | { readonly type: 'start-server'; readonly argv: readonly string[]; readonly cwd: string; readonly pidFile: string; readonly logFile: string };
+
+/** The paths an action creates, changes or removes: what is captured before and restored on undo. */
+export function pathsTouchedBy(action: Action): readonly string[] {
+  switch (action.type) {
+    case 'make-directory':
+    case 'write-file':
+    case 'remove-file':
+    case 'remove-directory':
+      return [action.path];
+    case 'issue-private-ca':
+    case 'issue-certificate':
+      return [action.certificateFile, action.keyFile];
+    case 'create-api-key':
+      return [action.storeFile, action.keyFile];
+    case 'start-server':
+    case 'stop-server':
+    case 'wait-until-ready':
+    case 'verify-endpoint':
+      return [];
+  }
+}
