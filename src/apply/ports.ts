@@ -38,7 +38,9 @@ export interface Processes {
   startServer(spec: Extract<Action, { type: 'start-server' }>): Promise<{ readonly pid: number }>;
   /** SIGTERM, then SIGKILL after graceMs; resolves when it is gone. No error when it was not running. */
   stopServer(pidFile: string, graceMs: number): Promise<void>;
-  serverState(pidFile: string): Promise<{ readonly state: 'running'; readonly pid: number } | { readonly state: 'stopped' }>;
+  serverState(
+    pidFile: string,
+  ): Promise<{ readonly state: 'running'; readonly pid: number } | { readonly state: 'stopped' }>;
   /** Identity of a process that survives pid reuse, or null when it is gone. */
   identity(pid: number): Promise<string | null>;
   readonly self: { readonly pid: number; readonly identity: string; readonly hostName: string };
@@ -46,7 +48,10 @@ export interface Processes {
 
 /** Certificates and keys, so that the interpreter stays free of crypto. Bytes only; the interpreter writes them. */
 export interface Issuer {
-  privateCa(spec: { commonName: string; names: readonly string[] }): Promise<{ certificatePem: string; keyPem: string }>;
+  privateCa(spec: {
+    commonName: string;
+    names: readonly string[];
+  }): Promise<{ certificatePem: string; keyPem: string }>;
   certificate(spec: {
     caCertificatePem: string;
     caKeyPem: string;
@@ -61,7 +66,10 @@ export interface Endpoint {
   /** One GET; null when nothing answers. */
   ready(url: string, caPem: string | null): Promise<{ readonly status: number; readonly body: string } | null>;
   /** Handshakes of both eras, tools/list and one safe call. Throws an ExplainedError that names what failed. */
-  verify(spec: { url: string; caPem: string | null; key: string | null }, signal: AbortSignal): Promise<VerifiedEndpoint>;
+  verify(
+    spec: { url: string; caPem: string | null; key: string | null },
+    signal: AbortSignal,
+  ): Promise<VerifiedEndpoint>;
 }
 
 export interface VerifiedEndpoint {

@@ -23,7 +23,10 @@ export const listenAddress = z
 
 /** A program started by the server that speaks MCP on its standard input and output. */
 export const stdioUpstreamSchema = z.strictObject({
-  command: z.string().min(1, 'give the program to start, for example: npx').describe('program to start (found on PATH)'),
+  command: z
+    .string()
+    .min(1, 'give the program to start, for example: npx')
+    .describe('program to start (found on PATH)'),
   args: z.array(z.string()).default([]).describe('its arguments, one item each; no shell is involved'),
   env: z
     .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string())
@@ -36,7 +39,12 @@ export const stdioUpstreamSchema = z.strictObject({
     .describe('one process for all clients (quick), or one per client session, or one per key'),
   startSeconds: z.number().positive().max(600).default(60).describe('how long it may take until it answers initialize'),
   callSeconds: z.number().positive().max(86_400).default(300).describe('how long one call may take'),
-  maxConcurrency: z.int().min(1).max(10_000).default(256).describe('calls in flight at once; more wait in a bounded queue'),
+  maxConcurrency: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .default(256)
+    .describe('calls in flight at once; more wait in a bounded queue'),
 });
 
 export const serverSchema = z.strictObject({
@@ -49,7 +57,10 @@ export const serverSchema = z.strictObject({
     .regex(/^\/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-]$/, 'start with / and do not end with /, for example /mcp')
     .default('/mcp')
     .describe('path of the MCP endpoint; both eras of the protocol answer there'),
-  publicUrl: z.url({ protocol: /^https?$/ }).optional().describe('URL that clients use, when a proxy stands in front'),
+  publicUrl: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe('URL that clients use, when a proxy stands in front'),
   upstreams: z.record(slug, stdioUpstreamSchema).default({}).describe('the MCP servers behind this endpoint'),
   builtinTools: z
     .enum(['auto', 'on', 'off'])
@@ -68,7 +79,12 @@ export const serverSchema = z.strictObject({
       max: z.int().min(1).max(1_000_000).default(10_000).describe('open legacy sessions at once'),
     })
     .prefault({}),
-  keepAliveSeconds: z.number().positive().max(3_600).default(15).describe('comment line on open streams, so that no proxy cuts them'),
+  keepAliveSeconds: z
+    .number()
+    .positive()
+    .max(3_600)
+    .default(15)
+    .describe('comment line on open streams, so that no proxy cuts them'),
   drainSeconds: z.number().min(0).max(3_600).default(30).describe('how long calls in flight may finish on stop'),
 });
 
@@ -89,12 +105,23 @@ export const tlsSchema = z.discriminatedUnion('source', [
 const rateSchema = z.strictObject({
   requests: z.int().min(1).max(100_000_000).describe('calls per window'),
   windowSeconds: z.number().positive().max(86_400).default(60).describe('length of the window'),
-  burst: z.int().min(1).max(100_000_000).optional().describe('calls at once; a tenth of requests by default, at least 20'),
+  burst: z
+    .int()
+    .min(1)
+    .max(100_000_000)
+    .optional()
+    .describe('calls at once; a tenth of requests by default, at least 20'),
 });
 
 export const limitsSchema = z.strictObject({
-  perKey: z.union([rateSchema, z.literal('off')]).default({ requests: 1_200, windowSeconds: 60 }).describe('tool calls and reads of one key; lists and handshakes are free'),
-  global: z.union([rateSchema, z.literal('off')]).default('off').describe('all keys together'),
+  perKey: z
+    .union([rateSchema, z.literal('off')])
+    .default({ requests: 1_200, windowSeconds: 60 })
+    .describe('tool calls and reads of one key; lists and handshakes are free'),
+  global: z
+    .union([rateSchema, z.literal('off')])
+    .default('off')
+    .describe('all keys together'),
   bodyBytes: z.int().min(1_024).max(1_073_741_824).default(4_194_304).describe('largest request body'),
   streamsPerKey: z.int().min(1).max(1_000_000).default(1_000).describe('open event streams of one key'),
 });
@@ -111,7 +138,9 @@ export const deploymentSchema = z.strictObject({
     .prefault({}),
   limits: limitsSchema.prefault({}),
   logs: z
-    .strictObject({ level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('what the server writes to its log') })
+    .strictObject({
+      level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('what the server writes to its log'),
+    })
     .prefault({}),
   proxy: z
     .strictObject({
@@ -123,7 +152,11 @@ export const deploymentSchema = z.strictObject({
     .prefault({}),
   service: z
     .strictObject({
-      user: z.string().regex(/^[a-z_][a-z0-9_-]{0,31}$/).default('mcp').describe('system user that runs the server under systemd'),
+      user: z
+        .string()
+        .regex(/^[a-z_][a-z0-9_-]{0,31}$/)
+        .default('mcp')
+        .describe('system user that runs the server under systemd'),
     })
     .prefault({}),
 });

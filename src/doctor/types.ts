@@ -36,7 +36,8 @@ export type Verdict =
   | {
       readonly outcome: 'fail';
       readonly title: string;
-      readonly cause: string | 'undetermined';
+      /** One sentence, or the word "undetermined". */
+      readonly cause: string;
       readonly evidence: readonly Evidence[];
       readonly fix: Fix;
       readonly severity?: Severity;
@@ -62,7 +63,8 @@ export interface Finding {
   readonly severity: Severity;
   readonly hop: Hop;
   readonly title: string;
-  readonly cause: string | 'undetermined';
+  /** One sentence, or the word "undetermined". */
+  readonly cause: string;
   readonly evidence: readonly Evidence[];
   readonly fix: Fix;
 }
@@ -74,7 +76,12 @@ export interface DoctorReport {
   /** Code of the first broken thing on the path, or null. */
   readonly rootCause: string | null;
   readonly findings: readonly Finding[];
-  readonly passed: readonly { readonly code: string; readonly title: string; readonly category: string; readonly detail?: string }[];
+  readonly passed: readonly {
+    readonly code: string;
+    readonly title: string;
+    readonly category: string;
+    readonly detail?: string;
+  }[];
   readonly notChecked: readonly { readonly code: string; readonly reason: string }[];
   readonly durationMs: number;
 }

@@ -90,7 +90,13 @@ export type Undo =
   | { readonly type: 'restore' }
   | { readonly type: 'none' }
   | { readonly type: 'stop-server'; readonly pidFile: string; readonly graceMs: number }
-  | { readonly type: 'start-server'; readonly argv: readonly string[]; readonly cwd: string; readonly pidFile: string; readonly logFile: string };
+  | {
+      readonly type: 'start-server';
+      readonly argv: readonly string[];
+      readonly cwd: string;
+      readonly pidFile: string;
+      readonly logFile: string;
+    };
 
 /** The paths an action creates, changes or removes: what is captured before and restored on undo. */
 export function pathsTouchedBy(action: Action): readonly string[] {
