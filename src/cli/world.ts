@@ -1,0 +1,33 @@
+import type { Readable, Writable } from 'node:stream';
+
+/**
+ * What the command line takes from the process it runs in. Tests pass their
+ * own; bin/ lets the real one be taken.
+ */
+export interface World {
+  readonly stdin: Readable & { readonly isTTY?: boolean };
+  readonly stdout: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  /** Calls the listener on SIGINT, SIGTERM and SIGHUP; returns how to stop listening. */
+  onInterrupt(listener: (signal: NodeJS.Signals) => void): () => void;
+}
+
+/** The process itself. */
+export function realWorld(): World {
+  return {
+    stdin: process.stdin,
+    stdout: process.stdout,
+    stderr: process.stderr,
+    env: process.env,
+    cwd: process.cwd(),
+    onInterrupt(listener) {
+      const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+      for (const signal of signals) process.on(signal, listener);
+      return () => {
+        for (const signal of signals) process.off(signal, listener);
+      };
+    },
+  };
+}
