@@ -1,0 +1,118 @@
+import { acquireLock } from '../apply/lock.ts';
+import { applyPlan, type ApplyResult } from '../apply/apply-plan.ts';
+import { recoverUnfinished } from '../apply/recover.ts';
+import { runWithProgress } from '../apply/progress.ts';
+import type { Deployment } from '../deployment/schema.ts';
+import { ExplainedError, UserError } from '../deployment/errors.ts';
+import { readHostFacts } from '../host/read-facts.ts';
+import type { HostFacts } from '../plan/facts.ts';
+import type { Plan } from '../plan/types.ts';
+import type { CommandContext } from './context.ts';
+
+/** Reads what is there now, for this run's folder. Changes nothing. */
+export async function lookAtHost(context: CommandContext, deployment: Deployment | null): Promise<HostFacts> {
+  return readHostFacts({
+    baseDir: context.baseDir,
+    deploymentFile: context.deploymentFile,
+    nodePath: process.execPath,
+    serverFile: context.package.serverFile,
+    serverVersion: context.package.version,
+    deployment,
+    now: new Date(context.ports.clock.now()),
+    ports: context.ports,
+  });
+}
+
+export interface Outcome {
+  readonly exitCode: number;
+  readonly plan: Plan;
+  readonly facts: HostFacts;
+  readonly result: ApplyResult;
+}
+
+/**
+ * The one road to every change: lock, finish or undo what a crash left, look,
+ * plan, apply through the journal, release the lock. `makePlan` is called with
+ * facts that nobody else can change meanwhile.
+ *
+ * @throws ExplainedError when a step failed and all was undone (exit 4), when the undo is incomplete (5) or on interrupt (130)
+ */
+export async function changeHost(
+  context: CommandContext,
+  purpose: Plan['purpose'],
+  makePlan: (look: (deployment: Deployment | null) => Promise<HostFacts>) => Promise<{ plan: Plan; facts: HostFacts } | null>,
+): Promise<Outcome | null> {
+  const { ports, stateDir, baseDir, output } = context;
+  const lock = await acquireLock({ ports, stateDir, purpose });
+  try {
+    const recovered = await recoverUnfinished({ ports, stateDir, baseDir });
+    if (recovered !== null) output.warning(recovered.summary);
+    context.signal.throwIfAborted();
+
+    const made = await makePlan((deployment) => lookAtHost(context, deployment));
+    if (made === null) return null;
+    const { plan, facts } = made;
+    for (const notice of plan.notices) {
+      if (notice.level === 'warning') output.warning(notice.text);
+      else output.progress(`  ${output.err.dim('·')} ${notice.text}`);
+    }
+    if (plan.steps.length === 0) return { exitCode: 0, plan, facts, result: { outcome: 'nothing-to-do' } };
+
+    const result = await runWithProgress(
+      { plan, stream: context.world.stderr, silent: output.quiet, style: output.err, signal: context.signal },
+      (onProgress) =>
+        applyPlan(plan, {
+          ports,
+          stateDir,
+          baseDir,
+          toolVersion: context.package.version,
+          signal: context.signal,
+          onProgress,
+        }),
+    );
+    throwUnlessApplied(result, plan);
+    return { exitCode: 0, plan, facts, result };
+  } finally {
+    await lock.release();
+  }
+}
+
+function throwUnlessApplied(result: ApplyResult, plan: Plan): void {
+  const what = plan.purpose === 'apply' ? 'Apply' : plan.purpose;
+  switch (result.outcome) {
+    case 'applied':
+    case 'nothing-to-do':
+      return;
+    case 'interrupted':
+      throw new UserError('Interrupted; everything was undone.', {
+        why: 'The folder is as it was before.',
+        next: 'Run the command again.',
+        exitCode: 130,
+      });
+    case 'undone':
+      throw restated(result.failure?.error, `The ${what} failed at “${result.failure?.step.title ?? 'a step'}”.`, {
+        after: 'Everything was undone: this machine is as it was before.',
+        exitCode: 4,
+      });
+    case 'undo-incomplete':
+      throw restated(result.failure?.error, `The ${what} failed and the undo is incomplete.`, {
+        after: `Not restored:\n${(result.leftovers ?? []).map((path) => `  ${path}`).join('\n')}`,
+        exitCode: 5,
+      });
+  }
+}
+
+/** Keeps what the failed step said, and adds in what state the machine is now. */
+function restated(error: unknown, fallback: string, state: { after: string; exitCode: number }): ExplainedError {
+  if (error instanceof ExplainedError) {
+    return new UserError(error.message, {
+      why: [error.why, state.after].filter((line) => line !== undefined).join('\n'),
+      ...(error.next === undefined ? {} : { next: error.next }),
+      excerpt: error.excerpt,
+      exitCode: state.exitCode,
+      cause: error,
+    });
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  return new UserError(fallback, { why: `${message}\n${state.after}`, exitCode: state.exitCode, cause: error });
+}

@@ -1,0 +1,17 @@
+import { UserError } from '../../deployment/errors.ts';
+import { explainCode } from '../../doctor/explain.ts';
+import type { CommandContext } from '../context.ts';
+
+/** `mcp-deploy explain CODE`: what a finding means and why it matters. */
+export async function runExplain(context: CommandContext, code: string): Promise<number> {
+  const explanation = explainCode(code);
+  if (explanation.kind === 'unknown') {
+    throw new UserError(`There is no finding ${code}.`, {
+      ...(explanation.suggestions.length === 0 ? {} : { why: `Did you mean ${explanation.suggestions.join(' or ')}?` }),
+      next: 'All of them are in docs/findings.md; doctor prints the code with each finding.',
+    });
+  }
+  context.output.document({ ok: true, ...explanation });
+  context.output.result(explanation.text);
+  return 0;
+}

@@ -1,0 +1,153 @@
+import { resolve } from 'node:path';
+import { acquireLock } from '../../apply/lock.ts';
+import { UserError } from '../../deployment/errors.ts';
+import { createKeyIn, listKeysIn, revokeKeyIn, rotateKeyIn } from '../../server/policy/key-store.ts';
+import type { CommandContext } from '../context.ts';
+import { statePaths } from '../deployment-folder.ts';
+
+const dayMs = 86_400_000;
+
+/** `mcp-deploy keys create LABEL`: the key is shown once, or written to a 0600 file. */
+export async function runKeysCreate(
+  context: CommandContext,
+  label: string,
+  options: Record<string, unknown>,
+): Promise<number> {
+  const expiresDays = options['expires'] === undefined ? null : positiveNumber('--expires', options['expires'], 36_500);
+  return changeKeys(context, async (storeText, now) => {
+    const expiresAt = expiresDays === null ? undefined : new Date(Date.parse(now) + expiresDays * dayMs).toISOString();
+    const made = createKeyIn(storeText, { label, now, ...(expiresAt === undefined ? {} : { expiresAt }) });
+    return {
+      storeText: made.storeText,
+      keyFile: keyFileOf(context, options),
+      key: made.key,
+      document: { id: made.record.id, label, expiresAt: expiresAt ?? null },
+      text: `  Key "${label}" made${expiresAt === undefined ? '' : `, works until ${expiresAt.slice(0, 10)}`}. The server accepts it within a second.`,
+    };
+  });
+}
+
+/** `mcp-deploy keys rotate LABEL`: a new key now, the old one for `--overlap` hours more. */
+export async function runKeysRotate(
+  context: CommandContext,
+  label: string,
+  options: Record<string, unknown>,
+): Promise<number> {
+  const overlapHours = nonNegativeNumber('--overlap', options['overlap'], 24 * 365);
+  return changeKeys(context, async (storeText, now) => {
+    const made = rotateKeyIn(storeText, { label, overlapSeconds: overlapHours * 3_600, now });
+    // The owner's file of the first key follows the rotation, or the next `doctor` would use a dying key.
+    const keyFile = keyFileOf(context, options) ?? (label === 'default' ? statePaths(context.stateDir).firstKey : null);
+    return {
+      storeText: made.storeText,
+      keyFile,
+      key: made.key,
+      document: { id: made.record.id, label, oldExpiresAt: made.oldExpiresAt },
+      text: `  Key "${label}" rotated. The old one works until ${made.oldExpiresAt}; both work until then.`,
+    };
+  });
+}
+
+/** `mcp-deploy keys revoke LABEL`: refused within a second, without a restart. */
+export async function runKeysRevoke(context: CommandContext, labelOrId: string): Promise<number> {
+  return changeKeys(context, async (storeText, now) => {
+    const made = revokeKeyIn(storeText, { labelOrId, now });
+    const left = listKeysIn(made.storeText, now).filter((key) => key.state === 'active' || key.state === 'rotating');
+    return {
+      storeText: made.storeText,
+      keyFile: null,
+      key: null,
+      document: { revoked: made.revoked.map(({ id, label }) => ({ id, label })), activeKeys: left.length },
+      text: [
+        `  Revoked ${made.revoked.length === 1 ? 'one key' : `${made.revoked.length} keys`} "${labelOrId}". The server refuses it within a second.`,
+        ...(left.length > 0 ? [] : ['  No key is left: nobody can call until you make one.   mcp-deploy keys create NAME']),
+      ].join('\n'),
+    };
+  });
+}
+
+/** `mcp-deploy keys list`: labels, ages and states; never a key. */
+export async function runKeysList(context: CommandContext): Promise<number> {
+  const store = await readStore(context);
+  const keys = listKeysIn(store, context.ports.clock.now());
+  context.output.document({ ok: true, keys });
+  const width = Math.max(5, ...keys.map((key) => key.label.length));
+  context.output.result(
+    keys.length === 0
+      ? '  There is no key.   mcp-deploy keys create NAME'
+      : [
+          `  ${'LABEL'.padEnd(width)}  STATE     AGE     ENDS        ID`,
+          ...keys.map(
+            (key) =>
+              `  ${key.label.padEnd(width)}  ${key.state.padEnd(8)}  ${`${key.ageDays} d`.padEnd(6)}  ${(key.revokedAt ?? key.expiresAt ?? 'never').slice(0, 10).padEnd(10)}  ${key.id}`,
+          ),
+        ].join('\n'),
+  );
+  return 0;
+}
+
+interface KeyChange {
+  readonly storeText: string;
+  /** Where the key in clear goes; null shows it. */
+  readonly keyFile: string | null;
+  readonly key: string | null;
+  readonly document: Record<string, unknown>;
+  readonly text: string;
+}
+
+/** Reads the store under the lock, writes it atomically, then gives the key to its owner. */
+async function changeKeys(
+  context: CommandContext,
+  change: (storeText: string, now: string) => Promise<KeyChange>,
+): Promise<number> {
+  const { ports, output, stateDir } = context;
+  const paths = statePaths(stateDir);
+  await readStore(context);
+  const lock = await acquireLock({ ports, stateDir, purpose: 'keys' });
+  try {
+    const made = await change(await readStore(context), ports.clock.now());
+    // The owner's copy first: a crash in between leaves a key that opens nothing, never one that nobody has.
+    if (made.key !== null && made.keyFile !== null) await ports.files.writeAtomic(made.keyFile, `${made.key}\n`, 0o600);
+    await ports.files.writeAtomic(paths.keyStore, made.storeText, 0o600);
+    output.document({
+      ok: true,
+      ...made.document,
+      ...(made.key === null ? {} : made.keyFile === null ? { key: made.key } : { keyFile: made.keyFile }),
+    });
+    output.result(made.text);
+    if (made.key !== null && !output.json) {
+      if (made.keyFile === null) {
+        output.result('  It is shown this once and kept nowhere:\n');
+        output.result(made.key);
+      } else output.result(`  It is in ${made.keyFile} (0600).`);
+    }
+    return 0;
+  } finally {
+    await lock.release();
+  }
+}
+
+async function readStore(context: CommandContext): Promise<string> {
+  const bytes = await context.ports.files.read(statePaths(context.stateDir).keyStore);
+  if (bytes !== null) return bytes.toString('utf8');
+  throw new UserError(`There is no key store in ${context.stateDir}.`, {
+    why: 'No deployment with keys was applied in this folder.',
+    next: 'mcp-deploy up',
+  });
+}
+
+function keyFileOf(context: CommandContext, options: Record<string, unknown>): string | null {
+  return typeof options['keyFile'] === 'string' ? resolve(context.world.cwd, options['keyFile']) : null;
+}
+
+function positiveNumber(flag: string, given: unknown, most: number): number {
+  const value = nonNegativeNumber(flag, given, most);
+  if (value > 0) return value;
+  throw new UserError(`${flag} must be more than 0.`, { next: `${flag} 90` });
+}
+
+function nonNegativeNumber(flag: string, given: unknown, most: number): number {
+  const value = Number(given);
+  if (typeof given === 'string' && given.trim() !== '' && Number.isFinite(value) && value >= 0 && value <= most) return value;
+  throw new UserError(`${flag} ${String(given)} is not a number from 0 to ${most}.`, { next: `${flag} 24` });
+}

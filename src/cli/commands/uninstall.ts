@@ -1,0 +1,37 @@
+import { relative } from 'node:path';
+import { describePlan } from '../../plan/describe-plan.ts';
+import { planRemoval } from '../../plan/plan-removal.ts';
+import { changeHost, lookAtHost } from '../apply-desired.ts';
+import { confirmOrRefuse } from '../confirm.ts';
+import type { CommandContext } from '../context.ts';
+
+/** `mcp-deploy uninstall`: removes exactly what was made here. The user's own files stay. */
+export async function runUninstall(context: CommandContext): Promise<number> {
+  const { output, ports, stateDir } = context;
+  if ((await ports.files.stat(stateDir)) === null) {
+    output.document({ ok: true, changed: false });
+    output.result('  Nothing to remove: there is no deployment in this folder.');
+    return 0;
+  }
+  if (context.interactive) {
+    const preview = await lookAtHost(context, null);
+    output.progress(describePlan(planRemoval(preview), preview));
+  }
+  const folder = relative(context.world.cwd, stateDir) || stateDir;
+  const agreed = await confirmOrRefuse(
+    context,
+    `Stop the server and remove ${folder} with its keys and certificates? This cannot be undone.`,
+    'uninstall',
+  );
+  if (!agreed) {
+    output.result('  Nothing was removed.');
+    return 0;
+  }
+  const outcome = await changeHost(context, 'uninstall', async (look) => {
+    const facts = await look(null);
+    return { plan: planRemoval(facts), facts };
+  });
+  output.document({ ok: true, changed: true, notices: outcome?.plan.notices ?? [] });
+  output.result('  Removed: server, keys, certificates and configuration. This folder is as it was before.');
+  return 0;
+}

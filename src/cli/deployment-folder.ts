@@ -1,0 +1,54 @@
+import { join } from 'node:path';
+import { parseDeployment, formatProblems } from '../deployment/parse-deployment.ts';
+import type { Deployment } from '../deployment/schema.ts';
+import { UserError } from '../deployment/errors.ts';
+import type { CommandContext } from './context.ts';
+
+/** Where things are in the folder of a project-scope deployment (docs/design.md). */
+export function statePaths(stateDir: string) {
+  return {
+    serverConfig: join(stateDir, 'server.json'),
+    caCertificate: join(stateDir, 'pki/ca.crt'),
+    caKey: join(stateDir, 'pki/ca.key'),
+    serverCertificate: join(stateDir, 'pki/server.crt'),
+    serverKey: join(stateDir, 'pki/server.key'),
+    keyStore: join(stateDir, 'keys/keys.json'),
+    firstKey: join(stateDir, 'keys/default.key'),
+    pidFile: join(stateDir, 'run/server.json'),
+    logFile: join(stateDir, 'logs/server.log'),
+    releases: join(stateDir, 'releases'),
+  } as const;
+}
+
+export interface LoadedDeployment {
+  readonly text: string;
+  readonly deployment: Deployment;
+}
+
+/** Reads mcp-deploy.yaml; null when there is none. Throws UserError (exit 2) that lists every problem with its place. */
+export async function readDeployment(context: CommandContext): Promise<LoadedDeployment | null> {
+  const bytes = await context.ports.files.read(context.deploymentFile);
+  if (bytes === null) return null;
+  const text = bytes.toString('utf8');
+  return { text, deployment: parseOrThrow(text, context.deploymentFile) };
+}
+
+/** The same, and a missing file is a UserError that names the next command. */
+export async function requireDeployment(context: CommandContext): Promise<LoadedDeployment> {
+  const loaded = await readDeployment(context);
+  if (loaded !== null) return loaded;
+  throw new UserError(`There is no deployment here: ${context.deploymentFile} does not exist.`, {
+    next: 'mcp-deploy up        or: mcp-deploy init        or name another file with --file',
+  });
+}
+
+/** Parses the text of a deployment file, or throws the UserError that lists all problems. */
+export function parseOrThrow(text: string, file: string): Deployment {
+  const parsed = parseDeployment(text, { file });
+  if (parsed.ok) return parsed.deployment;
+  const count = parsed.problems.length;
+  throw new UserError(`${file} has ${count === 1 ? 'a problem' : `${count} problems`}; nothing was changed.`, {
+    why: formatProblems(parsed.problems, file),
+    next: 'Mend the file and run the command again. Every setting: mcp-deploy schema',
+  });
+}

@@ -1,0 +1,67 @@
+import { relative } from 'node:path';
+import { clientSnippet } from '../../clients/index.ts';
+import type { Deployment } from '../../deployment/schema.ts';
+import { endpointUrl } from '../../plan/plan-deployment.ts';
+import type { Outcome } from '../apply-desired.ts';
+import type { CommandContext } from '../context.ts';
+import { statePaths } from '../deployment-folder.ts';
+
+/**
+ * The end of `up` and `apply`: where the endpoint is, where key and CA are, a
+ * client snippet and the next commands; or one JSON document.
+ */
+export async function describeEndpoint(
+  context: CommandContext,
+  parts: { deployment: Deployment; outcome: Outcome; tookMs: number },
+): Promise<void> {
+  const { deployment, outcome } = parts;
+  const { output, ports, stateDir } = context;
+  const paths = statePaths(stateDir);
+  const url = endpointUrl(deployment);
+  const changed = outcome.plan.steps.length > 0;
+  const keyFile =
+    deployment.auth.required && (await ports.files.stat(paths.firstKey)) !== null ? paths.firstKey : null;
+  const caFile = deployment.tls.source === 'private-ca' ? paths.caCertificate : null;
+  const state = await ports.processes.serverState(paths.pidFile);
+
+  output.document({
+    ok: true,
+    changed,
+    url,
+    keyFile,
+    caFile,
+    deploymentFile: context.deploymentFile,
+    release: outcome.plan.release,
+    pid: state.state === 'running' ? state.pid : null,
+    verified: outcome.result.outcome === 'applied' ? (outcome.result.verified ?? null) : null,
+    steps: outcome.plan.steps.map((step) => ({ id: step.id, title: step.title, why: step.why })),
+    notices: outcome.plan.notices,
+    durationMs: Math.round(parts.tookMs),
+  });
+
+  const show = (path: string): string => relative(context.world.cwd, path) || '.';
+  const bold = output.out.bold;
+  const lines = [
+    ...(changed ? [''] : ['  Nothing to do: everything is as mcp-deploy.yaml says, and the server is running.', '']),
+    `  Endpoint   ${bold(url)}`,
+    ...(keyFile === null ? [] : [`  Key        ${show(keyFile)}`]),
+    ...(caFile === null ? [] : [`  CA         ${show(caFile)}`]),
+  ];
+  if (changed) {
+    const snippet = clientSnippet('claude-code', {
+      name: deployment.name,
+      url,
+      keyFile: keyFile === null ? null : show(keyFile),
+      caFile: caFile === null ? null : show(caFile),
+      keyVariable: 'MCP_KEY',
+    });
+    lines.push('', `  ${snippet.title}`, ...snippet.text.trimEnd().split('\n').map((line) => `    ${line}`));
+  }
+  lines.push(
+    '',
+    `  Next   mcp-deploy client print cursor        connect another client`,
+    `         mcp-deploy doctor                     check everything`,
+    `         mcp-deploy init                       a real name, nginx, systemd`,
+  );
+  output.result(lines.join('\n'));
+}
