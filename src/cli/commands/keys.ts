@@ -105,10 +105,18 @@ async function changeKeys(
   await readStore(context);
   const lock = await acquireLock({ ports, stateDir, purpose: 'keys' });
   try {
-    const made = await change(await readStore(context), ports.clock.now());
-    // The owner's copy first: a crash in between leaves a key that opens nothing, never one that nobody has.
-    if (made.key !== null && made.keyFile !== null) await ports.files.writeAtomic(made.keyFile, `${made.key}\n`, 0o600);
+    const before = await readStore(context);
+    const made = await change(before, ports.clock.now());
+    // The store first: a crash in between leaves a key that nobody has, while every key in use still works.
     await ports.files.writeAtomic(paths.keyStore, made.storeText, 0o600);
+    if (made.key !== null && made.keyFile !== null) {
+      try {
+        await ports.files.writeAtomic(made.keyFile, `${made.key}\n`, 0o600);
+      } catch (error) {
+        await ports.files.writeAtomic(paths.keyStore, before, 0o600);
+        throw error;
+      }
+    }
     output.document({
       ok: true,
       ...made.document,

@@ -1,0 +1,116 @@
+import { resolve } from 'node:path';
+import { UserError } from '../../deployment/errors.ts';
+import { formatReportText } from '../../doctor/report/text.ts';
+import { runDoctor, type OwnFacts } from '../../doctor/run-doctor.ts';
+import { endpointUrl } from '../../plan/plan-deployment.ts';
+import type { CommandContext } from '../context.ts';
+import { readAppliedDeployment } from '../applied-deployment.ts';
+import { statePaths } from '../deployment-folder.ts';
+
+interface Target {
+  readonly url: string;
+  readonly caFile: string | null;
+  readonly keyFile: string | null;
+  readonly own: OwnFacts | null;
+}
+
+/** `mcp-deploy doctor [URL]`: this folder's deployment, or any MCP server. Exit 1 when an error was found. */
+export async function runDoctorCommand(
+  context: CommandContext,
+  url: string | undefined,
+  options: Record<string, unknown>,
+): Promise<number> {
+  const given = {
+    keyFile: typeof options['keyFile'] === 'string' ? resolve(context.world.cwd, options['keyFile']) : null,
+    caFile: typeof options['ca'] === 'string' ? resolve(context.world.cwd, options['ca']) : null,
+  };
+  const target = url === undefined ? await ownTarget(context, given) : { url: parseUrl(url), own: null, ...given };
+  const { output } = context;
+
+  const report = await runDoctor({
+    url: target.url,
+    caPem: target.caFile === null ? null : await readText(context, target.caFile, 'CA', '--ca'),
+    key: target.keyFile === null ? null : (await readText(context, target.keyFile, 'key', '--key-file')).trim(),
+    own: target.own,
+    limits: options['limits'] === true,
+    only: codeList(options['only']),
+    skip: codeList(options['skip']),
+    signal: context.signal,
+    onProgress: (text) => {
+      if (output.verbose) output.progress(`  ${text}`);
+    },
+  });
+
+  if (output.json) output.document(report);
+  else {
+    const { green, red, yellow, dim, bold } = output.out;
+    output.result(formatReportText(report, { good: green, bad: red, warn: yellow, dim, bold }));
+  }
+  if (report.findings.some((finding) => finding.severity === 'error')) return 1;
+  return report.ok ? 0 : 3;
+}
+
+async function ownTarget(
+  context: CommandContext,
+  given: { keyFile: string | null; caFile: string | null },
+): Promise<Target> {
+  const deployment = await readAppliedDeployment(context);
+  if (deployment === null) {
+    throw new UserError('There is no deployment in this folder to look at.', {
+      next: 'mcp-deploy up        or name a server: mcp-deploy doctor https://HOST/mcp --key-file FILE',
+    });
+  }
+  const { ports, stateDir } = context;
+  const paths = statePaths(stateDir);
+  const existing = async (path: string): Promise<string | null> => ((await ports.files.stat(path)) === null ? null : path);
+  const caFile = given.caFile ?? (deployment.tls.source === 'private-ca' ? await existing(paths.caCertificate) : null);
+  const keyFile = given.keyFile ?? (deployment.auth.required ? await existing(paths.firstKey) : null);
+  const certificate =
+    deployment.tls.source === 'files'
+      ? { certificateFile: resolve(context.baseDir, deployment.tls.certificate), keyFile: resolve(context.baseDir, deployment.tls.key) }
+      : deployment.tls.source === 'private-ca'
+        ? { certificateFile: paths.serverCertificate, keyFile: paths.serverKey }
+        : { certificateFile: null, keyFile: null };
+  const server = await ports.processes.serverState(paths.pidFile);
+  return {
+    url: endpointUrl(deployment),
+    caFile,
+    keyFile,
+    own: {
+      stateDir,
+      caFile: deployment.tls.source === 'private-ca' ? paths.caCertificate : null,
+      caKeyFile: deployment.tls.source === 'private-ca' ? paths.caKey : null,
+      ...certificate,
+      keyStoreFile: deployment.auth.required ? paths.keyStore : null,
+      apiKeyFile: keyFile,
+      logFile: paths.logFile,
+      serverRunning: server.state === 'running',
+      keysRequired: deployment.auth.required,
+    },
+  };
+}
+
+function parseUrl(text: string): string {
+  const url = URL.parse(text);
+  if (url !== null && (url.protocol === 'https:' || url.protocol === 'http:')) {
+    if (url.username === '' && url.password === '') return url.href;
+    throw new UserError('A key or password in the URL is refused.', {
+      why: 'It would end up in logs and in the process list.',
+      next: 'mcp-deploy doctor URL --key-file FILE',
+    });
+  }
+  throw new UserError(`${text} is not an http or https URL.`, {
+    ...(URL.canParse(`https://${text}`) ? { next: `mcp-deploy doctor https://${text}` } : { next: 'mcp-deploy doctor https://HOST/mcp' }),
+  });
+}
+
+async function readText(context: CommandContext, file: string, what: string, flag: string): Promise<string> {
+  const bytes = await context.ports.files.read(file);
+  if (bytes === null) throw new UserError(`The ${what} file ${file} does not exist.`, { next: `Name an existing file with ${flag}.` });
+  if (bytes.length > 1_048_576) throw new UserError(`The ${what} file ${file} is larger than 1 MiB.`, { next: `Check ${flag}.` });
+  return bytes.toString('utf8');
+}
+
+function codeList(given: unknown): readonly string[] {
+  return typeof given === 'string' ? given.split(',').map((code) => code.trim()).filter((code) => code !== '') : [];
+}

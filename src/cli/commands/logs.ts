@@ -1,0 +1,77 @@
+import { open, stat } from 'node:fs/promises';
+import { UserError } from '../../deployment/errors.ts';
+import type { CommandContext } from '../context.ts';
+import { statePaths } from '../deployment-folder.ts';
+import { formatLogLine } from '../output/log-line.ts';
+
+/** How much of the end of the log is read at most: logs may be gigabytes. */
+const tailBytes = 4 * 1024 * 1024;
+const pollMs = 200;
+
+/** `mcp-deploy logs [-f] [-n N]`: the server log, readable; with --json its lines as they are. */
+export async function runLogs(context: CommandContext, options: Record<string, unknown>): Promise<number> {
+  const { logFile } = statePaths(context.stateDir);
+  const lines = Number(options['lines']);
+  if (!Number.isInteger(lines) || lines < 0) {
+    throw new UserError(`--lines ${String(options['lines'])} is not a number of lines.`, { next: 'mcp-deploy logs --lines 100' });
+  }
+  const size = await sizeOf(logFile);
+  if (size === null) {
+    throw new UserError(`There is no log yet: ${logFile} does not exist.`, { next: 'mcp-deploy up' });
+  }
+  const write = (line: string): void => context.output.raw(`${context.output.json ? line : formatLogLine(line)}\n`);
+
+  const start = Math.max(0, size - tailBytes);
+  const tail = (await readFrom(logFile, start, size)).split('\n');
+  const rest = tail.pop() ?? '';
+  // A start in the middle of the file is most likely in the middle of a line.
+  if (start > 0) tail.shift();
+  for (const line of lines === 0 ? [] : tail.slice(-lines)) write(line);
+
+  if (options['follow'] !== true) {
+    if (rest !== '') write(rest);
+    return 0;
+  }
+  await follow(context, { logFile, from: size - Buffer.byteLength(rest), write });
+  return 0;
+}
+
+/** Until interrupted, which is the ordinary end of `logs -f` and no failure. A file made smaller or anew is read from its start. */
+async function follow(
+  context: CommandContext,
+  tail: { logFile: string; from: number; write: (line: string) => void },
+): Promise<void> {
+  let { from } = tail;
+  let pending = '';
+  while (!context.signal.aborted) {
+    const size = (await sizeOf(tail.logFile)) ?? 0;
+    if (size < from) from = 0;
+    if (size > from) {
+      const end = Math.min(size, from + tailBytes);
+      const pieces = (pending + (await readFrom(tail.logFile, from, end))).split('\n');
+      pending = pieces.pop() ?? '';
+      for (const line of pieces) tail.write(line);
+      from = end;
+    } else {
+      await context.ports.clock.sleep(pollMs, context.signal).catch(() => {});
+    }
+  }
+}
+
+async function sizeOf(file: string): Promise<number | null> {
+  return stat(file).then(
+    (found) => found.size,
+    () => null,
+  );
+}
+
+async function readFrom(file: string, start: number, end: number): Promise<string> {
+  const handle = await open(file, 'r');
+  try {
+    const buffer = Buffer.alloc(end - start);
+    const { bytesRead } = await handle.read(buffer, 0, buffer.length, start);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}

@@ -1,0 +1,104 @@
+import { relative } from 'node:path';
+import { describeCertificate } from '../../pki/describe-certificate.ts';
+import { createFetch } from '../../doctor/probes/https-fetch.ts';
+import { UserError } from '../../deployment/errors.ts';
+import type { Deployment } from '../../deployment/schema.ts';
+import { readUnfinished } from '../../apply/recover.ts';
+import { endpointUrl } from '../../plan/plan-deployment.ts';
+import { listKeysIn } from '../../server/policy/key-store.ts';
+import type { CommandContext } from '../context.ts';
+import { readAppliedDeployment } from '../applied-deployment.ts';
+import { statePaths } from '../deployment-folder.ts';
+
+interface LiveStatus {
+  readonly version?: string;
+  readonly uptimeSeconds?: number;
+  readonly sessions?: number;
+  readonly streams?: number;
+  readonly upstreams?: readonly { name: string; state: string; reason?: string; restarts?: number }[];
+}
+
+/** `mcp-deploy status`: one glance. Exit 0 also when it is stopped: that is an answer, not a failure. */
+export async function runStatus(context: CommandContext): Promise<number> {
+  const { ports, output, stateDir } = context;
+  const paths = statePaths(stateDir);
+  const deployment = await readAppliedDeployment(context);
+  const unfinished = await readUnfinished({ ports, stateDir });
+  if (deployment === null && unfinished === null) {
+    throw new UserError(`There is no deployment in ${context.baseDir}.`, { next: 'mcp-deploy up' });
+  }
+
+  const server = await ports.processes.serverState(paths.pidFile);
+  const live = deployment !== null && server.state === 'running' ? await readLiveStatus(context, deployment) : null;
+  const certificate = await readCertificate(context);
+  const storeBytes = await ports.files.read(paths.keyStore);
+  const keys = storeBytes === null ? [] : listKeysIn(storeBytes.toString('utf8'), ports.clock.now());
+  const working = keys.filter((key) => key.state === 'active' || key.state === 'rotating');
+
+  output.document({
+    ok: true,
+    url: deployment === null ? null : endpointUrl(deployment),
+    server: server.state === 'running' ? { state: 'running', pid: server.pid, ...live } : { state: 'stopped' },
+    certificate,
+    keys: working.map(({ id, label, state }) => ({ id, label, state })),
+    unfinished,
+  });
+
+  const { green, red, yellow } = output.out;
+  const lines: string[] = [];
+  if (unfinished !== null) {
+    lines.push(`  ${yellow('!')} an earlier ${unfinished.purpose} was cut off; the next up, apply or uninstall undoes it first`);
+  }
+  if (deployment !== null) {
+    lines.push(
+      `  Endpoint      ${endpointUrl(deployment)}`,
+      `  Server        ${server.state === 'running' ? `${green('✓')} running, pid ${server.pid}${live?.version === undefined ? '' : `, ${live.version}`}${live?.uptimeSeconds === undefined ? '' : `, up ${duration(live.uptimeSeconds)}`}` : `${red('✗')} stopped`}`,
+    );
+    if (server.state === 'running' && live === null) lines.push(`                ${red('✗')} it does not answer: mcp-deploy doctor`);
+    for (const upstream of live?.upstreams ?? []) {
+      const glyph = upstream.state === 'up' ? green('✓') : red('✗');
+      lines.push(`  Upstream      ${glyph} ${upstream.name} ${upstream.state}${upstream.reason === undefined ? '' : `: ${upstream.reason}`}${(upstream.restarts ?? 0) > 0 ? `, ${upstream.restarts} restarts` : ''}`);
+    }
+    if (live?.sessions !== undefined) lines.push(`  Sessions      ${live.sessions} open, ${live.streams ?? 0} streams`);
+    if (certificate !== null) {
+      const glyph = certificate.daysLeft > 30 ? green('✓') : certificate.daysLeft > 0 ? yellow('!') : red('✗');
+      lines.push(`  Certificate   ${glyph} ${certificate.daysLeft} days left, ${certificate.names.join(', ')}`);
+    }
+    if (deployment.auth.required) {
+      lines.push(`  Keys          ${working.length > 0 ? green('✓') : red('✗')} ${working.length} working: ${working.map((key) => key.label).join(', ') || 'none'}`);
+    } else lines.push(`  Keys          ${yellow('!')} not required: everyone on this machine may call`);
+    lines.push(`  Files         ${relative(context.world.cwd, stateDir) || stateDir}`, '', `  Next   ${server.state === 'running' ? 'mcp-deploy doctor' : 'mcp-deploy start'}`);
+  }
+  output.result(lines.join('\n'));
+  return 0;
+}
+
+async function readLiveStatus(context: CommandContext, deployment: Deployment): Promise<LiveStatus | null> {
+  const paths = statePaths(context.stateDir);
+  const ca = deployment.tls.source === 'private-ca' ? await context.ports.files.read(paths.caCertificate) : null;
+  const key = await context.ports.files.read(paths.firstKey);
+  const url = new URL('/status', endpointUrl(deployment));
+  try {
+    const response = await createFetch({ caPem: ca?.toString('utf8') ?? null, timeoutMs: 2_000 })(url, {
+      headers: key === null ? {} : { authorization: `Bearer ${key.toString('utf8').trim()}` },
+      signal: context.signal,
+    });
+    return response.ok ? ((await response.json()) as LiveStatus) : null;
+  } catch {
+    return null;
+  }
+}
+
+async function readCertificate(context: CommandContext): Promise<{ daysLeft: number; names: readonly string[]; notAfter: string } | null> {
+  const bytes = await context.ports.files.read(statePaths(context.stateDir).serverCertificate);
+  if (bytes === null) return null;
+  const { daysLeft, names, notAfter } = describeCertificate(bytes, new Date(context.ports.clock.now()));
+  return { daysLeft, names, notAfter };
+}
+
+function duration(seconds: number): string {
+  if (seconds < 120) return `${Math.round(seconds)} s`;
+  if (seconds < 7_200) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172_800) return `${Math.round(seconds / 3_600)} h`;
+  return `${Math.round(seconds / 86_400)} d`;
+}
