@@ -91,13 +91,20 @@ export const serverSchema = z.strictObject({
 export const tlsSchema = z.discriminatedUnion('source', [
   z.strictObject({
     source: z.literal('private-ca').describe('a private certificate authority made for this deployment'),
-    names: z.array(z.string().min(1)).min(1).optional().describe('DNS names and IP addresses of the certificate'),
+    names: z
+      .array(z.string().min(1, 'give a DNS name or an IP address'))
+      .min(1)
+      .optional()
+      .describe('DNS names and IP addresses of the certificate'),
     validDays: z.int().min(1).max(824).default(397).describe('life of the server certificate in days'),
   }),
   z.strictObject({
     source: z.literal('files').describe('a certificate you already have'),
-    certificate: z.string().min(1).describe('PEM file: the certificate, then its intermediates'),
-    key: z.string().min(1).describe('PEM file: its private key, mode 0600'),
+    certificate: z
+      .string()
+      .min(1, 'give the path of a PEM file')
+      .describe('PEM file: the certificate, then its intermediates'),
+    key: z.string().min(1, 'give the path of a PEM file').describe('PEM file: its private key, mode 0600'),
   }),
   z.strictObject({ source: z.literal('off').describe('plain HTTP, on loopback or behind a proxy only') }),
 ]);
@@ -154,13 +161,15 @@ export const deploymentSchema = z.strictObject({
     .strictObject({
       user: z
         .string()
-        .regex(/^[a-z_][a-z0-9_-]{0,31}$/)
+        .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'use 1 to 32 of a-z, 0-9, - and _, starting with a letter or _')
         .default('mcp')
         .describe('system user that runs the server under systemd'),
     })
     .prefault({}),
 });
 
+/** What may be written in the file: everything but `version` can be left out. */
+export type DeploymentInput = z.input<typeof deploymentSchema>;
 /** What the user wants, every default filled in. */
 export type Deployment = z.output<typeof deploymentSchema>;
 export type StdioUpstream = z.output<typeof stdioUpstreamSchema>;

@@ -17,6 +17,8 @@ export interface HostFacts {
   readonly deploymentFile: { readonly path: string; readonly text: string | null };
   /** Every path the planner may write, by absolute path; absent paths are missing from the record. */
   readonly files: Readonly<Record<string, FileFact>>;
+  /** Folders that exist, of those the planner may make. Left out: taken to exist when a known file lies in them. */
+  readonly directories?: readonly string[];
   readonly caCertificate: CertificateFact | null;
   readonly serverCertificate: CertificateFact | null;
   /** Labels of keys in the store that are neither revoked nor expired. */
@@ -30,11 +32,15 @@ export interface HostFacts {
 }
 
 export interface FileFact {
+  /** Lower-case hex. */
   readonly sha256: string;
   readonly mode: number;
+  /** Its content, for the text files that a plan compares or keeps aside: server.json. Never in a release record. */
+  readonly text?: string;
 }
 
 export interface CertificateFact {
+  /** Subject alternative names; for the CA the names it may sign for (name constraints), empty when it has none. */
   readonly names: readonly string[];
   readonly notAfter: string;
   readonly fingerprint256: string;
