@@ -91,7 +91,8 @@ async function ownTarget(
 }
 
 function parseUrl(text: string): string {
-  const url = URL.parse(text);
+  // URL.parse would do, but Node.js 20 does not have it.
+  const url = URL.canParse(text) ? new URL(text) : null;
   if (url !== null && (url.protocol === 'https:' || url.protocol === 'http:')) {
     if (url.username === '' && url.password === '') return url.href;
     throw new UserError('A key or password in the URL is refused.', {

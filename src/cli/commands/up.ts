@@ -138,8 +138,8 @@ function readServerCommand(context: CommandContext, envNames: readonly string[])
   };
 }
 
-/** The next free port from 8443 on; says so when it is not 8443. */
-async function freeListen(remarks: string[]): Promise<string> {
+/** The address of the next free port from 8443 on; a remark says so when it is not 8443. */
+export async function freeListen(remarks: string[]): Promise<string> {
   const first = await findPortHolder(8443);
   if (!first.taken) return 'localhost:8443';
   const port = await choosePort(8444, async (candidate) => (await findPortHolder(candidate)).taken);
