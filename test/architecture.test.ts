@@ -1,0 +1,95 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect, test } from 'vitest';
+
+const source = join(dirname(fileURLToPath(import.meta.url)), '../src');
+
+/** docs/design.md, "Rooms": which room may import which. The longest matching prefix is a file's room. */
+const allowed: Readonly<Record<string, readonly string[]>> = {
+  deployment: [],
+  pki: ['deployment'],
+  render: ['deployment'],
+  server: ['deployment', 'pki'],
+  targets: ['deployment', 'pki', 'render', 'server'],
+  clients: ['deployment', 'pki', 'render', 'server'],
+  plan: ['deployment', 'pki', 'render', 'server', 'targets', 'clients'],
+  doctor: ['deployment', 'pki', 'render', 'server', 'targets', 'clients', 'plan'],
+  'doctor/checks': ['deployment', 'pki', 'doctor'],
+  'doctor/report': ['deployment', 'doctor', 'doctor/checks'],
+  'doctor/probes': ['deployment', 'pki', 'server', 'plan', 'doctor', 'doctor/checks'],
+  apply: ['deployment', 'pki', 'render', 'server', 'targets', 'clients', 'plan'],
+  host: ['deployment', 'pki', 'server', 'plan', 'apply', 'doctor', 'doctor/probes'],
+  cli: ['deployment', 'pki', 'render', 'server', 'targets', 'clients', 'plan', 'doctor', 'doctor/checks', 'doctor/report', 'doctor/probes', 'apply', 'host'],
+};
+/** The files directly in src/doctor put probes, checks and report together. */
+const doctorRoot = ['doctor/checks', 'doctor/report', 'doctor/probes'];
+
+const files = readdirSync(source, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'));
+
+function roomOf(file: string): string {
+  return Object.keys(allowed)
+    .filter((room) => file === room || file.startsWith(`${room}/`))
+    .toSorted((a, b) => b.length - a.length)[0] ?? '(none)';
+}
+
+function importsOf(file: string): string[] {
+  const text = readFileSync(join(source, file), 'utf8');
+  return [...text.matchAll(/(?:from\s+|import\(\s*|import\s+)['"]([^'"]+)['"]/g)].map((match) => match[1] ?? '');
+}
+
+test('every source file stands in a room', () => {
+  expect(files.filter((file) => roomOf(file) === '(none)')).toEqual([]);
+});
+
+test('imports go downwards only', () => {
+  const wrong: string[] = [];
+  for (const file of files) {
+    const room = roomOf(file);
+    for (const specifier of importsOf(file)) {
+      if (!specifier.startsWith('.')) continue;
+      const imported = relative(source, resolve(source, dirname(file), specifier));
+      const target = roomOf(imported);
+      const fine =
+        target === room ||
+        (allowed[room] ?? []).includes(target) ||
+        (room === 'doctor' && doctorRoot.includes(target));
+      if (!fine) wrong.push(`${file} imports ${imported}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+});
+
+/** Packages that belong to one room: the hot path touches no framework, and only the command line talks to a person. */
+const packageHomes: Readonly<Record<string, readonly string[]>> = {
+  commander: ['cli'],
+  '@inquirer/prompts': ['cli'],
+  chalk: ['cli'],
+  listr2: ['apply'],
+  execa: ['host'],
+  handlebars: ['render'],
+  'node-forge': ['pki'],
+  'node:child_process': ['server', 'host'],
+};
+
+test('packages stay in the rooms they were taken in for', () => {
+  const wrong: string[] = [];
+  for (const file of files) {
+    for (const specifier of importsOf(file)) {
+      const home = Object.entries(packageHomes).find(([name]) => specifier === name || specifier.startsWith(`${name}/`));
+      if (home !== undefined && !home[1].includes(roomOf(file))) wrong.push(`${file} imports ${specifier}`);
+    }
+  }
+  expect(wrong).toEqual([]);
+});
+
+test('nothing prints but cli/output, and nothing ends the process but bin/', () => {
+  const printing = files.filter((file) => /\bconsole\.(log|error|warn|info)\b/.test(readFileSync(join(source, file), 'utf8')));
+  const ending = files.filter((file) => /\bprocess\.exit\(/.test(readFileSync(join(source, file), 'utf8')));
+  expect({ printing, ending }).toEqual({ printing: [], ending: [] });
+});
+
+test('no source file reaches 1,000 lines', () => {
+  const long = files.filter((file) => readFileSync(join(source, file), 'utf8').split('\n').length >= 1_000);
+  expect(long).toEqual([]);
+});
