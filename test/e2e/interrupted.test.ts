@@ -1,0 +1,78 @@
+import { readFileSync, readdirSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { documentOf, runBin, withFolder } from '../helpers/cli.ts';
+import { snapshotTree } from '../helpers/tree.ts';
+
+/** Moments spread over the life of one `up`: start-up, keys, certificates, server start, verification. */
+const momentsMs = [30, 60, 90, 120, 160, 200, 260, 320, 400, 500, 650, 800, 1_000, 1_300];
+
+test('Ctrl-C at any moment of up: exit 130 and the folder as before, or finished with exit 0; no server stays behind', async () => {
+  await withFolder(async (folder) => {
+    await writeFile(join(folder, 'mine.txt'), 'mine\n');
+    const before = await snapshotTree(folder);
+    let undone = 0;
+    for (const moment of momentsMs) {
+      const result = await runBin(['up'], {
+        cwd: folder,
+        onStart: (child) => void setTimeout(() => child.kill('SIGINT'), moment),
+      });
+      if (result.exitCode === 0) {
+        documentOf(await runBin(['uninstall', '--yes', '--json'], { cwd: folder }));
+      } else if (result.signal === 'SIGINT') {
+        // Before its own first line of code could run, Node.js ends on the signal; nothing can have been made.
+      } else {
+        expect(result.exitCode, result.stderr).toBe(130);
+        undone += 1;
+      }
+      expect(await snapshotTree(folder)).toEqual(before);
+      expect(processesNaming(folder)).toEqual([]);
+    }
+    expect(undone).toBeGreaterThan(2);
+  });
+}, 180_000);
+
+test('kill -9 at any moment of up: the next up finishes the work, uninstall leaves the folder as before', async () => {
+  await withFolder(async (folder) => {
+    await writeFile(join(folder, 'mine.txt'), 'mine\n');
+    const before = await snapshotTree(folder);
+    let killed = 0;
+    for (const [index, moment] of momentsMs.entries()) {
+      const first = await runBin(['up'], {
+        cwd: folder,
+        onStart: (child) => void setTimeout(() => child.kill('SIGKILL'), moment),
+      });
+      if (first.signal === 'SIGKILL') killed += 1;
+      if (index % 2 === 0) {
+        const second = await runBin(['up', '--json'], { cwd: folder });
+        expect(documentOf(second)).toMatchObject({ ok: true });
+        expect(documentOf(await runBin(['doctor', '--json'], { cwd: folder }))).toMatchObject({ ok: true });
+      }
+      expect((await runBin(['uninstall', '--yes'], { cwd: folder })).exitCode).toBe(0);
+      expect(await snapshotTree(folder)).toEqual(before);
+      expect(processesNaming(folder)).toEqual([]);
+    }
+    expect(killed).toBeGreaterThan(4);
+  });
+}, 240_000);
+
+/** Command lines of live processes that name the folder (Linux; elsewhere there is nothing to read and the list is empty). */
+function processesNaming(folder: string): string[] {
+  const found: string[] = [];
+  let names: string[] = [];
+  try {
+    names = readdirSync('/proc').filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid);
+  } catch {
+    return [];
+  }
+  for (const name of names) {
+    try {
+      const words = readFileSync(`/proc/${name}/cmdline`, 'utf8');
+      if (words.includes(folder)) found.push(words.replaceAll('\0', ' '));
+    } catch {
+      // gone meanwhile
+    }
+  }
+  return found;
+}
