@@ -118,6 +118,8 @@ export type KeyDecision =
       readonly allowed: false;
       readonly reason: 'missing' | 'invalid' | 'revoked' | 'expired' | 'backed-off';
       readonly retryAfterSeconds?: number;
+      /** One sentence for the client and the log: what is wrong with what it sent. Holds no part of a key. */
+      readonly detail?: string;
     };
 
 /** One limiter step. `remaining` and `resetSeconds` feed the RateLimit header. */

@@ -1,0 +1,81 @@
+import type { Backend } from '../types.ts';
+import type { MetricTotals } from './metrics.ts';
+import { redactText } from './redact.ts';
+
+export interface HealthAnswer {
+  readonly status: 200 | 503;
+  /** JSON text. */
+  readonly body: string;
+}
+
+/**
+ * The answer of /readyz: 200 while at least one backend can be called and nothing drains. `detail` adds why a backend
+ * is down and its last words, for callers with a key or on loopback.
+ */
+export function describeReadiness(backends: readonly Backend[], draining: boolean, detail: boolean): HealthAnswer {
+  const status = readinessOf(backends, draining);
+  return {
+    status: status === 'ready' ? 200 : 503,
+    body: JSON.stringify({ status, upstreams: backends.map((backend) => describeBackend(backend, detail)) }),
+  };
+}
+
+export interface StatusInput {
+  readonly version: string;
+  /** Epoch ms. */
+  readonly startedAtMs: number;
+  /** Epoch ms. */
+  readonly nowMs: number;
+  readonly draining: boolean;
+  readonly backends: readonly Backend[];
+  readonly sessions: number;
+  readonly streams: number;
+  readonly totals: MetricTotals;
+  readonly memory: { readonly rss: number; readonly heapUsed: number };
+}
+
+/** The answer of /status, for callers with a key or on loopback. Always 200: it reports, it does not judge. */
+export function describeStatus(input: StatusInput): HealthAnswer {
+  const { backends, draining, memory } = input;
+  return {
+    status: 200,
+    body: JSON.stringify({
+      status: readinessOf(backends, draining),
+      version: input.version,
+      startedAt: new Date(input.startedAtMs).toISOString(),
+      uptimeSeconds: Math.max(0, Math.round((input.nowMs - input.startedAtMs) / 1_000)),
+      memory: { rssBytes: memory.rss, heapUsedBytes: memory.heapUsed },
+      sessions: input.sessions,
+      streams: input.streams,
+      upstreams: backends.map((backend) => ({
+        ...describeBackend(backend, true),
+        since: new Date(backend.state.since).toISOString(),
+        restarts: backend.restarts,
+        inFlight: backend.inFlight,
+        ...(backend.serverInfo === null ? {} : { serverInfo: backend.serverInfo }),
+      })),
+      totals: input.totals,
+    }),
+  };
+}
+
+function readinessOf(
+  backends: readonly Backend[],
+  draining: boolean,
+): 'ready' | 'starting' | 'unavailable' | 'draining' {
+  if (draining) return 'draining';
+  if (backends.some(({ state }) => state.state === 'up')) return 'ready';
+  return backends.some(({ state }) => state.state === 'starting') ? 'starting' : 'unavailable';
+}
+
+function describeBackend({ name, state }: Backend, detail: boolean): Record<string, unknown> {
+  if (!detail || state.state === 'up' || state.state === 'starting') return { name, state: state.state };
+  return {
+    name,
+    state: state.state,
+    reason: redactText(state.reason),
+    lastWords: state.lastWords.map(redactText),
+    // Infinity: given up for good, which JSON has no number for.
+    retryAt: Number.isFinite(state.retryAt) ? new Date(state.retryAt).toISOString() : null,
+  };
+}

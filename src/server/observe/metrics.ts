@@ -1,0 +1,299 @@
+import { createHistogram, observe, renderHistogram, type Histogram } from './histogram.ts';
+import { metricCatalogue, type MetricName } from './metric-catalogue.ts';
+import { watchProcess } from './process-metrics.ts';
+
+const MOST_TOOLS = 200;
+const MOST_WORDS = 50;
+const LONGEST_LABEL = 128;
+const OTHER = 'other';
+
+/** Methods of both eras, and what the HTTP side itself answers. Everything else is counted as `other`. */
+const METHODS = [
+  'initialize',
+  'ping',
+  'server/discover',
+  'tools/list',
+  'tools/call',
+  'resources/list',
+  'resources/templates/list',
+  'resources/read',
+  'resources/subscribe',
+  'resources/unsubscribe',
+  'prompts/list',
+  'prompts/get',
+  'completion/complete',
+  'logging/setLevel',
+  'subscriptions/listen',
+  'tasks/get',
+  'tasks/list',
+  'tasks/result',
+  'tasks/cancel',
+  'notifications/initialized',
+  'notifications/cancelled',
+  'notifications/progress',
+  'notifications/roots/list_changed',
+  'GET',
+  'POST',
+  'DELETE',
+  'OPTIONS',
+];
+
+export interface MetricSources {
+  sessions(): number;
+  /** Open event streams; counted by streamOpened and streamClosed when absent. */
+  streams?(): number;
+  upstreams(): readonly {
+    readonly name: string;
+    readonly up: boolean;
+    readonly restarts: number;
+    readonly breaker?: 'closed' | 'open' | 'half-open';
+  }[];
+  /** Unix time in seconds; null without TLS. */
+  certificateNotAfterSeconds(): number | null;
+  auditDropped?(): number;
+  /** Asked once per new tool name; names it denies are counted as `other`. Without it the first 200 names are kept. */
+  isKnownTool?(name: string): boolean;
+}
+
+/** Sums since the start, for /status. */
+export interface MetricTotals {
+  readonly requests: number;
+  readonly toolExecutions: number;
+  readonly authFailures: number;
+  readonly rateLimited: number;
+  readonly errors: number;
+}
+
+export interface Metrics {
+  /** One answered request. `tool` null for anything but a tool call; `status` a word or an HTTP status. */
+  request(method: string, tool: string | null, status: string | number, seconds: number): void;
+  toolExecution(tool: string, status: string | number, seconds: number): void;
+  authFailure(reason: string): void;
+  rateLimited(scope: string): void;
+  streamOpened(): void;
+  streamClosed(): void;
+  sseEvent(): void;
+  error(kind: string): void;
+  /** The text of /metrics, Prometheus text format 0.0.4. */
+  render(): string;
+  totals(): MetricTotals;
+  /** Ends the watching of the event loop. */
+  close(): void;
+}
+
+/** Content-Type of `render()`. */
+export const metricsContentType = 'text/plain; version=0.0.4; charset=utf-8';
+
+interface Cell {
+  readonly method: string;
+  readonly status: string | number;
+  readonly duration: Histogram;
+  count: number;
+}
+
+interface ToolSeries {
+  /** mcp_requests_total of this tool, nearly always one or two cells. */
+  readonly requests: Cell[];
+  readonly executions: { readonly status: string | number; count: number }[];
+  readonly time: Histogram;
+}
+
+/** Counters of the server: plain numbers that a call finds by one Map look-up, turned into text when scraped. */
+export function createMetrics(sources: MetricSources): Metrics {
+  const methods = new Map<string, { readonly cells: Cell[]; readonly duration: Histogram }>(
+    [...METHODS, OTHER].map((method) => [method, { cells: [], duration: createHistogram() }]),
+  );
+  const otherMethod = methods.get(OTHER) ?? { cells: [], duration: createHistogram() };
+  const tools = new Map<string, ToolSeries>();
+  const otherTools: ToolSeries = { requests: [], executions: [], time: createHistogram() };
+  const statuses = createWords([]);
+  const authFailures = createWords(['missing', 'invalid', 'revoked', 'expired', 'backed-off']);
+  const rateLimited = createWords(['key', 'global']);
+  const errors = createWords([]);
+  const observed = watchProcess();
+  let streams = 0;
+  let events = 0;
+
+  function toolSeries(name: string): ToolSeries {
+    const known = tools.get(name);
+    if (known !== undefined) return known;
+    if (tools.size >= MOST_TOOLS || name.length > LONGEST_LABEL || sources.isKnownTool?.(name) === false) {
+      return otherTools;
+    }
+    const series: ToolSeries = { requests: [], executions: [], time: createHistogram() };
+    tools.set(name, series);
+    return series;
+  }
+
+  function addCell(cells: Cell[], method: string, status: string | number): Cell {
+    const allowed = statuses.bound(status);
+    const known = methods.has(method) ? method : OTHER;
+    const found = cells.find((cell) => cell.status === allowed && cell.method === known);
+    if (found !== undefined) return found;
+    const duration = (methods.get(known) ?? otherMethod).duration;
+    const cell: Cell = { method: known, status: allowed, duration, count: 0 };
+    cells.push(cell);
+    return cell;
+  }
+
+  function renderSamples(): ReadonlyMap<MetricName, string> {
+    const text = new Map<MetricName, string>();
+    const add = (name: MetricName, labels: string, value: number) => {
+      text.set(name, `${text.get(name) ?? ''}${name}${labels === '' ? '' : `{${labels}}`} ${renderNumber(value)}\n`);
+    };
+    const addRequests = (cells: readonly Cell[], tool: string) => {
+      for (const { method, status, count } of cells) {
+        add('mcp_requests_total', renderLabels({ method, tool, status: String(status) }), count);
+      }
+    };
+    let durations = '';
+    for (const [method, { cells, duration }] of methods) {
+      addRequests(cells, '');
+      if (duration.counts.some((count) => count > 0)) {
+        durations += renderHistogram('mcp_request_duration_seconds', renderLabels({ method }), duration);
+      }
+    }
+    text.set('mcp_request_duration_seconds', durations);
+    let times = '';
+    for (const [tool, series] of [...tools, [OTHER, otherTools] as const]) {
+      addRequests(series.requests, tool);
+      for (const { status, count } of series.executions) {
+        add('mcp_tool_executions_total', renderLabels({ tool, status: String(status) }), count);
+      }
+      if (series.executions.length > 0) {
+        times += renderHistogram('mcp_tool_execution_time_seconds', renderLabels({ tool }), series.time);
+      }
+    }
+    text.set('mcp_tool_execution_time_seconds', times);
+    add('mcp_sse_connections_active', '', sources.streams?.() ?? streams);
+    add('mcp_sse_events_sent_total', '', events);
+    add('mcp_active_sessions', '', sources.sessions());
+    for (const [reason, count] of authFailures.counts) add('mcp_auth_failures_total', renderLabels({ reason }), count);
+    for (const [scope, count] of rateLimited.counts) add('mcp_rate_limited_total', renderLabels({ scope }), count);
+    for (const [kind, count] of errors.counts) add('mcp_errors_total', renderLabels({ kind }), count);
+    for (const { name, up, restarts, breaker } of sources.upstreams()) {
+      const upstream = renderLabels({ upstream: name });
+      if (breaker !== undefined) {
+        add('mcp_circuit_breaker_state', upstream, ['closed', 'open', 'half-open'].indexOf(breaker));
+      }
+      add('mcp_upstream_up', upstream, up ? 1 : 0);
+      add('mcp_upstream_restarts_total', upstream, restarts);
+    }
+    const notAfter = sources.certificateNotAfterSeconds();
+    if (notAfter !== null) add('mcp_tls_certificate_not_after_seconds', '', notAfter);
+    add('mcp_audit_dropped_total', '', sources.auditDropped?.() ?? 0);
+    for (const [name, value] of observed.read()) add(name, '', value);
+    add('nodejs_version_info', renderLabels({ version: process.version }), 1);
+    return text;
+  }
+
+  return {
+    request(method, tool, status, seconds) {
+      const cells =
+        tool === null || tool === '' ? (methods.get(method) ?? otherMethod).cells : toolSeries(tool).requests;
+      let cell: Cell | undefined;
+      for (const candidate of cells) {
+        if (candidate.status === status && candidate.method === method) {
+          cell = candidate;
+          break;
+        }
+      }
+      cell ??= addCell(cells, method, status);
+      cell.count += 1;
+      observe(cell.duration, seconds);
+    },
+    toolExecution(tool, status, seconds) {
+      const series = toolSeries(tool);
+      let execution = series.executions.find((candidate) => candidate.status === status);
+      if (execution === undefined) {
+        const allowed = statuses.bound(status);
+        execution = series.executions.find((candidate) => candidate.status === allowed);
+        if (execution === undefined) {
+          execution = { status: allowed, count: 0 };
+          series.executions.push(execution);
+        }
+      }
+      execution.count += 1;
+      observe(series.time, seconds);
+    },
+    authFailure: (reason) => authFailures.add(reason),
+    rateLimited: (scope) => rateLimited.add(scope),
+    error: (kind) => errors.add(kind),
+    streamOpened() {
+      streams += 1;
+    },
+    streamClosed() {
+      streams = Math.max(0, streams - 1);
+    },
+    sseEvent() {
+      events += 1;
+    },
+    render() {
+      const samples = renderSamples();
+      let text = '';
+      for (const { name, type, help } of metricCatalogue) {
+        text += `# HELP ${name} ${help}\n# TYPE ${name} ${type}\n${samples.get(name) ?? ''}`;
+      }
+      return text;
+    },
+    totals() {
+      const cells = [...methods.values()].flatMap(({ cells }) => cells);
+      const series = [...tools.values(), otherTools];
+      return {
+        requests: sum([...cells, ...series.flatMap(({ requests }) => requests)].map(({ count }) => count)),
+        toolExecutions: sum(series.flatMap(({ executions }) => executions).map(({ count }) => count)),
+        authFailures: sum([...authFailures.counts.values()]),
+        rateLimited: sum([...rateLimited.counts.values()]),
+        errors: sum([...errors.counts.values()]),
+      };
+    },
+    close() {
+      observed.close();
+    },
+  };
+}
+
+interface Words {
+  readonly counts: ReadonlyMap<string, number>;
+  add(word: string): void;
+  /** The word itself, or `other` when there are too many already. */
+  bound(word: string | number): string | number;
+}
+
+/** Counts per word of a small vocabulary: 50 words, then `other`. The given ones show from the start, as 0. */
+function createWords(initial: readonly string[]): Words {
+  const counts = new Map<string, number>(initial.map((word) => [word, 0]));
+  const known = new Set<string | number>();
+  return {
+    counts,
+    add(word) {
+      const bounded = counts.has(word) || (counts.size < MOST_WORDS && word.length <= LONGEST_LABEL) ? word : OTHER;
+      counts.set(bounded, (counts.get(bounded) ?? 0) + 1);
+    },
+    bound(word) {
+      if (known.has(word)) return word;
+      if (known.size >= MOST_WORDS || String(word).length > LONGEST_LABEL) return OTHER;
+      known.add(word);
+      return word;
+    },
+  };
+}
+
+/** Label text without braces. Source: Prometheus text format 0.0.4, "Comments, help text, and type information". */
+function renderLabels(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels)
+    .map(
+      ([name, value]) =>
+        `${name}="${value.replace(/[\\"\n]/g, (character) => (character === '\n' ? '\\n' : `\\${character}`))}"`,
+    )
+    .join(',');
+}
+
+function renderNumber(value: number): string {
+  if (Number.isFinite(value)) return String(value);
+  return Number.isNaN(value) ? 'NaN' : value > 0 ? '+Inf' : '-Inf';
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

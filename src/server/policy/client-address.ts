@@ -1,0 +1,91 @@
+import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+import { UserError } from '../../deployment/errors.ts';
+
+/** Trust verdicts remembered: the peers of a server behind a proxy are few. */
+const MOST_VERDICTS = 1_024;
+
+/**
+ * Reads the address of the client: the right-most hop of X-Forwarded-For that is not a trusted proxy, and only when
+ * the peer itself is one. What a client writes into the header on its own lies further left and is never reached.
+ * A hop that is no address ends the walk: nothing left of it can be believed.
+ *
+ * @param trustedProxies addresses, CIDR blocks, or `loopback` (127.0.0.0/8, ::1 and Unix sockets) or `unix`
+ * @returns a reader of the socket's address (the word `unix` for a Unix socket) and the header. IPv4 mapped into
+ *   IPv6 comes out as IPv4; an unknown socket address as `unknown`.
+ * @throws UserError for an entry that is none of these.
+ */
+export function createAddressReader(
+  trustedProxies: readonly string[],
+): (socketAddress: string | undefined, forwardedFor: string | undefined) => string {
+  const trusted = new BlockList();
+  let trustsUnix = false;
+  for (const entry of trustedProxies) {
+    if (entry === 'loopback' || entry === 'unix') trustsUnix = true;
+    if (entry === 'loopback') {
+      trusted.addSubnet('127.0.0.0', 8, 'ipv4');
+      trusted.addAddress('::1', 'ipv6');
+    } else if (entry !== 'unix') {
+      addBlock(trusted, entry);
+    }
+  }
+  const trustsNobody = trustedProxies.length === 0;
+  const verdicts = new Map<string, boolean>();
+
+  function isTrusted(address: string): boolean {
+    if (address === 'unix') return trustsUnix;
+    let verdict = verdicts.get(address);
+    if (verdict === undefined) {
+      const family = isIP(address);
+      verdict = family !== 0 && trusted.check(address, family === 4 ? 'ipv4' : 'ipv6');
+      if (verdicts.size >= MOST_VERDICTS) verdicts.clear();
+      verdicts.set(address, verdict);
+    }
+    return verdict;
+  }
+
+  return (socketAddress, forwardedFor) => {
+    let address = normalizeAddress(socketAddress ?? 'unknown');
+    if (forwardedFor === undefined || trustsNobody || !isTrusted(address)) return address;
+    let end = forwardedFor.length;
+    while (end > 0) {
+      const comma = forwardedFor.lastIndexOf(',', end - 1);
+      const hop = readHop(forwardedFor.slice(comma + 1, end).trim());
+      if (hop === null) return address;
+      address = hop;
+      if (!isTrusted(address)) return address;
+      end = comma;
+    }
+    return address;
+  };
+}
+
+/** `::ffff:192.0.2.1` as `192.0.2.1`, without a zone, letters small. */
+function normalizeAddress(address: string): string {
+  if (!address.includes(':')) return address;
+  const text = address.toLowerCase().replace(/%.*$/, '');
+  const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/.exec(text)?.[1];
+  return mapped ?? text;
+}
+
+/** One entry of X-Forwarded-For: an address, perhaps with a port as some proxies write it. */
+function readHop(text: string): string | null {
+  const bracketed = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(text)?.[1];
+  if (bracketed !== undefined) return isIPv6(bracketed) ? normalizeAddress(bracketed) : null;
+  if (isIP(text) !== 0) return normalizeAddress(text);
+  const withPort = /^([\d.]+):\d{1,5}$/.exec(text)?.[1];
+  return withPort !== undefined && isIPv4(withPort) ? withPort : null;
+}
+
+function addBlock(list: BlockList, entry: string): void {
+  const [address = '', bits, rest] = entry.trim().split('/');
+  const family = isIP(address);
+  const most = family === 4 ? 32 : 128;
+  const length = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
+  if (family === 0 || rest !== undefined || !(length <= most) || address.includes('%')) {
+    throw new UserError(`${JSON.stringify(entry.slice(0, 100))} cannot be a trusted proxy`, {
+      why: 'It is neither an address nor a block of addresses.',
+      next: 'Write it like 10.0.0.7, 10.0.0.0/8, fd00::/8 or loopback.',
+    });
+  }
+  list.addSubnet(address, length, family === 4 ? 'ipv4' : 'ipv6');
+}

@@ -1,0 +1,77 @@
+import { isIPv6 } from 'node:net';
+
+const FAILURES_ALLOWED = 10;
+const WINDOW_MS = 60_000;
+const LONGEST_WAIT_SECONDS = 60;
+const MOST_ADDRESSES = 10_000;
+
+export interface GuessBackoff {
+  /** Counts a wrong key. Seconds that this address should wait, or 0 while it may still be a slip. */
+  failed(address: string): number;
+  /** Addresses remembered. */
+  readonly size: number;
+}
+
+interface Guesser {
+  failures: number;
+  sinceMs: number;
+  waitSeconds: number;
+  quietFromMs: number;
+}
+
+/**
+ * Slows down guessing per address: after 10 wrong keys within a minute the wait starts at a second and doubles up
+ * to a minute, until the address has left the door alone for a minute. At most 10,000 addresses are remembered,
+ * the longest silent go first. Only failures come here, so that nobody behind the same NAT is locked out.
+ * @param now epoch ms.
+ */
+export function createGuessBackoff(now: () => number): GuessBackoff {
+  const guessers = new Map<string, Guesser>();
+  return {
+    failed(address) {
+      const source = networkOf(address);
+      const nowMs = now();
+      let guesser = guessers.get(source);
+      if (guesser === undefined || isForgiven(guesser, nowMs)) {
+        guesser = { failures: 0, sinceMs: nowMs, waitSeconds: 0, quietFromMs: nowMs };
+      }
+      // To the end of the Map: its order is then the order of the last failure.
+      guessers.delete(source);
+      guessers.set(source, guesser);
+      if (guessers.size > MOST_ADDRESSES) {
+        for (const oldest of guessers.keys()) {
+          guessers.delete(oldest);
+          break;
+        }
+      }
+      guesser.failures += 1;
+      if (guesser.failures > FAILURES_ALLOWED) {
+        guesser.waitSeconds = Math.min(LONGEST_WAIT_SECONDS, Math.max(1, guesser.waitSeconds * 2));
+      }
+      guesser.quietFromMs = nowMs + guesser.waitSeconds * 1_000;
+      return guesser.waitSeconds;
+    },
+    get size() {
+      return guessers.size;
+    },
+  };
+}
+
+function isForgiven(guesser: Guesser, nowMs: number): boolean {
+  if (guesser.waitSeconds === 0) return nowMs - guesser.sinceMs >= WINDOW_MS;
+  return nowMs - guesser.quietFromMs >= WINDOW_MS;
+}
+
+/** One IPv6 customer has at least a /64 to take addresses from, so those count as one. */
+function networkOf(address: string): string {
+  if (!isIPv6(address)) return address;
+  const [head = '', tail] = (address.split('%')[0] ?? '').split('::');
+  const left = head === '' ? [] : head.split(':');
+  const right = tail === undefined || tail === '' ? [] : tail.split(':');
+  const zeros = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length);
+  const groups = [...left, ...Array.from({ length: zeros }, () => '0'), ...right];
+  return `${groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group, 16).toString(16))
+    .join(':')}::/64`;
+}

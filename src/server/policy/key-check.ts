@@ -1,0 +1,270 @@
+import { randomBytes } from 'node:crypto';
+import { readFileSync, stat, type BigIntStats } from 'node:fs';
+import { EnvironmentError, ExplainedError, UserError } from '../../deployment/errors.ts';
+import type { Log } from '../observe/log.ts';
+import type { KeyDecision } from '../types.ts';
+import { createGuessBackoff } from './guess-backoff.ts';
+import { hashKey, parseKeyStore, type KeyStore } from './key-store.ts';
+import { parsePresentedKey } from './presented-key.ts';
+
+/** A revoked key must be refused within a second; four looks a second cost nothing measurable. */
+const POLL_MS = 250;
+/** Header texts remembered per header; more are simply hashed again. */
+const MOST_REMEMBERED = 4_096;
+
+export interface KeyCheck {
+  /** Decides about one request. `authorization` and `xApiKey` as node:http gives them; `address` after trusted proxies. */
+  check(authorization: string | undefined, xApiKey: string | undefined, address: string): KeyDecision;
+  /** Called once for each key that stops being accepted: revoked, removed from the file, or expired. */
+  onRevoked(listener: (keyId: string) => void): void;
+  /** Reads the file now. False when it cannot be used and the keys in memory stay. */
+  reload(): boolean;
+  /** Ends the watching. */
+  close(): void;
+}
+
+interface Entry {
+  readonly accepted: KeyDecision & { allowed: true };
+  readonly expiresAtMs: number;
+  readonly revoked: boolean;
+}
+
+interface Keys {
+  readonly salt: string;
+  readonly byHash: ReadonlyMap<string, Entry>;
+}
+
+/**
+ * The key check of the server. Keys come from a key file, watched and read again when it changes, and from the
+ * outside (`extraKeys`, of an environment variable or a file with one key). A file that is half-written, broken or
+ * gone leaves the keys in memory as they are.
+ * @throws UserError or EnvironmentError when the file cannot be read the first time, or an extra key cannot be sent in a header.
+ */
+export function createKeyCheck(options: {
+  readonly storeFile: string | null;
+  readonly extraKeys: readonly { readonly label: string; readonly key: string }[];
+  readonly log: Log;
+  /** Epoch ms. */
+  readonly now?: () => number;
+}): KeyCheck {
+  const { storeFile, extraKeys, log } = options;
+  const now = options.now ?? Date.now;
+  extraKeys.forEach(checkExtraKey);
+  const backoff = createGuessBackoff(now);
+  const listeners: ((keyId: string) => void)[] = [];
+  // Header text -> key, so that a client's next call costs a look-up instead of a hash. The texts are compared by
+  // V8's seeded string hash first, so the time says nothing about how much of a wrong key was right.
+  const rememberedBearer = new Map<string, Entry>();
+  const rememberedPlain = new Map<string, Entry>();
+
+  let storeText = storeFile === null ? null : readFirst(storeFile);
+  let keys = indexKeys(storeText === null ? null : parseNamed(storeText, storeFile), extraKeys);
+  let complaint: string | null = null;
+  let usable = usableIds(keys, now());
+
+  function forgetHeaders(): void {
+    rememberedBearer.clear();
+    rememberedPlain.clear();
+  }
+
+  function complain(event: string, why: string): false {
+    // Once for each thing that is wrong, not four times a second.
+    if (complaint !== why)
+      log.error(event, { file: storeFile, why, consequence: 'the keys read before stay in force' });
+    complaint = why;
+    return false;
+  }
+
+  function reload(): boolean {
+    if (storeFile === null) return true;
+    let text: string;
+    let store: KeyStore;
+    try {
+      text = readFileSync(storeFile, 'utf8');
+    } catch (error) {
+      return complain('keys.unreadable', describeReadError(error));
+    }
+    if (text === storeText) {
+      complaint = null;
+      return true;
+    }
+    try {
+      store = parseKeyStore(text);
+    } catch (error) {
+      return complain('keys.broken', error instanceof ExplainedError ? (error.why ?? error.message) : String(error));
+    }
+    storeText = text;
+    keys = indexKeys(store, extraKeys);
+    complaint = null;
+    forgetHeaders();
+    log.info('keys.reloaded', { file: storeFile, usable: usableIds(keys, now()).size });
+    tellGone();
+    return true;
+  }
+
+  /** Tells the listeners about every key that was accepted at the last look and is not now. */
+  function tellGone(): void {
+    const before = usable;
+    usable = usableIds(keys, now());
+    for (const keyId of before) {
+      if (usable.has(keyId)) continue;
+      log.info('keys.refused-from-now', { keyId });
+      for (const listener of listeners) listener(keyId);
+    }
+  }
+
+  function decide(authorization: string | undefined, xApiKey: string | undefined, address: string): KeyDecision {
+    const presented = parsePresentedKey(authorization, xApiKey);
+    if (presented.kind === 'missing') return { allowed: false, reason: 'missing', detail: presented.problem };
+    if (presented.kind === 'unreadable') return refuseGuess(address, presented.problem);
+    const entry = keys.byHash.get(hashKey(keys.salt, presented.key));
+    if (entry === undefined) return refuseGuess(address, 'The key is not known here.');
+    // Whoever holds a key that once worked is not guessing.
+    if (entry.revoked) return { allowed: false, reason: 'revoked', detail: 'The key was revoked.' };
+    if (now() >= entry.expiresAtMs) return { allowed: false, reason: 'expired', detail: 'The key has expired.' };
+    if (xApiKey === undefined) remember(rememberedBearer, authorization, entry);
+    else if (authorization === undefined) remember(rememberedPlain, xApiKey, entry);
+    return entry.accepted;
+  }
+
+  function refuseGuess(address: string, detail: string): KeyDecision {
+    const retryAfterSeconds = backoff.failed(address);
+    if (retryAfterSeconds === 0) return { allowed: false, reason: 'invalid', detail };
+    return {
+      allowed: false,
+      reason: 'backed-off',
+      retryAfterSeconds,
+      detail: `${detail} Too many wrong keys came from this address: wait ${retryAfterSeconds} s.`,
+    };
+  }
+
+  const changed = storeFile === null ? () => {} : watchFile(storeFile, reload);
+  const timer = setInterval(() => {
+    tellGone();
+    changed();
+  }, POLL_MS).unref();
+
+  return {
+    check(authorization, xApiKey, address) {
+      let entry: Entry | undefined;
+      if (xApiKey === undefined) {
+        if (authorization !== undefined) entry = rememberedBearer.get(authorization);
+      } else if (authorization === undefined) {
+        entry = rememberedPlain.get(xApiKey);
+      }
+      if (entry !== undefined && now() < entry.expiresAtMs) return entry.accepted;
+      return decide(authorization, xApiKey, address);
+    },
+    onRevoked(listener) {
+      listeners.push(listener);
+    },
+    reload,
+    close() {
+      clearInterval(timer);
+      forgetHeaders();
+    },
+  };
+}
+
+function remember(headers: Map<string, Entry>, text: string | undefined, entry: Entry): void {
+  if (text === undefined) return;
+  if (headers.size >= MOST_REMEMBERED) headers.clear();
+  headers.set(text, entry);
+}
+
+function indexKeys(store: KeyStore | null, extraKeys: readonly { label: string; key: string }[]): Keys {
+  const salt = store?.salt ?? randomBytes(32).toString('base64');
+  const byHash = new Map<string, Entry>();
+  const labels = new Map<string, number>();
+  for (const { label, key } of extraKeys) {
+    const count = (labels.get(label) ?? 0) + 1;
+    labels.set(label, count);
+    const keyId = count === 1 ? `extra:${label}` : `extra:${label}#${count}`;
+    const accepted = Object.freeze({ allowed: true as const, keyId, label });
+    byHash.set(hashKey(salt, key), { accepted, expiresAtMs: Number.POSITIVE_INFINITY, revoked: false });
+  }
+  // The file comes last and wins: a key that it revokes is refused, wherever else it is named.
+  for (const record of store?.keys ?? []) {
+    byHash.set(record.hash, {
+      accepted: Object.freeze({ allowed: true as const, keyId: record.id, label: record.label }),
+      expiresAtMs: record.expiresAt === undefined ? Number.POSITIVE_INFINITY : Date.parse(record.expiresAt),
+      revoked: record.revokedAt !== undefined,
+    });
+  }
+  return { salt, byHash };
+}
+
+function usableIds(keys: Keys, nowMs: number): ReadonlySet<string> {
+  const ids = new Set<string>();
+  for (const entry of keys.byHash.values()) {
+    if (!entry.revoked && nowMs < entry.expiresAtMs) ids.add(entry.accepted.keyId);
+  }
+  return ids;
+}
+
+function checkExtraKey({ label, key }: { label: string; key: string }): void {
+  const presented = parsePresentedKey(undefined, key);
+  if (presented.kind === 'key') return;
+  throw new UserError(`The key "${label}" can never be presented`, {
+    why: presented.problem.replace('x-api-key', 'the configuration'),
+    next: 'Give the key alone, without quotes, spaces or line breaks.',
+  });
+}
+
+function readFirst(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new EnvironmentError(`The key file ${file} cannot be read`, {
+      why: describeReadError(error),
+      next: 'Make one with: mcp-deploy keys create LABEL',
+      cause: error,
+    });
+  }
+}
+
+function parseNamed(text: string, file: string | null): KeyStore {
+  try {
+    return parseKeyStore(text);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new UserError(`The key file ${file} cannot be used`, {
+      ...(error.why === undefined ? {} : { why: error.why }),
+      ...(error.next === undefined ? {} : { next: error.next }),
+      cause: error,
+    });
+  }
+}
+
+function describeReadError(error: unknown): string {
+  const code = (error as NodeJS.ErrnoException).code;
+  if (code === 'ENOENT') return 'It does not exist.';
+  if (code === 'EACCES' || code === 'EPERM') return 'This user may not read it.';
+  return `Reading it failed with ${code ?? String(error)}.`;
+}
+
+/**
+ * A look at a file that calls `changed` when it is another one than at the look before, and the first time. By stat
+ * and not by inotify, which loses track when the file is replaced by a rename or lies on a network mount.
+ */
+function watchFile(file: string, changed: () => void): () => void {
+  let seen: string | null = null;
+  let looking = false;
+  return () => {
+    if (looking) return;
+    looking = true;
+    stat(file, { bigint: true }, (error, stats) => {
+      looking = false;
+      const found = error === null ? describeVersion(stats) : (error.code ?? 'unreadable');
+      // A file as young as this may change again within the same time stamp, so it is read once more.
+      const young = error === null && Date.now() - Number(stats.mtimeMs) < 2 * POLL_MS;
+      if (found === seen && !young) return;
+      seen = found;
+      changed();
+    });
+  };
+}
+
+function describeVersion(stats: BigIntStats): string {
+  return `${stats.dev}:${stats.ino}:${stats.size}:${stats.mtimeNs}:${stats.ctimeNs}`;
+}

@@ -1,0 +1,171 @@
+import { isIPv6 } from 'node:net';
+import { UserError } from '../../deployment/errors.ts';
+
+export interface OriginGuard {
+  /** Null when the request may go on, else the answer. `host` and `origin` are the headers as they came. */
+  refuses(host: string | undefined, origin: string | undefined): { status: number; message: string } | null;
+  /** Headers that let the page of an allowed origin read the answer; null when there is nothing to add. */
+  corsHeaders(origin: string | undefined): Readonly<Record<string, string>> | null;
+  /**
+   * Headers of the 204 that answers a preflight; null when the origin is not allowed (answer 403) or absent.
+   * @param requestedHeaders Access-Control-Request-Headers
+   */
+  preflight(origin: string | undefined, requestedHeaders: string | undefined): Readonly<Record<string, string>> | null;
+}
+
+/** What both eras of the protocol send, and trace context. A browser refuses the call when one is missing. */
+const ALLOWED_HEADERS = [
+  'accept',
+  'authorization',
+  'content-type',
+  'last-event-id',
+  'mcp-method',
+  'mcp-name',
+  'mcp-protocol-version',
+  'mcp-session-id',
+  'traceparent',
+  'tracestate',
+  'baggage',
+  'x-api-key',
+].join(', ');
+
+/** What a page may read; without Mcp-Session-Id it cannot make its second call. */
+const EXPOSED_HEADERS = [
+  'mcp-session-id',
+  'mcp-protocol-version',
+  'www-authenticate',
+  'retry-after',
+  'ratelimit',
+  'ratelimit-policy',
+  'x-request-id',
+].join(', ');
+
+/** The longest that any browser keeps a preflight (Firefox; Chrome keeps it two hours). */
+const MAX_AGE_SECONDS = 86_400;
+
+/** Headers that a tool's own schema asks for (`Mcp-Param-*` of 2026-07-28): their names are not known beforehand. */
+const PARAMETER_HEADER = /^mcp-param-[a-z0-9-]{1,100}$/;
+
+/**
+ * Guards against DNS rebinding and foreign pages: the Host must be one of ours (without its port, in any case,
+ * `*.example.com` for one label, `*` for any), and an Origin, which only browsers send, one that was allowed.
+ * Credentials are never allowed for cross-origin requests: keys travel in headers, not in cookies.
+ * @throws UserError for an entry that is not a host or an origin.
+ */
+export function createOriginGuard(options: {
+  readonly allowedHosts: readonly string[];
+  readonly allowedOrigins: readonly string[];
+}): OriginGuard {
+  const anyHost = options.allowedHosts.includes('*');
+  const hosts = new Set<string>();
+  const wildcards = new Set<string>();
+  for (const entry of options.allowedHosts) {
+    if (entry === '*') continue;
+    const wildcard = entry.startsWith('*.');
+    const name = readHostName(wildcard ? entry.slice(2) : entry);
+    if (name === null) throw badEntry('allowed host', entry, 'mcp.example.com');
+    (wildcard ? wildcards : hosts).add(name);
+  }
+
+  const anyOrigin = options.allowedOrigins.includes('*');
+  const origins = new Map<string, Readonly<Record<string, string>>>();
+  for (const entry of options.allowedOrigins) {
+    if (entry === '*') continue;
+    const origin = readOrigin(entry);
+    if (origin === null) throw badEntry('allowed origin', entry, 'https://app.example.com');
+    origins.set(origin, Object.freeze(answerHeaders(origin)));
+  }
+  const anyOriginHeaders = Object.freeze(answerHeaders('*'));
+
+  // The Host header that was accepted last: nearly always the one that comes next.
+  let acceptedHost: string | null = null;
+
+  function refusesHost(host: string): { status: number; message: string } | null {
+    const name = readHostName(host);
+    if (name === null) return { status: 400, message: 'The Host header is not a host name.' };
+    const parent = name.slice(name.indexOf('.') + 1);
+    if (!anyHost && !hosts.has(name) && !(name.includes('.') && wildcards.has(parent))) {
+      return {
+        status: 403,
+        message: `The host name ${name.slice(0, 100)} is not one of this server; its operator can add it to allowedHosts.`,
+      };
+    }
+    acceptedHost = host;
+    return null;
+  }
+
+  function headersFor(origin: string | undefined): Readonly<Record<string, string>> | null {
+    if (origin === undefined) return null;
+    if (anyOrigin) return anyOriginHeaders;
+    return origins.get(origin) ?? origins.get(origin.toLowerCase()) ?? null;
+  }
+
+  return {
+    refuses(host, origin) {
+      if (host !== acceptedHost) {
+        if (host === undefined || host === '') return { status: 400, message: 'The Host header is missing.' };
+        const refusal = refusesHost(host);
+        if (refusal !== null) return refusal;
+      }
+      if (origin === undefined || headersFor(origin) !== null) return null;
+      return {
+        status: 403,
+        message: 'Pages of this origin may not call this server; its operator can add it to allowedOrigins.',
+      };
+    },
+    corsHeaders: headersFor,
+    preflight(origin, requestedHeaders) {
+      const headers = headersFor(origin);
+      if (headers === null) return null;
+      const parameters = (requestedHeaders ?? '')
+        .toLowerCase()
+        .split(',', 100)
+        .map((name) => name.trim())
+        .filter((name) => PARAMETER_HEADER.test(name));
+      return {
+        'access-control-allow-origin': headers['access-control-allow-origin'] ?? '*',
+        'access-control-allow-methods': 'GET, POST, DELETE, OPTIONS',
+        'access-control-allow-headers': [ALLOWED_HEADERS, ...parameters].join(', '),
+        'access-control-max-age': String(MAX_AGE_SECONDS),
+        vary: 'Origin, Access-Control-Request-Headers',
+      };
+    },
+  };
+}
+
+function answerHeaders(origin: string): Record<string, string> {
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-expose-headers': EXPOSED_HEADERS,
+    ...(origin === '*' ? {} : { vary: 'Origin' }),
+  };
+}
+
+/** The name in `name`, `name:port`, `[v6]` or `[v6]:port`, comparable; null when it is none of these. */
+function readHostName(host: string): string | null {
+  const bracketed = /^\[([0-9a-fA-F:.]+)\](?::\d{1,5})?$/.exec(host);
+  const literal = bracketed?.[1] ?? (isIPv6(host) && !host.includes('%') ? host : null);
+  if (literal !== null) return isIPv6(literal) ? new URL(`http://[${literal}]/`).hostname : null;
+  const plain = /^([A-Za-z0-9._-]{1,255}?)\.?(?::\d{1,5})?$/.exec(host);
+  const name = plain?.[1]?.toLowerCase();
+  return name === undefined || name.startsWith('.') || name.includes('..') ? null : name;
+}
+
+/** The comparable form of an origin: scheme, host, and the port unless it is the scheme's own. */
+function readOrigin(text: string): string | null {
+  const parts = /^([a-z][a-z0-9+.-]*):\/\/([^/?#@\s]+)\/?$/i.exec(text);
+  if (parts === null) return null;
+  if (!/^https?$/i.test(parts[1] ?? '')) return text.toLowerCase().replace(/\/$/, '');
+  try {
+    return new URL(text).origin;
+  } catch {
+    return null;
+  }
+}
+
+function badEntry(what: string, entry: string, example: string): UserError {
+  return new UserError(`${JSON.stringify(entry.slice(0, 100))} cannot be an ${what}`, {
+    why: entry === 'null' ? 'Every sandboxed page and every local file has the origin "null".' : 'It has another form.',
+    next: `Write it like ${example}.`,
+  });
+}
