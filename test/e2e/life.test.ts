@@ -70,7 +70,7 @@ test('a key works at once, rotates with an overlap, and is refused within a seco
   await withFolder(async (folder) => {
     const cli = (...args: string[]) => runBin(args, { cwd: folder });
     const up = documentOf<UpDocument>(await cli('up', '--json'));
-    const { fetch } = createFetch({ caPem: await readFile(up.caFile, 'utf8'), timeoutMs: 5_000 });
+    const fetch = createFetch({ caPem: await readFile(up.caFile, 'utf8'), timeoutMs: 5_000 });
     const answerTo = async (key: string): Promise<number> => {
       const response = await fetch(up.url, {
         method: 'POST',

@@ -14,7 +14,7 @@ async function transportOptions(access: EndpointAccess) {
   const caPem = access.caFile === null ? null : await readFile(access.caFile, 'utf8');
   const key = access.keyFile === null ? null : (await readFile(access.keyFile, 'utf8')).trim();
   return {
-    fetch: createFetch({ caPem, timeoutMs: 60_000 }).fetch,
+    fetch: createFetch({ caPem, timeoutMs: 60_000 }),
     requestInit: { headers: key === null ? {} : { authorization: `Bearer ${key}` } },
   };
 }
