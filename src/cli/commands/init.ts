@@ -11,7 +11,7 @@ import type { CommandContext } from '../context.ts';
 import { parseOrThrow, readDeployment } from '../deployment-folder.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
 import { slugFrom } from '../slug.ts';
-import { askQuestions, quoteCommand } from '../wizard/ask.ts';
+import { quoteCommand } from '../wizard/quote-command.ts';
 import { judgeNames, judgeServerName, splitNames, type Answers } from '../wizard/questions.ts';
 import { freeListen, readFlags } from './up.ts';
 
@@ -24,7 +24,10 @@ export async function runInit(context: CommandContext, options: Record<string, u
   const { output } = context;
   const existing = await readDeployment(context);
   const { defaults, given } = await readDefaults(context, options, existing?.deployment ?? null);
-  const answers = context.interactive ? await askQuestions(context, defaults, given) : defaults;
+  // The prompts are loaded only where somebody can answer them.
+  const answers = context.interactive
+    ? await (await import('../wizard/ask.ts')).askQuestions(context, defaults, given)
+    : defaults;
   const text = deploymentText(answers, existing);
   const deployment = parseOrThrow(text, context.deploymentFile);
 

@@ -1,5 +1,6 @@
 import { confirm, input } from '@inquirer/prompts';
 import type { CommandContext } from '../context.ts';
+import { quoteCommand } from './quote-command.ts';
 import {
   judgeListen,
   judgeName,
@@ -52,9 +53,4 @@ export async function askQuestions(
   }
   if (!given.has('keys')) answers.keys = await confirm({ message: 'Require an API key?', default: defaults.keys }, terminal);
   return answers;
-}
-
-/** A command as one would type it. Words with anything special are single-quoted. */
-export function quoteCommand(words: readonly string[]): string {
-  return words.map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`)).join(' ');
 }
