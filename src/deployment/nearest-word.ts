@@ -1,10 +1,10 @@
 /**
  * The candidate that the writer most likely meant, or null when none is near:
- * at most a third of the letters differ, case, `-` and `_` do not count.
+ * one to three letters differ, by the length of the word; case, `-` and `_` do not count.
  */
 export function nearestWord(word: string, candidates: readonly string[]): string | null {
   const wanted = plain(word);
-  const allowed = wanted.length <= 3 ? 1 : wanted.length <= 6 ? 2 : 3;
+  const allowed = wanted.length <= 4 ? 1 : wanted.length <= 7 ? 2 : 3;
   let best: string | null = null;
   let bestDistance = allowed + 1;
   for (const candidate of candidates) {

@@ -29,7 +29,10 @@ export const stdioUpstreamSchema = z.strictObject({
     .describe('program to start (found on PATH)'),
   args: z.array(z.string()).default([]).describe('its arguments, one item each; no shell is involved'),
   env: z
-    .record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/), z.string())
+    .record(
+      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'use letters, digits and _, not starting with a digit'),
+      z.string(),
+    )
     .default({})
     .describe('its environment beside PATH, HOME, USER, LANG and TMPDIR; ${NAME} is filled when the server starts'),
   cwd: z.string().optional().describe('folder to start it in; the folder of this file by default'),
@@ -58,7 +61,7 @@ export const serverSchema = z.strictObject({
     .default('/mcp')
     .describe('path of the MCP endpoint; both eras of the protocol answer there'),
   publicUrl: z
-    .url({ protocol: /^https?$/ })
+    .url({ protocol: /^https?$/, error: 'write a full URL, for example https://mcp.example.com/mcp' })
     .optional()
     .describe('URL that clients use, when a proxy stands in front'),
   upstreams: z.record(slug, stdioUpstreamSchema).default({}).describe('the MCP servers behind this endpoint'),

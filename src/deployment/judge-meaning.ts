@@ -1,0 +1,283 @@
+import { isIP } from 'node:net';
+import { brokenReferenceIn, variablesIn } from './fill-variables.ts';
+import { canonicalName, isCertificateName, isDnsName } from './host-name.ts';
+import { isLoopback, parseListenAddress, type ListenAddress } from './listen-address.ts';
+import type { Deployment } from './schema.ts';
+import { quoted } from './shape-sentences.ts';
+import type { SettingPath } from './setting-path.ts';
+
+/** A setting of the right shape that cannot work, or is not safe. The message follows the path. */
+export interface MeaningProblem {
+  readonly path: SettingPath;
+  readonly at?: 'key' | 'value';
+  readonly message: string;
+  readonly hint?: string;
+}
+
+/**
+ * What the shapes alone cannot tell: settings that contradict each other, open
+ * the endpoint unsafely, or hold a name, address or port that does not exist.
+ * A rule that reads a setting listed in `wrongPaths` is left out: its value there is not the user's.
+ */
+export function judgeMeaning(deployment: Deployment, wrongPaths: readonly SettingPath[]): readonly MeaningProblem[] {
+  return rules
+    .filter(({ reads }) => !reads.some((setting) => wrongPaths.some((path) => overlaps(setting.split('.'), path))))
+    .flatMap(({ judge }) => judge(deployment));
+}
+
+interface Rule {
+  /** Settings the rule depends on, as dotted paths. */
+  readonly reads: readonly string[];
+  readonly judge: (deployment: Deployment) => readonly MeaningProblem[];
+}
+
+const rules: readonly Rule[] = [
+  { reads: ['server.listen'], judge: judgeListenForms },
+  { reads: ['server.listen'], judge: judgeListenOverlap },
+  { reads: ['server.listen', 'auth.required'], judge: judgeOpenWithoutKeys },
+  { reads: ['server.listen', 'server.behindProxy', 'tls'], judge: judgeOpenWithoutTls },
+  { reads: ['server.path'], judge: judgePath },
+  { reads: ['server.publicUrl', 'server.path'], judge: judgePublicUrl },
+  { reads: ['server.allowedHosts'], judge: judgeAllowedHosts },
+  { reads: ['server.allowedOrigins'], judge: judgeAllowedOrigins },
+  { reads: ['server.trustedProxies'], judge: judgeTrustedProxies },
+  { reads: [], judge: judgeUpstreams },
+  { reads: ['tls'], judge: judgeTls },
+  { reads: ['proxy'], judge: judgeProxy },
+];
+
+function overlaps(one: SettingPath, other: SettingPath): boolean {
+  return one.slice(0, other.length).every((part, index) => part === other[index]);
+}
+
+interface ListenEntry {
+  readonly path: SettingPath;
+  readonly text: string;
+  readonly address: ListenAddress;
+}
+
+function listenEntries({ server }: Deployment): readonly ListenEntry[] {
+  return [server.listen].flat().map((text, index) => ({
+    path: Array.isArray(server.listen) ? ['server', 'listen', index] : ['server', 'listen'],
+    text,
+    address: parseListenAddress(text),
+  }));
+}
+
+function judgeListenForms(deployment: Deployment): MeaningProblem[] {
+  return listenEntries(deployment).flatMap(({ path, text, address }): MeaningProblem[] => {
+    if (address.kind === 'unix') {
+      // sockaddr_un holds 108 bytes on Linux and 104 on macOS, with the closing zero.
+      if (Buffer.byteLength(address.path) <= 103) return [];
+      return [{ path, message: 'is too long for a Unix socket', hint: 'its path may have 103 bytes at most' }];
+    }
+    const problems: MeaningProblem[] = [];
+    if (address.port < 1 || address.port > 65_535) {
+      const message = `has port ${address.port}; ports go from 1 to 65535`;
+      problems.push({ path, message, hint: 'for example: localhost:8443' });
+    }
+    const isName = isIP(address.host) === 4 || isDnsName(address.host);
+    const isBracketed = text.startsWith('[');
+    if (address.host !== '' && !(isBracketed ? isIP(address.host) === 6 : isName)) {
+      problems.push({
+        path,
+        message: `has no valid address: ${quoted(address.host)}`,
+        hint: 'for example: 127.0.0.1:8443',
+      });
+    }
+    return problems;
+  });
+}
+
+function judgeListenOverlap(deployment: Deployment): MeaningProblem[] {
+  const entries = listenEntries(deployment);
+  return entries.flatMap(({ path, address }, index): MeaningProblem[] => {
+    const earlier = entries.slice(0, index).find((other) => sharesSocket(other.address, address));
+    if (earlier === undefined) return [];
+    return [{ path, message: `asks for the same port as ${quoted(earlier.text)}`, hint: 'keep one of the two' }];
+  });
+}
+
+function sharesSocket(one: ListenAddress, other: ListenAddress): boolean {
+  if (one.kind === 'unix' || other.kind === 'unix') {
+    return one.kind === 'unix' && other.kind === 'unix' && one.path === other.path;
+  }
+  if (one.port !== other.port) return false;
+  if (one.host === '' || other.host === '') return true;
+  const addresses = (host: string): string[] => (host === 'localhost' ? ['127.0.0.1', '::1'] : [canonicalName(host)]);
+  return addresses(one.host).some((address) => addresses(other.host).includes(address));
+}
+
+function judgeOpenWithoutKeys(deployment: Deployment): MeaningProblem[] {
+  if (deployment.auth.required) return [];
+  return listenEntries(deployment)
+    .filter(({ address }) => !isLoopback(address))
+    .map(({ path, text }) => ({
+      path,
+      message: `opens ${quoted(text)} to other machines without keys`,
+      hint: 'set auth.required: true, or listen on localhost',
+    }));
+}
+
+function judgeOpenWithoutTls(deployment: Deployment): MeaningProblem[] {
+  if (deployment.tls.source !== 'off' || deployment.server.behindProxy) return [];
+  return listenEntries(deployment)
+    .filter(({ address }) => !isLoopback(address))
+    .map(({ path, text }) => ({
+      path,
+      message: `opens ${quoted(text)} to other machines without TLS`,
+      hint: 'set tls.source: private-ca, or server.behindProxy: true when a proxy in front ends TLS',
+    }));
+}
+
+/** Paths that the server answers itself. */
+const reservedPaths = ['/livez', '/readyz', '/health', '/status', '/metrics', '/.well-known', '/register'];
+
+function judgePath({ server }: Deployment): MeaningProblem[] {
+  const path = ['server', 'path'];
+  const parts = server.path.split('/').slice(1);
+  if (parts.some((part) => part === '' || part === '.' || part === '..')) {
+    return [{ path, message: 'must not have empty parts, "." or ".."', hint: 'for example: /mcp' }];
+  }
+  const reserved = reservedPaths.find((taken) => server.path === taken || server.path.startsWith(`${taken}/`));
+  if (reserved === undefined) return [];
+  return [{ path, message: `cannot be under ${reserved}: the server answers there itself`, hint: 'for example: /mcp' }];
+}
+
+function judgePublicUrl({ server }: Deployment): MeaningProblem[] {
+  if (server.publicUrl === undefined) return [];
+  const path = ['server', 'publicUrl'];
+  const url = new URL(server.publicUrl);
+  if (url.username !== '' || url.password !== '') {
+    return [{ path, message: 'must not hold a user name or a password', hint: 'keys are sent in a header' }];
+  }
+  if (url.search !== '' || url.hash !== '') {
+    return [
+      { path, message: 'must not have a query or a fragment', hint: `for example: ${url.origin}${url.pathname}` },
+    ];
+  }
+  if (url.pathname === server.path) return [];
+  const message = `has the path ${url.pathname}, but server.path is ${server.path}`;
+  return [{ path, message, hint: `write ${url.origin}${server.path}, or change server.path` }];
+}
+
+function judgeAllowedHosts({ server }: Deployment): MeaningProblem[] {
+  return server.allowedHosts.flatMap((text, index): MeaningProblem[] => {
+    const host = text.replace(/:[0-9]{1,5}$/, '').replace(/^\[(.*)\]$/, '$1');
+    if (isDnsName(host) || isIP(host) !== 0 || isIP(text) !== 0) return [];
+    const hint = 'a name or address as clients write it, for example: mcp.example.com';
+    return [{ path: ['server', 'allowedHosts', index], message: `cannot be ${quoted(text)}`, hint }];
+  });
+}
+
+function judgeAllowedOrigins({ server }: Deployment): MeaningProblem[] {
+  return server.allowedOrigins.flatMap((text, index): MeaningProblem[] => {
+    const path = ['server', 'allowedOrigins', index];
+    if (text === '*') {
+      return [{ path, message: 'cannot be "*": any web page could call', hint: 'list the origins, one by one' }];
+    }
+    const url = URL.canParse(text) ? new URL(text) : null;
+    if (url !== null && url.origin === text) return [];
+    // Desktop apps have schemes of their own, of which URL knows no origin.
+    if (url?.origin === 'null' && /^[a-z][a-z0-9+.-]*:\/\/[^/?#\s]+$/.test(text)) return [];
+    const example = url === null || url.origin === 'null' ? 'https://app.example.com' : url.origin;
+    const hint = `scheme, host and port only, for example: ${example}`;
+    return [{ path, message: `is not an origin: ${quoted(text)}`, hint }];
+  });
+}
+
+function judgeTrustedProxies({ server }: Deployment): MeaningProblem[] {
+  return server.trustedProxies.flatMap((text, index): MeaningProblem[] => {
+    const path = ['server', 'trustedProxies', index];
+    const [address = '', prefix, ...rest] = text.split('/');
+    const family = address.includes('%') ? 0 : isIP(address);
+    const bits = prefix === undefined ? null : Number(prefix);
+    const badPrefix =
+      prefix !== undefined && (!/^[0-9]{1,3}$/.test(prefix) || Number(prefix) > (family === 4 ? 32 : 128));
+    if (family === 0 || badPrefix || rest.length > 0) {
+      const hint = 'for example: 127.0.0.1 or 10.0.0.0/8';
+      return [{ path, message: `is not an address or CIDR block: ${quoted(text)}`, hint }];
+    }
+    if (bits !== 0) return [];
+    const hint = 'name the proxies: anyone could claim any client address';
+    return [{ path, message: `trusts every address: ${quoted(text)}`, hint }];
+  });
+}
+
+function judgeUpstreams({ server }: Deployment): MeaningProblem[] {
+  return Object.entries(server.upstreams).flatMap(([name, upstream]) => {
+    const base = ['server', 'upstreams', name];
+    const filled: { path: SettingPath; text: string }[] = [
+      { path: [...base, 'command'], text: upstream.command },
+      ...upstream.args.map((text, index) => ({ path: [...base, 'args', index], text })),
+      ...Object.entries(upstream.env).map(([key, text]) => ({ path: [...base, 'env', key], text })),
+    ];
+    const problems = filled.flatMap(({ path, text }) => [...judgeNul(path, text), ...judgeReferences(path, text)]);
+    if (upstream.cwd === undefined) return problems;
+    return [...problems, ...judgeFilePath([...base, 'cwd'], upstream.cwd)];
+  });
+}
+
+function judgeTls({ tls }: Deployment): MeaningProblem[] {
+  if (tls.source === 'files') {
+    return [...judgeFilePath(['tls', 'certificate'], tls.certificate), ...judgeFilePath(['tls', 'key'], tls.key)];
+  }
+  if (tls.source === 'off' || tls.names === undefined) return [];
+  const { names } = tls;
+  return names.flatMap((name, index): MeaningProblem[] => {
+    const path = ['tls', 'names', index];
+    if (!isCertificateName(name)) {
+      const hint = /[^\x20-\x7e]/.test(name)
+        ? `write it as ${asciiName(name)}`
+        : 'a DNS name or an IP address alone, for example: mcp.example.com';
+      return [{ path, message: `cannot be the name of a certificate: ${quoted(name)}`, hint }];
+    }
+    const first = names.findIndex((other) => canonicalName(other) === canonicalName(name));
+    return first === index ? [] : [{ path, message: `repeats ${quoted(names[first])}`, hint: 'keep one of the two' }];
+  });
+}
+
+function judgeProxy({ proxy }: Deployment): MeaningProblem[] {
+  const problems: MeaningProblem[] = [];
+  if (proxy.serverName !== undefined && !isDnsName(proxy.serverName)) {
+    const message = `is not a DNS name: ${quoted(proxy.serverName)}`;
+    problems.push({ path: ['proxy', 'serverName'], message, hint: 'for example: mcp.example.com' });
+  }
+  if (proxy.certificate !== undefined && proxy.key === undefined) {
+    problems.push({ path: ['proxy', 'certificate'], at: 'key', message: 'needs proxy.key beside it' });
+  }
+  if (proxy.key !== undefined && proxy.certificate === undefined) {
+    problems.push({ path: ['proxy', 'key'], at: 'key', message: 'needs proxy.certificate beside it' });
+  }
+  for (const setting of ['certificate', 'key'] as const) {
+    const file = proxy[setting];
+    if (file !== undefined) problems.push(...judgeFilePath(['proxy', setting], file));
+  }
+  return problems;
+}
+
+/** Paths are made absolute when the deployment is applied, before any variable is known. */
+function judgeFilePath(path: SettingPath, text: string): MeaningProblem[] {
+  if (variablesIn(text).length === 0) return judgeNul(path, text);
+  const message = 'cannot hold ${...}: variables are filled in command, args and env of an upstream only';
+  return [{ path, message, hint: 'write the path out' }];
+}
+
+function judgeNul(path: SettingPath, text: string): MeaningProblem[] {
+  return text.includes('\0') ? [{ path, message: 'must not hold a NUL character' }] : [];
+}
+
+function judgeReferences(path: SettingPath, text: string): MeaningProblem[] {
+  if (brokenReferenceIn(text) === null) return [];
+  return [
+    {
+      path,
+      message: 'has a ${ that starts no variable',
+      hint: 'write ${NAME} or ${NAME:-default}, and $${ for the two characters themselves',
+    },
+  ];
+}
+
+function asciiName(name: string): string {
+  return URL.canParse(`http://${name}/`) ? new URL(`http://${name}/`).hostname : 'its xn-- form';
+}

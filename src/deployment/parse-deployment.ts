@@ -1,0 +1,90 @@
+import type { Document } from 'yaml';
+import { judgeMeaning } from './judge-meaning.ts';
+import { judgeShape } from './judge-shape.ts';
+import { offsetsOf, pathAtOffset, readYamlText } from './read-yaml-text.ts';
+import { deploymentSchema, type Deployment } from './schema.ts';
+import type { Schema } from './schema-walk.ts';
+import { formatPath, type SettingPath } from './setting-path.ts';
+
+/** One thing wrong in mcp-deploy.yaml. */
+export interface DeploymentProblem {
+  /** `limits.perKey.requsts`, `server.listen[0]`; empty when the file as a whole is meant. */
+  readonly path: string;
+  /** From 1, in the editor's sense. */
+  readonly line: number;
+  readonly column: number;
+  /** Follows the path: "must be a number, not text"; a whole sentence when the path is empty. */
+  readonly message: string;
+  /** What to write instead: `did you mean "requests"?` */
+  readonly hint?: string;
+}
+
+export type ParsedDeployment =
+  | { readonly ok: true; readonly deployment: Deployment; readonly document: Document.Parsed }
+  | { readonly ok: false; readonly problems: readonly DeploymentProblem[] };
+
+/**
+ * Reads the text of mcp-deploy.yaml: every default filled in, or everything
+ * that is wrong with it, in the order of the file. `${NAME}` stays as written.
+ */
+export function parseDeployment(text: string, options: { readonly file: string }): ParsedDeployment {
+  const yaml = readYamlText(text);
+  const problems: DeploymentProblem[] = yaml.problems.map(({ offset, aboutSetting, ...problem }) => ({
+    path: aboutSetting === true ? formatPath(pathAtOffset(yaml.document, offset)) : '',
+    ...yaml.position(offset),
+    ...problem,
+  }));
+  const { document, data } = yaml;
+  if (data === undefined) return { ok: false, problems: inOrder(problems) };
+  if (data === null) {
+    return { ok: false, problems: [wholeFile(`${options.file} is empty`, 'the smallest deployment is: version: 1')] };
+  }
+  if (typeof data !== 'object' || Array.isArray(data)) {
+    const what = Array.isArray(data) ? 'a list' : 'a single value';
+    return {
+      ok: false,
+      problems: [wholeFile(`the file must be a map of settings, not ${what}`, 'start it with: version: 1')],
+    };
+  }
+
+  const locate = (path: SettingPath, at: 'key' | 'value' | 'parent'): { line: number; column: number } => {
+    const offsets = offsetsOf(document, at === 'parent' ? path.slice(0, -1) : path);
+    return yaml.position(at === 'value' && offsets.found ? offsets.value : offsets.key);
+  };
+  const shape = judgeShape(schema, data);
+  for (const { path, at, ...problem } of shape.problems) {
+    problems.push({ path: formatPath(path), ...locate(path, at), ...problem });
+  }
+  // A wrong version must not hide what else is wrong.
+  const sound = shape.sound ?? judgeShape(schema, { ...data, version: 1 }).sound;
+  const deployment = deploymentSchema.parse(sound);
+  const wrongPaths = shape.problems.map((problem) => problem.path);
+  for (const { path, at, ...problem } of judgeMeaning(deployment, wrongPaths)) {
+    problems.push({ path: formatPath(path), ...locate(path, at ?? 'value'), ...problem });
+  }
+  return problems.length === 0 ? { ok: true, deployment, document } : { ok: false, problems: inOrder(problems) };
+}
+
+/** The problems as a person reads them: `FILE:LINE:COLUMN  PATH MESSAGE`, the hint indented under it. */
+export function formatProblems(problems: readonly DeploymentProblem[], file: string): string {
+  return problems
+    .flatMap(({ path, line, column, message, hint }) => [
+      `${file}:${line}:${column}  ${path === '' ? '' : `${path} `}${message}`,
+      ...(hint === undefined ? [] : [`  ${hint}`]),
+    ])
+    .join('\n');
+}
+
+const schema = deploymentSchema as unknown as Schema;
+
+function inOrder(problems: readonly DeploymentProblem[]): readonly DeploymentProblem[] {
+  const sorted = problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
+  // A mistake under an anchor shows at every alias; it is one mistake.
+  const same = (a: DeploymentProblem, b: DeploymentProblem): boolean =>
+    a.line === b.line && a.column === b.column && a.message === b.message;
+  return sorted.filter((problem, index) => sorted.findIndex((other) => same(problem, other)) === index);
+}
+
+function wholeFile(message: string, hint: string): DeploymentProblem {
+  return { path: '', line: 1, column: 1, message, hint };
+}

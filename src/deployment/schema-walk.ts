@@ -1,0 +1,113 @@
+import type { z } from 'zod';
+import { formatPath, type SettingPath } from './setting-path.ts';
+
+/** Any zod schema, its definition told apart by `_zod.def.type`. */
+export type Schema = z.core.$ZodTypes;
+
+/** The schema under defaults and optional. */
+export function unwrap(schema: Schema): Schema {
+  let current = schema;
+  for (;;) {
+    const { def } = current._zod;
+    if (def.type !== 'default' && def.type !== 'prefault' && def.type !== 'optional') return current;
+    current = def.innerType as Schema;
+  }
+}
+
+/** Whether the file may leave the setting out. */
+export function mayBeLeftOut(schema: Schema): boolean {
+  const { type } = schema._zod.def;
+  return type === 'default' || type === 'prefault' || type === 'optional';
+}
+
+/** The settings of a map, by name; of all branches when it is a union. Null when it is no map with fixed names. */
+export function settingsOf(schema: Schema): Readonly<Record<string, Schema>> | null {
+  const { def } = unwrap(schema)._zod;
+  if (def.type === 'object') return def.shape as Readonly<Record<string, Schema>>;
+  if (def.type !== 'union') return null;
+  const branches = (def.options as readonly Schema[]).map(settingsOf).filter((settings) => settings !== null);
+  return branches.length === 0 ? null : Object.assign({}, ...branches);
+}
+
+export type Kind = 'text' | 'number' | 'boolean' | 'map' | 'list';
+
+/** The kinds of value that a schema can take. */
+export function kindOf(schema: Schema): ReadonlySet<Kind> {
+  const { def } = unwrap(schema)._zod;
+  switch (def.type) {
+    case 'object':
+    case 'record':
+      return new Set<Kind>(['map']);
+    case 'array':
+      return new Set<Kind>(['list']);
+    case 'number':
+      return new Set<Kind>(['number']);
+    case 'boolean':
+      return new Set<Kind>(['boolean']);
+    case 'literal':
+      return new Set<Kind>(def.values.map((value) => (typeof value === 'number' ? 'number' : 'text')));
+    case 'union':
+      return new Set<Kind>((def.options as readonly Schema[]).flatMap((option) => [...kindOf(option)]));
+    default:
+      return new Set<Kind>(['text']);
+  }
+}
+
+/** The kind of a value, or null for nothing. */
+export function kindOfValue(value: unknown): Kind | null {
+  if (value === null || value === undefined) return null;
+  if (Array.isArray(value)) return 'list';
+  switch (typeof value) {
+    case 'number':
+    case 'bigint':
+      return 'number';
+    case 'boolean':
+      return 'boolean';
+    case 'string':
+      return 'text';
+    default:
+      return 'map';
+  }
+}
+
+/** The branch of a union that can take this kind of value, or null. */
+export function branchFor(union: Schema, value: unknown): Schema | null {
+  const { def } = union._zod;
+  const kind = kindOfValue(value);
+  if (def.type !== 'union' || kind === null) return null;
+  return (def.options as readonly Schema[]).find((option) => kindOf(option).has(kind)) ?? null;
+}
+
+/** For a union told apart by one key: that key, and the settings of each variant by its name. */
+export function discriminatorOf(union: Schema): {
+  readonly key: string;
+  readonly variants: Readonly<Record<string, Readonly<Record<string, Schema>>>>;
+} | null {
+  const { def } = union._zod;
+  if (def.type !== 'union' || !('discriminator' in def)) return null;
+  const key = String(def.discriminator);
+  const variants: Record<string, Readonly<Record<string, Schema>>> = {};
+  for (const option of def.options as readonly Schema[]) {
+    const settings = settingsOf(option);
+    const chosen = settings?.[key]?._zod.def;
+    if (settings !== null && chosen?.type === 'literal') variants[String(chosen.values[0])] = settings;
+  }
+  return { key, variants };
+}
+
+/** The maps of the file, as paths, in which a setting of this name is known; names chosen by the user show as NAME. */
+export function homesOf(root: Schema, setting: string): readonly string[] {
+  const homes: string[] = [];
+  const visit = (schema: Schema, path: SettingPath): void => {
+    const inner = unwrap(schema);
+    const settings = settingsOf(inner);
+    if (settings !== null) {
+      if (Object.hasOwn(settings, setting)) homes.push(path.length === 0 ? 'the top level' : formatPath(path));
+      for (const [key, child] of Object.entries(settings)) visit(child, [...path, key]);
+    } else if (inner._zod.def.type === 'record') {
+      visit(inner._zod.def.valueType as Schema, [...path, 'NAME']);
+    }
+  };
+  visit(root, []);
+  return homes;
+}
