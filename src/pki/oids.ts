@@ -28,3 +28,12 @@ export const usageNames: Readonly<Record<string, string>> = {
   '1.3.6.1.5.5.7.3.9': 'OCSPSigning',
   [oids.anyExtendedKeyUsage]: 'anyExtendedKeyUsage',
 };
+
+/** Signature algorithms that clients refuse, by OID, with the name to show. */
+export const weakSignatures: Readonly<Record<string, string>> = {
+  '1.2.840.113549.1.1.2': 'MD2',
+  '1.2.840.113549.1.1.4': 'MD5',
+  '1.2.840.113549.1.1.5': 'SHA-1',
+  '1.2.840.10040.4.3': 'SHA-1',
+  '1.2.840.10045.4.1': 'SHA-1',
+};
