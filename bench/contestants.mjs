@@ -1,0 +1,100 @@
+// Who takes part: how each is started, on which URL it answers, and with what it is fairly compared.
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const server = join(here, '../dist/server/serve.js');
+const echo = join(here, 'servers/echo-stdio.mjs');
+const peers = join(here, 'peers');
+
+/**
+ * `base`: the row that the ratio is taken against. `sessions`: whether idle
+ * sessions are measured. Every server of ours has its policies on.
+ */
+export async function contestants({ folder, quick }) {
+  const key = randomBytes(32).toString('base64url');
+  const keyFile = join(folder, 'api.key');
+  writeFileSync(keyFile, `${key}\n`, { mode: 0o600 });
+  const [certFile, tlsKeyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
+  execFileSync(
+    'openssl',
+    ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', tlsKeyFile, '-out', certFile],
+    { stdio: 'ignore' },
+  );
+  const withKey = { authorization: `Bearer ${key}` };
+
+  const bare = await at('http', (port) => ({ name: 'bare node:http', args: [join(here, 'servers/bare.mjs'), port] }));
+  const bareTls = await at('https', (port) => ({
+    name: 'bare node:https',
+    args: [join(here, 'servers/bare.mjs'), port, certFile, tlsKeyFile],
+    base: 'bare node:https',
+  }));
+  const ours = async (name, scheme, more, extra = {}) =>
+    at(scheme, (port) => {
+      const config = join(folder, `${port}.json`);
+      writeFileSync(
+        config,
+        JSON.stringify({
+          version: 1,
+          server: { listen: `127.0.0.1:${port}`, ...more.server },
+          tls: scheme === 'https' ? { source: 'files', certificate: certFile, key: tlsKeyFile } : { source: 'off' },
+          limits: { perKey: { requests: 100_000_000, windowSeconds: 1, burst: 100_000_000 } },
+          logs: { level: 'info' },
+        }),
+      );
+      return {
+        name,
+        args: [server, '--config', config, '--key-file', keyFile],
+        headers: withKey,
+        sessions: true,
+        base: scheme === 'https' ? 'bare node:https' : 'bare node:http',
+        ...extra,
+      };
+    });
+  const child = { server: { upstreams: { echo: { command: process.execPath, args: [echo] } } } };
+  const all = [
+    bare,
+    bareTls,
+    await ours('ours, built-in tool, legacy', 'http', {}),
+    await ours('ours, built-in tool, modern', 'http', {}, { era: 'modern', sessions: false }),
+    await ours('ours, built-in tool, legacy, TLS', 'https', {}),
+    await ours('ours, shared stdio child, legacy', 'http', child),
+    await ours('ours, shared stdio child, modern', 'http', child, { era: 'modern', sessions: false }),
+  ];
+  if (quick) return all;
+  return [
+    ...all,
+    await at('http', (port) => ({ name: 'SDK 1.x, sessions, JSON', args: [join(peers, 'sdk1.mjs'), port], cwd: peers, sessions: true })),
+    await at('http', (port) => ({ name: 'SDK 2.x createMcpHandler, legacy', args: [join(peers, 'sdk2.mjs'), port], cwd: peers })),
+    await at('http', (port) => ({ name: 'SDK 2.x createMcpHandler, modern', args: [join(peers, 'sdk2.mjs'), port], cwd: peers, era: 'modern' })),
+    await at('http', (port) => ({ name: 'fastmcp', args: [join(peers, 'fastmcp.mjs'), port], cwd: peers, sessions: true })),
+    await at('http', (port) => ({
+      name: 'mcp-proxy, stdio child',
+      args: [join(peers, 'node_modules/.bin/mcp-proxy'), '--host', '127.0.0.1', '--port', port, '--server', 'stream', '--', process.execPath, echo],
+      cwd: peers,
+      sessions: true,
+    })),
+    await at('http', (port) => ({
+      name: 'supergateway, stateful, stdio child',
+      args: [join(peers, 'node_modules/.bin/supergateway'), '--stdio', `${process.execPath} ${echo}`, '--outputTransport', 'streamableHttp', '--stateful', '--port', port, '--logLevel', 'none'],
+      cwd: peers,
+    })),
+  ];
+}
+
+async function at(scheme, make) {
+  const port = await freePort();
+  return { url: `${scheme}://127.0.0.1:${port}/mcp`, base: 'bare node:http', era: 'legacy', headers: {}, sessions: false, ...make(String(port)) };
+}
+
+async function freePort() {
+  const probe = createServer();
+  await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return port;
+}
