@@ -1,0 +1,108 @@
+import type { Era } from '../types.ts';
+import { METHOD_NOT_FOUND } from './backend-errors.ts';
+import { MODERN_VERSION, type ClientInfo } from './request-text.ts';
+import { UpstreamRpcError, type StdioConnection } from './stdio-connection.ts';
+
+/** What an upstream says of itself at the start. */
+export interface Hello {
+  readonly era: Era;
+  readonly protocolVersion: string;
+  readonly capabilities: Record<string, unknown>;
+  readonly serverInfo: { readonly name: string; readonly version: string } | null;
+  readonly instructions: string | null;
+}
+
+/** Newest legacy revision; an older server answers with its own. */
+const LEGACY_VERSION = '2025-11-25';
+/** MCP 2026-07-28: the server speaks none of the revisions that were asked for; `data.supported` lists its own. */
+const UNSUPPORTED_VERSION = -32022;
+
+/**
+ * Finds out the era of a fresh child and shakes hands. `initialize` comes
+ * first, because servers of the older SDKs end on any other first request;
+ * only when it is refused is `server/discover` tried. Sets the connection's
+ * era. Rejects with an Error whose message says why the upstream cannot serve.
+ */
+export async function shakeHands(
+  connection: StdioConnection,
+  clientInfo: ClientInfo,
+  clientCapabilities: Record<string, unknown>,
+  timeoutMs: number,
+): Promise<Hello> {
+  const deadline = Date.now() + timeoutMs;
+  try {
+    const params = { protocolVersion: LEGACY_VERSION, capabilities: clientCapabilities, clientInfo };
+    const hello = readInitialize(await connection.request('initialize', params, timeoutMs));
+    connection.era = 'legacy';
+    connection.notify('notifications/initialized', undefined);
+    return hello;
+  } catch (error) {
+    if (!(error instanceof UpstreamRpcError)) throw error;
+    if (!mayBeModern(error)) throw new Error(`it refused initialize: ${error.message}`, { cause: error });
+    const hello = await discover(connection, Math.max(1, deadline - Date.now()), error);
+    connection.era = 'modern';
+    return hello;
+  }
+}
+
+function mayBeModern(error: UpstreamRpcError): boolean {
+  if (error.rpc.code === METHOD_NOT_FOUND) return true;
+  if (error.rpc.code !== UNSUPPORTED_VERSION) return false;
+  const supported = (error.rpc.data as { supported?: unknown } | undefined)?.supported;
+  return !Array.isArray(supported) || supported.includes(MODERN_VERSION);
+}
+
+async function discover(connection: StdioConnection, timeoutMs: number, refusal: Error): Promise<Hello> {
+  try {
+    const result = parseObject(await connection.request('server/discover', {}, timeoutMs));
+    const versions = Array.isArray(result['supportedVersions']) ? (result['supportedVersions'] as unknown[]) : [];
+    if (!versions.includes(MODERN_VERSION)) {
+      throw new Error(
+        `it speaks ${versions.join(', ') || 'no known revision'} of MCP, the gateway ${MODERN_VERSION} and ${LEGACY_VERSION}`,
+      );
+    }
+    const meta = asObject(result['_meta']);
+    return {
+      era: 'modern',
+      protocolVersion: MODERN_VERSION,
+      capabilities: asObject(result['capabilities']),
+      serverInfo: readServerInfo(meta['io.modelcontextprotocol/serverInfo'] ?? result['serverInfo']),
+      instructions: typeof result['instructions'] === 'string' ? result['instructions'] : null,
+    };
+  } catch (error) {
+    if (!(error instanceof UpstreamRpcError)) throw error;
+    throw new Error(`it refused initialize (${refusal.message}) and server/discover (${error.message})`, {
+      cause: error,
+    });
+  }
+}
+
+function readInitialize(resultJson: string): Hello {
+  const result = parseObject(resultJson);
+  const version = result['protocolVersion'];
+  if (typeof version !== 'string') throw new Error('its answer to initialize has no protocolVersion');
+  return {
+    era: 'legacy',
+    protocolVersion: version,
+    capabilities: asObject(result['capabilities']),
+    serverInfo: readServerInfo(result['serverInfo']),
+    instructions: typeof result['instructions'] === 'string' ? result['instructions'] : null,
+  };
+}
+
+function readServerInfo(value: unknown): Hello['serverInfo'] {
+  const { name, version } = asObject(value);
+  return typeof name === 'string' ? { name, version: typeof version === 'string' ? version : '' } : null;
+}
+
+function parseObject(json: string): Record<string, unknown> {
+  try {
+    return asObject(JSON.parse(json));
+  } catch {
+    throw new Error('it answered with text that is not valid JSON');
+  }
+}
+
+function asObject(value: unknown): Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}

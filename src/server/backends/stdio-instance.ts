@@ -1,0 +1,256 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { StdioUpstream } from '../../deployment/schema.ts';
+import { reasonOf, type Log } from './backend-log.ts';
+import { shakeHands, type Hello } from './handshake.ts';
+import { instanceMarker, prepareWatcher, unwatchGroup, watchGroup } from './orphan-watcher.ts';
+import { MARKER_VARIABLE, readTree, signalGroup, signalTree, type ProcessTree } from './process-tree.ts';
+import type { ClientInfo } from './request-text.ts';
+import { readStderr } from './stderr-reader.ts';
+import { openStdioConnection, type StdioConnection } from './stdio-connection.ts';
+
+/** Everything that is the same for all children of one upstream. */
+export interface ChildSpec {
+  readonly name: string;
+  readonly upstream: StdioUpstream;
+  /** Absolute path of the program. */
+  readonly program: string;
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  readonly clientInfo: ClientInfo;
+  readonly maxLineBytes: number;
+  readonly log: Log;
+}
+
+export interface InstanceEvents {
+  onUp(hello: Hello): void;
+  /**
+   * The child is no more, or could not start. Its calls have failed already;
+   * `unsent` are those that never reached it. Called once, never after `end`.
+   */
+  onEnded(end: InstanceEnd): void;
+  onNotification(method: string, params: Record<string, unknown>): void;
+}
+
+export interface InstanceEnd {
+  readonly reason: string;
+  /** Trying again will not help: the program cannot be executed at all. */
+  readonly hopeless: boolean;
+  readonly unsent: readonly import('../types.ts').BackendCall[];
+}
+
+/** One child process, from spawn to the end of its tree. */
+export interface StdioInstance {
+  readonly connection: StdioConnection | null;
+  readonly lastWords: readonly string[];
+  /** Ends the child and all it has started; resolves when nothing of it is left. */
+  end(graceMs: number): Promise<void>;
+}
+
+/** Answers that are still in the pipe when a child exits get this long to be read. */
+const lastAnswersMs = 50;
+let childrenStarted = 0;
+
+/** Starts a child and shakes hands with it. Never throws; what happens is told by `events`. */
+export function startInstance(
+  spec: ChildSpec,
+  clientCapabilities: Record<string, unknown>,
+  events: InstanceEvents,
+): StdioInstance {
+  prepareWatcher();
+  childrenStarted++;
+  const marker = `${instanceMarker}-${childrenStarted}`;
+  let child: ChildProcess;
+  try {
+    child = spawn(spec.program, spec.upstream.args, {
+      argv0: spec.upstream.command,
+      cwd: spec.cwd,
+      env: { ...spec.env, [MARKER_VARIABLE]: marker },
+      stdio: ['pipe', 'pipe', 'pipe'],
+      // Its own group, so that everything it starts can be ended with it.
+      detached: process.platform !== 'win32',
+      windowsHide: true,
+    });
+  } catch (error) {
+    queueMicrotask(() => events.onEnded({ reason: reasonOf(error), hopeless: true, unsent: [] }));
+    return { connection: null, lastWords: [], end: () => Promise.resolve() };
+  }
+  return new Instance(spec, child, marker, clientCapabilities, events);
+}
+
+class Instance implements StdioInstance {
+  readonly connection: StdioConnection;
+  readonly lastWords: readonly string[];
+  readonly #spec: ChildSpec;
+  readonly #child: ChildProcess;
+  readonly #tree: ProcessTree | null;
+  readonly #events: InstanceEvents;
+  readonly #exited: Promise<void>;
+  #ended = false;
+  #stopping: Promise<void> | null = null;
+  #unusable: string | null = null;
+
+  constructor(
+    spec: ChildSpec,
+    child: ChildProcess,
+    marker: string,
+    clientCapabilities: Record<string, unknown>,
+    events: InstanceEvents,
+  ) {
+    this.#spec = spec;
+    this.#child = child;
+    this.#events = events;
+    const { stdin, stdout, stderr } = child;
+    if (stdin === null || stdout === null || stderr === null) throw new Error('a child without pipes');
+    this.#tree = child.pid === undefined ? null : { pid: child.pid, marker };
+    if (this.#tree !== null) watchGroup(this.#tree.pid);
+    this.lastWords = readStderr(stderr, spec.name, spec.log).lastWords;
+    this.connection = openStdioConnection(stdin, stdout, {
+      upstream: spec.name,
+      log: spec.log,
+      clientInfo: spec.clientInfo,
+      callTimeoutMs: spec.upstream.callSeconds * 1_000,
+      maxConcurrency: spec.upstream.maxConcurrency,
+      maxLineBytes: spec.maxLineBytes,
+      onNotification: (method, params) => events.onNotification(method, params),
+      onUnusable: (reason) => this.#giveUp(reason),
+    });
+    this.#exited = new Promise((resolve) => {
+      child.once('exit', (code, signal) => {
+        resolve();
+        this.#onExit(code, signal);
+      });
+      child.once('error', (error: NodeJS.ErrnoException) => {
+        if (child.pid !== undefined) return;
+        resolve();
+        this.#finish(explainSpawnError(error, spec.program), isHopeless(error));
+      });
+    });
+    if (this.#tree !== null) void this.#open(clientCapabilities);
+  }
+
+  async #open(clientCapabilities: Record<string, unknown>): Promise<void> {
+    const { name, log, upstream, clientInfo } = this.#spec;
+    try {
+      const hello = await shakeHands(this.connection, clientInfo, clientCapabilities, upstream.startSeconds * 1_000);
+      if (this.#ended || this.#unusable !== null || this.#stopping !== null) return;
+      log.info('upstream-up', { upstream: name, pid: this.#child.pid, era: hello.era, server: hello.serverInfo?.name });
+      this.#events.onUp(hello);
+    } catch (error) {
+      this.#giveUp(reasonOf(error));
+    }
+  }
+
+  end(graceMs: number): Promise<void> {
+    this.#stopping ??= this.#stop(graceMs);
+    return this.#stopping;
+  }
+
+  /** The child lives but is of no use: it goes, with everything below it. */
+  #giveUp(reason: string): void {
+    if (this.#unusable !== null || this.#ended) return;
+    this.#unusable = reason;
+    const unsent = this.connection.close(reason);
+    this.end(2_000).catch(() => {});
+    this.#tell({ reason, hopeless: false, unsent });
+  }
+
+  #onExit(code: number | null, signal: NodeJS.Signals | null): void {
+    const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
+    const { stdout } = this.#child;
+    if (stdout === null || stdout.readableEnded) {
+      this.#finish(how, false);
+      return;
+    }
+    // What it answered last may still be in the pipe; a grandchild may hold the pipe open for ever.
+    const timer = setTimeout(() => this.#finish(how, false), lastAnswersMs);
+    stdout.once('end', () => {
+      clearTimeout(timer);
+      this.#finish(how, false);
+    });
+  }
+
+  #finish(how: string, hopeless: boolean): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    const unsent = this.connection.close(how);
+    // Orphans of a crash go as well; nobody waits for that.
+    this.end(1_000).catch(() => {});
+    if (this.#unusable === null) this.#tell({ reason: how, hopeless, unsent });
+  }
+
+  #told = false;
+  #tell(end: InstanceEnd): void {
+    if (this.#told) return;
+    this.#told = true;
+    this.#events.onEnded(end);
+  }
+
+  async #stop(graceMs: number): Promise<void> {
+    const tree = this.#tree;
+    this.connection.close('it is being stopped');
+    this.#child.stdin?.end();
+    if (tree === null) return;
+    const known = await readTree(tree);
+    const startedAt = Date.now();
+    if (await this.#exitsWithin(Math.min(1_000, graceMs / 2))) {
+      // A polite child takes its own children along; the rest of them get a short time to do the same.
+      if (await this.#isGoneWithin(tree, 100)) return this.#release(tree);
+    }
+    signalGroup(tree.pid, 'SIGTERM');
+    await signalTree(tree, 'SIGTERM', known);
+    if (await this.#exitsWithin(Math.max(50, graceMs - (Date.now() - startedAt)))) {
+      if (await this.#isGoneWithin(tree, 300)) return this.#release(tree);
+    }
+    signalGroup(tree.pid, 'SIGKILL');
+    // Several looks: a process may start another one while it is being killed.
+    for (let look = 0; look < 10; look++) {
+      if ((await signalTree(tree, 'SIGKILL', known)) === 0) break;
+      await sleep(20);
+    }
+    this.#release(tree);
+  }
+
+  #release(tree: ProcessTree): void {
+    unwatchGroup(tree.pid);
+    this.#child.stdout?.destroy();
+    this.#child.stderr?.destroy();
+  }
+
+  #exitsWithin(limitMs: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), limitMs);
+      void this.#exited.then(() => {
+        clearTimeout(timer);
+        resolve(true);
+      });
+    });
+  }
+
+  async #isGoneWithin(tree: ProcessTree, limitMs: number): Promise<boolean> {
+    const deadline = Date.now() + limitMs;
+    for (;;) {
+      if ((await readTree(tree)).length === 0) return true;
+      if (Date.now() >= deadline) return false;
+      await sleep(20);
+    }
+  }
+}
+
+function isHopeless(error: NodeJS.ErrnoException): boolean {
+  return ['ENOENT', 'EACCES', 'ENOEXEC', 'EPERM', 'ENOTDIR', 'E2BIG'].includes(error.code ?? '');
+}
+
+function explainSpawnError(error: NodeJS.ErrnoException, program: string): string {
+  switch (error.code) {
+    case 'ENOENT':
+      return `${program} cannot be started: the interpreter in its first line (#!) is missing`;
+    case 'EACCES':
+    case 'EPERM':
+      return `${program} may not be executed by this user`;
+    case 'ENOEXEC':
+      return `${program} is no program for this machine, or a script without #! in its first line`;
+    default:
+      return `${program} cannot be started: ${error.message}`;
+  }
+}

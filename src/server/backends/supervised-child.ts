@@ -1,0 +1,229 @@
+import type { BackendCall, BackendState, CancelCall } from '../types.ts';
+import { UPSTREAM_BUSY, UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
+import type { Hello } from './handshake.ts';
+import { createRestartPolicy, STABLE_AFTER_MS } from './restart-policy.ts';
+import { startInstance, type ChildSpec, type InstanceEnd, type StdioInstance } from './stdio-instance.ts';
+
+/** A child that is started again when it ends, with pauses that grow and an end to crash loops. */
+export interface SupervisedChild {
+  readonly state: BackendState;
+  readonly hello: Hello | null;
+  readonly restarts: number;
+  readonly inFlight: number;
+  start(): void;
+  stop(graceMs: number): Promise<void>;
+  /** While the child is away for a moment the call waits for it; otherwise it fails at once. */
+  forward(call: BackendCall): CancelCall;
+  /** The running child, to talk to it beside the calls of clients. */
+  readonly instance: StdioInstance | null;
+}
+
+export interface SupervisorEvents {
+  onStateChange(): void;
+  /** The child serves; `again` when it did before. */
+  onUp(hello: Hello, again: boolean): void;
+  onNotification(method: string, params: Record<string, unknown>): void;
+}
+
+/** How long a call waits for a child that is being started again. */
+const restartWaitMs = 2_000;
+const maxWaitingCalls = 1_024;
+/** A child that ends sooner than this without having answered anything has not really started. */
+const startedAfterMs = 5_000;
+
+interface WaitingCall {
+  readonly call: BackendCall;
+  timer: NodeJS.Timeout | null;
+  /** Takes the call back once it was sent. */
+  cancelSent: CancelCall | null;
+}
+
+export function superviseChild(
+  spec: ChildSpec,
+  clientCapabilities: Record<string, unknown>,
+  events: SupervisorEvents,
+): SupervisedChild {
+  const { name, log } = spec;
+  const policy = createRestartPolicy(Math.random);
+  const waiting = new Set<WaitingCall>();
+  let state: BackendState = { state: 'starting', since: Date.now() };
+  let instance: StdioInstance | null = null;
+  let hello: Hello | null = null;
+  let restarts = 0;
+  let served = false;
+  let timer: NodeJS.Timeout | null = null;
+  let stopping: Promise<void> | null = null;
+  const leaving = new Set<Promise<void>>();
+
+  function setState(next: BackendState): void {
+    state = next;
+    events.onStateChange();
+  }
+
+  function spawnChild(): void {
+    timer = null;
+    if (stopping !== null) return;
+    served = false;
+    const started = startInstance(spec, clientCapabilities, {
+      onUp: (said) => onUp(started, said),
+      onEnded: (end) => onEnded(started, end),
+      onNotification: events.onNotification,
+    });
+    instance = started;
+  }
+
+  function onUp(from: StdioInstance, said: Hello): void {
+    if (from !== instance) return;
+    const again = hello !== null;
+    hello = said;
+    if (again) restarts++;
+    served = true;
+    timer = setTimeout(() => policy.onStable(), STABLE_AFTER_MS);
+    timer.unref();
+    setState({ state: 'up', since: Date.now() });
+    events.onUp(said, again);
+    sendWaiting(from);
+  }
+
+  function onEnded(from: StdioInstance, end: InstanceEnd): void {
+    if (from !== instance) return;
+    // Its tree may take a moment to go; stop() waits for that too.
+    const gone = from.end(1_000).finally(() => leaving.delete(gone));
+    leaving.add(gone);
+    instance = null;
+    if (timer !== null) clearTimeout(timer);
+    timer = null;
+    if (stopping !== null) return;
+    const now = Date.now();
+    const failedStart = !served || (state.state === 'up' && now - state.since < startedAfterMs && !answered);
+    const reason = served ? `it ${end.reason}` : `it did not start: ${end.reason}`;
+    const lastWords = [...from.lastWords];
+    answered = false;
+    if (end.hopeless) {
+      log.error('upstream-broken', { upstream: name, reason: end.reason });
+      setState({ state: 'broken', since: now, retryAt: Number.POSITIVE_INFINITY, reason: end.reason, lastWords });
+      for (const call of end.unsent) failUnavailable(call);
+      failWaiting();
+      return;
+    }
+    const { retryAt, broken } = policy.onEnded(now, failedStart);
+    log.warn(broken ? 'upstream-broken' : 'upstream-down', {
+      upstream: name,
+      reason,
+      retryInMs: retryAt - now,
+      lastWords: lastWords.slice(-3),
+    });
+    timer = setTimeout(spawnChild, retryAt - now);
+    setState({ state: broken ? 'broken' : 'down', since: now, retryAt, reason, lastWords });
+    if (retryAt - now <= restartWaitMs) {
+      for (const call of end.unsent) wait(call);
+      for (const one of waiting) one.timer ??= startWait(one);
+    } else {
+      for (const call of end.unsent) failUnavailable(call);
+      failWaiting();
+    }
+  }
+
+  /** Whether the running child has answered a client's call. */
+  let answered = false;
+
+  function wait(call: BackendCall): WaitingCall {
+    const one: WaitingCall = { call, timer: null, cancelSent: null };
+    waiting.add(one);
+    // A first start takes as long as it takes (a package may have to be fetched); its own deadline ends the wait.
+    if (state.state !== 'starting') one.timer = startWait(one);
+    return one;
+  }
+
+  function startWait(one: WaitingCall): NodeJS.Timeout {
+    return setTimeout(() => {
+      if (waiting.delete(one)) failUnavailable(one.call);
+    }, restartWaitMs);
+  }
+
+  function sendWaiting(to: StdioInstance): void {
+    for (const one of waiting) {
+      waiting.delete(one);
+      if (one.timer !== null) clearTimeout(one.timer);
+      if (to.connection !== null) one.cancelSent = to.connection.send(one.call);
+    }
+  }
+
+  function failWaiting(): void {
+    for (const one of waiting) {
+      waiting.delete(one);
+      if (one.timer !== null) clearTimeout(one.timer);
+      failUnavailable(one.call);
+    }
+  }
+
+  function failUnavailable(call: BackendCall): void {
+    const message = `The upstream "${name}" is not available: ${explainState()}`;
+    queueMicrotask(() => call.onError(upstreamError(UPSTREAM_UNAVAILABLE, name, message, 'not run')));
+  }
+
+  function explainState(): string {
+    if (stopping !== null) return 'the server is stopping.';
+    if (state.state === 'starting' || state.state === 'up') return 'it is starting.';
+    const seconds = Math.max(1, Math.ceil((state.retryAt - Date.now()) / 1_000));
+    const next = state.retryAt === Number.POSITIVE_INFINITY ? '' : ` It is tried again in ${seconds} s.`;
+    return `${state.reason.replace(/\.$/, '')}.${next}`;
+  }
+
+  return {
+    get state() {
+      return state;
+    },
+    get hello() {
+      return hello;
+    },
+    get restarts() {
+      return restarts;
+    },
+    get inFlight() {
+      return (instance?.connection?.inFlight ?? 0) + waiting.size;
+    },
+    get instance() {
+      return state.state === 'up' ? instance : null;
+    },
+    start() {
+      if (instance === null && timer === null && stopping === null) spawnChild();
+    },
+    stop(graceMs) {
+      stopping ??= (async () => {
+        if (timer !== null) clearTimeout(timer);
+        failWaiting();
+        const gone = instance?.end(graceMs);
+        await Promise.all([gone, ...leaving]);
+        instance = null;
+      })();
+      return stopping;
+    },
+    forward(call) {
+      if (state.state === 'up' && instance?.connection != null) {
+        answered = true;
+        return instance.connection.send(call);
+      }
+      const mayComeBack =
+        stopping === null &&
+        (state.state === 'starting' || (state.state === 'down' && state.retryAt - Date.now() <= restartWaitMs));
+      if (!mayComeBack) {
+        failUnavailable(call);
+        return () => {};
+      }
+      if (waiting.size >= maxWaitingCalls) {
+        const message = `The upstream "${name}" is busy: ${waiting.size} calls wait for it to start. Try again in a moment.`;
+        queueMicrotask(() => call.onError(upstreamError(UPSTREAM_BUSY, name, message, 'not run')));
+        return () => {};
+      }
+      const one = wait(call);
+      return (reason) => {
+        if (waiting.delete(one)) {
+          if (one.timer !== null) clearTimeout(one.timer);
+        } else {
+          one.cancelSent?.(reason);
+        }
+      };
+    },
+  };
+}
