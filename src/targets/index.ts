@@ -1,0 +1,42 @@
+import { UserError } from '../deployment/errors.ts';
+import { nearestWord } from '../deployment/nearest-word.ts';
+import { planCaddyCommands } from './caddy/commands.ts';
+import { renderCaddyFiles } from './caddy/files.ts';
+import { planNginxCommands } from './nginx/commands.ts';
+import { renderNginxFiles } from './nginx/files.ts';
+import type { RenderedFile, Target, TargetInput } from './types.ts';
+
+/** Everything we write configuration for, in the order in which `render --list` shows it. */
+export const targets: readonly Target[] = [
+  {
+    name: 'nginx',
+    summary: 'reverse proxy: TLS, the public name and its limits in front of the server',
+    program: 'nginx',
+    files: renderNginxFiles,
+    commands: planNginxCommands,
+  },
+  {
+    name: 'caddy',
+    summary: 'reverse proxy that gets the certificate of a public name by itself',
+    program: 'caddy',
+    files: renderCaddyFiles,
+    commands: planCaddyCommands,
+  },
+];
+
+/** The target of this name. Throws a UserError that suggests the likely one. */
+export function findTarget(name: string): Target {
+  const found = targets.find((target) => target.name === name);
+  if (found !== undefined) return found;
+  const names = targets.map((target) => target.name);
+  const near = nearestWord(name, names);
+  throw new UserError(`"${name}" is not a target of render`, {
+    why: `Known are ${names.join(', ')}.`,
+    next: near === null ? 'mcp-deploy render --list says what each is for.' : `Did you mean "${near}"?`,
+  });
+}
+
+/** The files of one target. Throws a UserError for an unknown name or a deployment that its format cannot carry. */
+export function renderTarget(name: string, input: TargetInput): readonly RenderedFile[] {
+  return findTarget(name).files(input);
+}

@@ -1,0 +1,150 @@
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+import { domainToASCII } from 'node:url';
+import { UserError } from '../deployment/errors.ts';
+import { canonicalName, isCertificateName } from '../deployment/host-name.ts';
+import type { Deployment } from '../deployment/schema.ts';
+import { chooseUpstream, type ProxyUpstream } from './proxy-upstream.ts';
+import type { TargetInput } from './types.ts';
+
+/** What every reverse proxy in front of the server has to say, whatever its format. Nothing is quoted yet. */
+export interface ProxySite {
+  readonly name: string;
+  /** Canonical names and addresses that the site answers to; IPv6 without brackets. */
+  readonly serverNames: readonly string[];
+  readonly httpsPort: number;
+  readonly httpPort: number;
+  readonly certificate: SiteCertificate;
+  /** Path that clients use. */
+  readonly publicPath: string;
+  /** Path at the server. */
+  readonly serverPath: string;
+  readonly upstream: ProxyUpstream;
+  readonly maxBodyBytes: number;
+  /** Response headers of every answer, also of errors. */
+  readonly securityHeaders: readonly Header[];
+}
+
+export type SiteCertificate =
+  | { readonly kind: 'files'; readonly certificate: string; readonly key: string; readonly place: string }
+  /** None is known, and the name is one for which a public authority gives one. */
+  | { readonly kind: 'public-authority'; readonly serverName: string }
+  /** None is known, and nobody but a private authority would sign one. */
+  | { readonly kind: 'none' };
+
+export interface Header {
+  readonly name: string;
+  readonly value: string;
+}
+
+/** Answers of the server that name tools, upstreams and callers: for the people who run it. */
+export const operatorPaths: readonly string[] = ['/livez', '/readyz', '/status', '/metrics'];
+
+/** How long a proxy may keep an idle connection to the server: less than the server itself does. */
+export const upstreamIdleSeconds = 4;
+
+/** Decides what a reverse proxy in front of this deployment serves. Throws a UserError for a name that is none. */
+export function describeProxySite(input: TargetInput): ProxySite {
+  const { deployment } = input;
+  const publicUrl = deployment.server.publicUrl === undefined ? null : new URL(deployment.server.publicUrl);
+  const serverNames = chooseServerNames(deployment, publicUrl);
+  const publicPort = publicUrl?.protocol === 'https:' && publicUrl.port !== '' ? Number(publicUrl.port) : 443;
+  return {
+    name: deployment.name,
+    serverNames,
+    httpsPort: input.proxyPorts?.https ?? publicPort,
+    httpPort: input.proxyPorts?.http ?? 80,
+    certificate: chooseCertificate(input, serverNames),
+    publicPath: choosePublicPath(deployment, publicUrl),
+    serverPath: deployment.server.path,
+    upstream: chooseUpstream(input, serverNames),
+    maxBodyBytes: Math.ceil(deployment.proxy.maxBodyMegabytes * 1024 * 1024),
+    securityHeaders: securityHeaders(serverNames),
+  };
+}
+
+/** Whether a public certificate authority signs for the name: a DNS name with a dot, outside the names kept for private use. */
+export function isPublicName(name: string): boolean {
+  if (isIP(name) !== 0 || !name.includes('.')) return false;
+  // RFC 6761, RFC 6762, RFC 8375, RFC 9476 and ICANN's .internal; .lan is in wide use.
+  return !/\.(?:localhost|local|test|invalid|example|internal|lan|onion|alt|home\.arpa)$/.test(name);
+}
+
+function chooseServerNames(deployment: Deployment, publicUrl: URL | null): readonly string[] {
+  if (deployment.proxy.serverName !== undefined) {
+    return [requireName(deployment.proxy.serverName, 'proxy.serverName')];
+  }
+  if (publicUrl !== null) return [requireName(publicUrl.hostname.replace(/^\[|\]$/g, ''), 'server.publicUrl')];
+  if (deployment.tls.source === 'private-ca' && deployment.tls.names !== undefined) {
+    return deployment.tls.names.map((name, index) => requireName(name, `tls.names.${index}`));
+  }
+  return ['localhost', '127.0.0.1', '::1'];
+}
+
+function requireName(text: string, place: string): string {
+  // Names in other scripts travel in their ASCII form (RFC 5891); it is the one that clients send.
+  const name = isIP(text) === 0 && /[^\u0000-\u007f]/.test(text) ? domainToASCII(text) : text;
+  if (!isCertificateName(name)) {
+    throw new UserError(`${place} is not a host name: ${JSON.stringify(text)}`, {
+      why: 'A name has letters, digits and - between dots, at most 253 characters; an IP address is fine too.',
+      next: `Write the bare name, for example mcp.example.com, in ${place}.`,
+    });
+  }
+  return canonicalName(name);
+}
+
+function chooseCertificate(input: TargetInput, serverNames: readonly string[]): SiteCertificate {
+  const { proxy, tls } = input.deployment;
+  const { baseDir, stateDir } = input.paths;
+  if ((proxy.certificate === undefined) !== (proxy.key === undefined)) {
+    const [given, missing] = proxy.key === undefined ? ['certificate', 'key'] : ['key', 'certificate'];
+    throw new UserError(`proxy.${given} is set, proxy.${missing} is not`, {
+      why: 'A certificate works only together with its private key.',
+      next: `Set proxy.${missing} in mcp-deploy.yaml, or neither of the two.`,
+    });
+  }
+  if (proxy.certificate !== undefined && proxy.key !== undefined) {
+    return fileCertificate(resolve(baseDir, proxy.certificate), resolve(baseDir, proxy.key), 'proxy');
+  }
+  if (tls.source === 'files')
+    return fileCertificate(resolve(baseDir, tls.certificate), resolve(baseDir, tls.key), 'tls');
+  if (tls.source === 'private-ca') {
+    const covered = new Set((tls.names ?? ['localhost', '127.0.0.1', '::1']).map(canonicalName));
+    if (serverNames.every((name) => covered.has(name))) {
+      return fileCertificate(`${stateDir}/pki/server.crt`, `${stateDir}/pki/server.key`, 'the state folder');
+    }
+  }
+  const [first] = serverNames;
+  return first !== undefined && isPublicName(first)
+    ? { kind: 'public-authority', serverName: first }
+    : { kind: 'none' };
+}
+
+function fileCertificate(certificate: string, key: string, place: string): SiteCertificate {
+  return { kind: 'files', certificate, key, place };
+}
+
+function choosePublicPath(deployment: Deployment, publicUrl: URL | null): string {
+  const path = publicUrl === null ? '/' : publicUrl.pathname.replace(/\/+$/, '');
+  // A public URL without a path names the host only.
+  if (path === '' || path === '/') return deployment.server.path;
+  if (!/^\/[A-Za-z0-9._~/-]+$/.test(path)) {
+    throw new UserError(`server.publicUrl has a path that a proxy cannot match byte for byte: ${path}`, {
+      why: 'Percent signs and other special characters are decoded before the proxy compares paths.',
+      next: 'Use letters, digits and . _ ~ - / in the path of server.publicUrl.',
+    });
+  }
+  return path;
+}
+
+function securityHeaders(serverNames: readonly string[]): readonly Header[] {
+  const headers = [
+    { name: 'X-Content-Type-Options', value: 'nosniff' },
+    { name: 'X-Frame-Options', value: 'DENY' },
+    { name: 'Referrer-Policy', value: 'no-referrer' },
+  ];
+  // HSTS holds for every port of a name: on localhost it would break other people's plain development servers.
+  return serverNames.every(isPublicName)
+    ? [{ name: 'Strict-Transport-Security', value: 'max-age=31536000' }, ...headers]
+    : headers;
+}

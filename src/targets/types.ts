@@ -1,0 +1,78 @@
+import type { Deployment } from '../deployment/schema.ts';
+
+/** Something we write configuration for. Pure: the same input always gives the same files. */
+export interface Target {
+  readonly name: TargetName;
+  /** What it is for, one sentence. */
+  readonly summary: string;
+  /** The program that reads the files. */
+  readonly program: string;
+  /** Throws a UserError when the deployment cannot be written in this format. */
+  files(input: TargetInput): readonly RenderedFile[];
+  commands(input: TargetInput): TargetCommands;
+}
+
+export type TargetName = 'nginx' | 'caddy' | 'systemd' | 'launchd' | 'docker';
+
+export interface TargetInput {
+  readonly deployment: Deployment;
+  /** Text of a file below templates/, e.g. `nginx/site.conf.hbs`. */
+  readonly templates: (path: string) => string;
+  /** Version of the program on the host, e.g. "1.22.1"; without it the files suit every supported version. */
+  readonly programVersion?: string;
+  readonly paths: TargetPaths;
+  /** Ports on which a reverse proxy listens; 443 and 80, or the port of server.publicUrl, when absent. */
+  readonly proxyPorts?: { readonly https: number; readonly http: number };
+  /** What one client address may send through the proxy; no limit there when absent. */
+  readonly addressLimit?: { readonly requestsPerSecond: number; readonly burst: number };
+  /** Text of the one-file bundled server: what the container image holds. */
+  readonly readServerBundle?: () => string;
+}
+
+/** Where things are on the host that the files are for. All absolute. */
+export interface TargetPaths {
+  readonly nodePath: string;
+  /** The bundled server. */
+  readonly serverFile: string;
+  /** What `serve --config` reads. */
+  readonly configFile: string;
+  /** Folder of mcp-deploy.yaml: upstreams start there. */
+  readonly baseDir: string;
+  /** Holds pki/, keys/, logs/ and run/ of this deployment. */
+  readonly stateDir: string;
+  /** Home folder of the person who runs a launchd agent. */
+  readonly homeDir: string;
+  /** Their user id; 501, the first person on a Mac, when absent. */
+  readonly uid?: number;
+  /** CA that signed a certificate given by `tls.source: files`; the public ones of the system when absent. */
+  readonly upstreamCaFile?: string;
+  /** Folder of the proxy's access log; the program's own when absent. */
+  readonly proxyLogDir?: string;
+}
+
+export interface RenderedFile {
+  /** Relative name below `--out DIR`, with `/`. */
+  readonly path: string;
+  /** Where it belongs on the host. Absolute. */
+  readonly installPath: string;
+  readonly mode: number;
+  readonly content: string;
+}
+
+export interface TargetCommands {
+  /** Ask the program whether it accepts the installed files; run before anything goes live. */
+  readonly check: readonly Command[];
+  /** From written files to a running service, in order. */
+  readonly install: readonly Command[];
+  /** Make the running service read them again. */
+  readonly restart: readonly Command[];
+  /** Take it out of service; the files are removed afterwards. */
+  readonly remove: readonly Command[];
+  /** What the person must know or do beside the commands. */
+  readonly notices: readonly string[];
+}
+
+export interface Command {
+  readonly title: string;
+  readonly argv: readonly string[];
+}

@@ -1,0 +1,444 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { networkInterfaces, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { DeploymentInput } from '../../src/deployment/schema.ts';
+import { issueCertificate } from '../../src/pki/issue-certificate.ts';
+import { issuePrivateCa } from '../../src/pki/issue-private-ca.ts';
+import { renderTarget } from '../../src/targets/index.ts';
+import type { TargetInput } from '../../src/targets/types.ts';
+import { callHttp, openStream } from '../helpers/http-call.ts';
+import { freePorts, startCaddy, startNginx, type RunningProxy } from '../helpers/proxy-rig.ts';
+import { targetInput } from '../helpers/target-input.ts';
+import { testWithTools, findProgram } from '../helpers/tools.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+
+/** A server that shows what reached it, so that a proxy can be judged request by request. */
+interface Upstream {
+  readonly seen: { method: string; url: string; headers: IncomingMessage['headers']; body: string }[];
+  /** Open event streams. */
+  readonly streams: Set<ServerResponse>;
+  close(): Promise<void>;
+}
+
+let folder = '';
+let caPem = '';
+const names = ['localhost', '127.0.0.1', '::1', 'mcp.test'];
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mcp-proxy-'));
+  mkdirSync(join(folder, 'state/pki'), { recursive: true });
+  const ca = await issuePrivateCa({ commonName: 'test CA', names });
+  const leaf = await issueCertificate({ ca, names, validDays: 30 });
+  caPem = ca.certificatePem;
+  writeFileSync(join(folder, 'state/pki/ca.crt'), ca.certificatePem);
+  writeFileSync(join(folder, 'state/pki/server.crt'), leaf.certificatePem);
+  writeFileSync(join(folder, 'state/pki/server.key'), leaf.keyPem);
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const proxies = [
+  { target: 'nginx', start: startNginx },
+  { target: 'caddy', start: startCaddy },
+] as const;
+
+describe.each(proxies)('$target in front of a server', ({ target, start }) => {
+  interface Site {
+    readonly url: string;
+    readonly plainUrl: string;
+    readonly port: number;
+    readonly accessLog: string;
+    readonly upstream: Upstream;
+  }
+
+  /** Renders the site, runs the proxy and a server behind it, and takes both down again. */
+  async function withSite(
+    run: (site: Site) => Promise<void>,
+    change: {
+      deployment?: (listen: string) => Partial<DeploymentInput>;
+      input?: Partial<TargetInput>;
+      upstream?: 'tls' | 'plain' | 'unix' | 'none';
+    } = {},
+  ): Promise<void> {
+    const [https = 0, http = 0, server = 0] = await freePorts(3);
+    const own = mkdtempSync(join(folder, `${target}-`));
+    const kind = change.upstream ?? 'tls';
+    const socket = join(own, 'server socket.sock');
+    const listen = kind === 'unix' ? `unix:${socket}` : `127.0.0.1:${server}`;
+    const upstream = await startUpstream(kind, kind === 'unix' ? socket : server);
+    const base = targetInput(
+      {
+        version: 1,
+        server: { listen },
+        tls: kind === 'tls' || kind === 'none' ? { source: 'private-ca', names } : { source: 'off' },
+        proxy: {
+          serverName: 'mcp.test',
+          certificate: join(folder, 'state/pki/server.crt'),
+          key: join(folder, 'state/pki/server.key'),
+          maxBodyMegabytes: 1,
+        },
+        ...change.deployment?.(listen),
+      },
+      { proxyPorts: { https, http }, ...change.input },
+    );
+    const input = { ...base, paths: { ...base.paths, stateDir: join(folder, 'state'), proxyLogDir: own } };
+    const site = join(own, 'site');
+    writeFileSync(site, renderTarget(target, input)[0]?.content ?? '');
+    let proxy: RunningProxy | null = null;
+    try {
+      proxy = await start(site, own, https);
+      await run({
+        url: `https://mcp.test:${https}`,
+        plainUrl: `http://mcp.test:${http}`,
+        port: https,
+        accessLog: join(own, 'mcp.access.log'),
+        upstream,
+      });
+    } finally {
+      await proxy?.stop();
+      await upstream.close();
+    }
+  }
+
+  const local = { connectTo: '127.0.0.1' };
+  const tls = () => ({ ...local, ca: caPem });
+
+  testWithTools([target], 'passes keys and MCP headers on and replaces what a client claims about itself', async () => {
+    await withSite(async ({ url, upstream }) => {
+      const answer = await callHttp({
+        ...tls(),
+        url: `${url}/mcp?trace=1`,
+        method: 'POST',
+        headers: {
+          authorization: 'Bearer k',
+          'x-api-key': 'k2',
+          'mcp-session-id': 's',
+          'mcp-protocol-version': '2026-07-28',
+          'mcp-method': 'tools/call',
+          'mcp-name': 'echo',
+          'last-event-id': '7',
+          'content-type': 'application/json',
+          'x-forwarded-for': '203.0.113.9',
+          'x-forwarded-proto': 'gopher',
+          forwarded: 'for=203.0.113.9',
+        },
+        body: '{"a":1}',
+      });
+      expect(answer.status).toBe(200);
+      const [seen] = upstream.seen;
+      expect(seen).toMatchObject({ method: 'POST', url: '/mcp?trace=1', body: '{"a":1}' });
+      expect(seen?.headers).toMatchObject({
+        host: 'mcp.test',
+        authorization: 'Bearer k',
+        'x-api-key': 'k2',
+        'mcp-session-id': 's',
+        'mcp-protocol-version': '2026-07-28',
+        'mcp-method': 'tools/call',
+        'mcp-name': 'echo',
+        'last-event-id': '7',
+        'x-forwarded-for': '127.0.0.1',
+        'x-forwarded-proto': 'https',
+      });
+      expect(seen?.headers.forwarded).toBeUndefined();
+      expect(seen?.headers.connection).not.toBe('close');
+    });
+  });
+
+  testWithTools(
+    [target],
+    'serves the path with and without the slash, for every method, without a redirect',
+    async () => {
+      await withSite(async ({ url, upstream }) => {
+        for (const path of ['/mcp', '/mcp/']) {
+          for (const method of ['POST', 'GET', 'DELETE', 'OPTIONS']) {
+            const answer = await callHttp({
+              ...tls(),
+              url: url + path,
+              method,
+              ...(method === 'POST' ? { body: '{}' } : {}),
+            });
+            expect([path, method, answer.status]).toEqual([path, method, 200]);
+          }
+        }
+        expect(new Set(upstream.seen.map(({ url }) => url))).toEqual(new Set(['/mcp']));
+      });
+    },
+  );
+
+  testWithTools(
+    [target],
+    'lets the first event of a stream through while the stream is silent afterwards',
+    async () => {
+      await withSite(async ({ url, upstream }) => {
+        const stream = await openStream({
+          ...tls(),
+          url: `${url}/mcp`,
+          headers: { accept: 'text/event-stream', 'accept-encoding': 'gzip' },
+        });
+        try {
+          expect(stream.headers['content-type']).toBe('text/event-stream');
+          expect(stream.headers['content-encoding']).toBeUndefined();
+          // The server sends one short event and nothing more: a proxy that buffers never lets it out.
+          expect(await stream.first).toBe('data: first\n\n');
+          expect(upstream.streams.size).toBe(1);
+        } finally {
+          stream.close();
+        }
+        await waitUntil(() => upstream.streams.size === 0, 5_000, 'the server to learn that the client left');
+      });
+    },
+  );
+
+  testWithTools([target], 'sends plain HTTP to the same place by 308, which keeps a POST a POST', async () => {
+    await withSite(async ({ url, plainUrl, upstream }) => {
+      const answer = await callHttp({ ...local, url: `${plainUrl}/mcp?x=1`, method: 'POST', body: '{}' });
+      expect(answer.status).toBe(308);
+      expect(answer.headers.location).toBe(`${url}/mcp?x=1`);
+      expect(upstream.seen).toEqual([]);
+    });
+  });
+
+  testWithTools([target], 'answers its own errors as JSON problems with the security headers, each once', async () => {
+    await withSite(async ({ url, upstream }) => {
+      const unknown = await callHttp({ ...tls(), url: `${url}/.well-known/oauth-protected-resource/mcp` });
+      expectProblem(unknown, 404, /\/mcp/);
+      const announced = await callHttp({
+        ...tls(),
+        url: `${url}/mcp`,
+        method: 'POST',
+        body: Buffer.alloc(1_048_577, 0x20),
+      });
+      expectProblem(announced, 413, /1 MB/);
+      expect(upstream.seen).toEqual([]);
+      const fits = await callHttp({ ...tls(), url: `${url}/mcp`, method: 'POST', body: Buffer.alloc(1_048_576, 0x20) });
+      expect(fits.status).toBe(200);
+    });
+  });
+
+  testWithTools([target], 'refuses an endless body whose size is not announced with 413', async () => {
+    await withSite(async ({ url }) => {
+      const answer = await callHttp({
+        ...tls(),
+        url: `${url}/mcp`,
+        method: 'POST',
+        headers: { 'transfer-encoding': 'chunked' },
+        body: Buffer.alloc(3_000_000, 0x20),
+      });
+      expectProblem(answer, 413, /1 MB/);
+    });
+  });
+
+  testWithTools([target], 'answers 502 as a JSON problem while the server is away', async () => {
+    await withSite(
+      async ({ url }) => {
+        expectProblem(
+          await callHttp({ ...tls(), url: `${url}/mcp`, method: 'POST', body: '{}' }),
+          502,
+          /does not answer/,
+        );
+      },
+      { upstream: 'none' },
+    );
+  });
+
+  testWithTools([target], 'refuses a server whose certificate another authority signed', async () => {
+    const other = await issuePrivateCa({ commonName: 'other CA', names });
+    const own = mkdtempSync(join(folder, 'other-ca-'));
+    writeFileSync(join(own, 'ca.crt'), other.certificatePem);
+    await withSite(
+      async ({ url, upstream }) => {
+        const answer = await callHttp({ ...tls(), url: `${url}/mcp`, method: 'POST', body: '{}' });
+        expect(answer.status).toBe(502);
+        expect(upstream.seen).toEqual([]);
+      },
+      {
+        deployment: () => ({
+          tls: {
+            source: 'files',
+            certificate: join(folder, 'state/pki/server.crt'),
+            key: join(folder, 'state/pki/server.key'),
+          },
+        }),
+        input: { paths: { ...targetInput({ version: 1 }).paths, upstreamCaFile: join(own, 'ca.crt') } },
+      },
+    );
+  });
+
+  testWithTools([target], 'passes the server’s own errors on unchanged', async () => {
+    await withSite(async ({ url }) => {
+      const answer = await callHttp({
+        ...tls(),
+        url: `${url}/mcp`,
+        method: 'POST',
+        headers: { 'x-answer': '503' },
+        body: '{}',
+      });
+      expect(answer.status).toBe(503);
+      expect(answer.headers['retry-after']).toBe('30');
+      expect(answer.body).toBe('{"own":"error"}');
+      expectSecurityHeaders(answer.rawHeaders);
+    });
+  });
+
+  testWithTools([target], 'keeps metrics, status and probes to the machine itself; health is open', async () => {
+    const outside = Object.values(networkInterfaces())
+      .flat()
+      .find((address) => address?.family === 'IPv4' && !address.internal)?.address;
+    await withSite(async ({ url }) => {
+      for (const path of ['/metrics', '/status', '/livez', '/readyz']) {
+        expect([path, (await callHttp({ ...tls(), url: url + path })).status]).toEqual([path, 200]);
+        const relayed = await callHttp({ ...tls(), url: url + path, headers: { 'x-forwarded-for': '127.0.0.1' } });
+        expectProblem(relayed, 403, /on the machine itself/);
+        if (outside === undefined) continue;
+        expectProblem(await callHttp({ ca: caPem, url: url + path, connectTo: outside }), 403, /on the machine itself/);
+      }
+      const health = await callHttp({ ca: caPem, url: `${url}/health`, connectTo: outside ?? '127.0.0.1' });
+      expect(health.status).toBe(200);
+    });
+  });
+
+  testWithTools([target], 'writes an access log without keys and without queries', async () => {
+    await withSite(async ({ url, accessLog }) => {
+      await callHttp({
+        ...tls(),
+        url: `${url}/mcp?api_key=in-the-query`,
+        method: 'POST',
+        headers: { authorization: 'Bearer in-the-header', 'x-api-key': 'in-the-other-header' },
+        body: '{}',
+      });
+      await waitUntil(() => readOr(accessLog).includes('\n'), 5_000, 'a line of the access log');
+      const log = readFileSync(accessLog, 'utf8');
+      expect(log).toContain('/mcp');
+      expect(log).not.toMatch(/in-the/);
+      expect(() => JSON.parse(log.split('\n')[0] ?? '') as unknown).not.toThrow();
+    });
+  });
+
+  testWithTools([target], 'reaches a server on a Unix socket and one without TLS, and a path of its own', async () => {
+    for (const upstream of ['unix', 'plain'] as const) {
+      await withSite(
+        async ({ url, upstream: server }) => {
+          const answer = await callHttp({ ...tls(), url: `${url}/tools/v1`, method: 'POST', body: '{}' });
+          expect([upstream, answer.status]).toEqual([upstream, 200]);
+          expect(server.seen[0]?.url).toBe('/inner/mcp');
+          expect((await callHttp({ ...tls(), url: `${url}/mcp` })).status).toBe(404);
+        },
+        {
+          upstream,
+          deployment: (listen) => ({
+            server: { listen, path: '/inner/mcp', publicUrl: 'https://mcp.test/tools/v1', behindProxy: true },
+          }),
+        },
+      );
+    }
+  });
+
+  if (target === 'nginx') {
+    testWithTools(['nginx'], 'answers a flood from one address with 429 and Retry-After as JSON', async () => {
+      await withSite(
+        async ({ url }) => {
+          const answers = await Promise.all(
+            Array.from({ length: 8 }, () => callHttp({ ...tls(), url: `${url}/mcp`, method: 'POST', body: '{}' })),
+          );
+          const refused = answers.filter(({ status }) => status === 429);
+          expect(refused.length).toBeGreaterThan(0);
+          expect(answers.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(3);
+          for (const answer of refused) {
+            expectProblem(answer, 429, /Too many requests/);
+            expect(answer.headers['retry-after']).toBe('1');
+          }
+        },
+        { input: { addressLimit: { requestsPerSecond: 1, burst: 2 } } },
+      );
+    });
+  }
+});
+
+test('nginx and Caddy are here when the tools are required', () => {
+  if (process.env['REQUIRE_TOOLS'] !== '1') return;
+  expect(proxies.map(({ target }) => findProgram(target))).not.toContain(null);
+});
+
+function expectProblem(
+  answer: { status: number; headers: IncomingMessage['headers']; rawHeaders: readonly string[]; body: string },
+  status: number,
+  detail: RegExp,
+): void {
+  expect([answer.status, answer.body]).toEqual([status, expect.stringMatching(/^\{/)]);
+  expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
+  const body = JSON.parse(answer.body) as Record<string, unknown>;
+  expect(body).toMatchObject({ type: 'about:blank', status, detail: expect.stringMatching(detail) as unknown });
+  expect(body['title']).not.toBe('Error');
+  expectSecurityHeaders(answer.rawHeaders);
+}
+
+function expectSecurityHeaders(rawHeaders: readonly string[]): void {
+  const count = (name: string): number =>
+    rawHeaders.filter((header, index) => index % 2 === 0 && header.toLowerCase() === name).length;
+  for (const name of ['x-content-type-options', 'x-frame-options', 'referrer-policy', 'content-type']) {
+    expect([name, count(name)]).toEqual([name, 1]);
+  }
+}
+
+function readOr(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+async function startUpstream(kind: 'tls' | 'plain' | 'unix' | 'none', at: string | number): Promise<Upstream> {
+  const seen: Upstream['seen'] = [];
+  const streams = new Set<ServerResponse>();
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      const { method = '', url = '', headers } = request;
+      seen.push({ method, url, headers, body: Buffer.concat(chunks).toString() });
+      // The proxy must not send this header twice.
+      response.setHeader('x-content-type-options', 'nosniff');
+      if (headers.accept === 'text/event-stream') {
+        response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: first\n\n');
+        streams.add(response);
+        response.on('close', () => streams.delete(response));
+        return;
+      }
+      const status = Number(headers['x-answer'] ?? 200);
+      response.writeHead(status, {
+        'content-type': 'application/json',
+        ...(status === 503 ? { 'retry-after': '30' } : {}),
+      });
+      response.end(status === 200 ? '{}' : '{"own":"error"}');
+    });
+  };
+  if (kind === 'none') return { seen, streams, close: () => Promise.resolve() };
+  const server =
+    kind === 'tls'
+      ? createTlsServer(
+          {
+            cert: readFileSync(join(folder, 'state/pki/server.crt')),
+            key: readFileSync(join(folder, 'state/pki/server.key')),
+          },
+          answer,
+        )
+      : createServer(answer);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    if (typeof at === 'string') server.listen(at, resolve);
+    else server.listen(at, '127.0.0.1', resolve);
+  });
+  return {
+    seen,
+    streams,
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}
