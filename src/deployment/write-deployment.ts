@@ -1,0 +1,181 @@
+import { inlineYaml, quoteYaml } from './quote-yaml.ts';
+import { deploymentSchema, type DeploymentInput } from './schema.ts';
+import { branchFor, discriminatorOf, settingsOf, unwrap, type Schema } from './schema-walk.ts';
+
+export { editDeployment, type DeploymentChange } from './edit-deployment.ts';
+
+/** What is already decided of a deployment; the version and everything that has a default may be left out. */
+export type DeploymentDraft = DeepReadonly<Omit<DeploymentInput, 'version'>> & { readonly version?: number };
+
+/**
+ * The text of a new mcp-deploy.yaml: what was decided, a line on every
+ * setting, and the rarely needed ones commented out with their defaults. The
+ * words come from the schema, so that file, schema and error texts agree.
+ */
+export function formatDeployment(draft: DeploymentDraft): string {
+  const values: Readonly<Record<string, unknown>> = { ...draft, version: 1 };
+  const blocks = Object.entries(settingsOf(deploymentSchema as unknown as Schema) ?? {}).map(([key, schema]) => {
+    const heading = sectionTexts[key];
+    const lines = settingLines({ path: [key], schema, value: values[key], depth: 0, off: null, brief: false });
+    return { heading, text: layOut(lines) };
+  });
+  const head = blocks.filter(({ heading }) => heading === undefined).map(({ text }) => text);
+  const sections = blocks.flatMap(({ heading, text }) => (heading === undefined ? [] : [`# ${heading}\n${text}`]));
+  return `${[`${header}\n${head.join('\n')}`, ...sections].join('\n\n')}\n`;
+}
+
+const header = `# The deployment that mcp-deploy keeps up. Change it, then: mcp-deploy plan, mcp-deploy apply
+# Lines that start with # show defaults and examples. All settings: mcp-deploy schema`;
+
+const sectionTexts: Readonly<Record<string, string>> = {
+  server: 'The endpoint, and the MCP servers behind it.',
+  tls: 'The certificate: private-ca (made here), files (one you have: certificate, key) or "off".',
+  auth: 'Who may call: holders of a key (mcp-deploy keys list).',
+  limits: 'How much one caller may ask for; more is answered with 429.',
+  logs: 'What is written to .mcp-deploy/logs.',
+  proxy: 'For mcp-deploy render nginx and caddy.',
+  service: 'For mcp-deploy render systemd.',
+};
+
+/** Written with their default even when nothing was decided: the settings that people look for first. */
+const alwaysWritten: ReadonlySet<string> = new Set([
+  'version',
+  'name',
+  'server',
+  'server.listen',
+  'server.path',
+  'tls',
+  'tls.source',
+  'auth',
+  'auth.required',
+  'limits',
+  'limits.perKey',
+  'limits.perKey.requests',
+  'limits.perKey.windowSeconds',
+  'logs',
+  'logs.level',
+]);
+
+/** Shown, commented out, for settings without a default and for maps of the user's own names. */
+const examples: Readonly<Record<string, unknown>> = {
+  'server.publicUrl': 'https://mcp.example.com/mcp',
+  'server.upstreams': {
+    files: { command: 'npx', args: ['-y', '@modelcontextprotocol/server-filesystem', '/srv/files'] },
+  },
+  'server.upstreams.*.env': { API_TOKEN: '${API_TOKEN}' },
+  'server.upstreams.*.cwd': '/srv/files',
+  'server.allowedHosts': ['mcp.example.com'],
+  'server.allowedOrigins': ['https://app.example.com'],
+  'server.trustedProxies': ['127.0.0.1'],
+  tls: { source: 'private-ca' },
+  'tls.names': ['mcp.example.com', '127.0.0.1'],
+  'limits.perKey.burst': 120,
+  'limits.global.burst': 1_000,
+  'proxy.serverName': 'mcp.example.com',
+  'proxy.certificate': '/etc/letsencrypt/live/mcp.example.com/fullchain.pem',
+  'proxy.key': '/etc/letsencrypt/live/mcp.example.com/privkey.pem',
+};
+
+interface Setting {
+  readonly path: readonly string[];
+  readonly schema: Schema;
+  readonly value: unknown;
+  readonly depth: number;
+  /** Depth at which the enclosing lines are commented out, or null. */
+  readonly off: number | null;
+  /** Only what was decided: the second upstream need not repeat what can be set. */
+  readonly brief: boolean;
+}
+
+interface Line {
+  readonly code: string;
+  readonly comment?: string;
+}
+
+function settingLines(setting: Setting): readonly Line[] {
+  const { path, schema, depth } = setting;
+  const name = patternOf(path);
+  const decided = setting.value !== undefined;
+  const off = setting.off ?? (decided || alwaysWritten.has(name) ? null : depth);
+  const value = decided ? setting.value : (examples[name] ?? defaultOf(schema));
+  const key = quoteYaml(path.at(-1) ?? '');
+  const { description } = schema as { description?: string };
+  const comment = description === undefined || setting.brief ? {} : { comment: description };
+  const line = (code: string): Line => ({ code: margin(depth, off) + code, ...comment });
+
+  const children = childSettings({ ...setting, value, off });
+  if (children.length > 0) return [line(`${key}:`), ...children.flatMap(settingLines)];
+  const inline = `${key}: ${inlineYaml(value)}`;
+  if (!Array.isArray(value) || inline.length + 2 * depth <= longestInline) return [line(inline)];
+  return [line(`${key}:`), ...value.map((item) => ({ code: `${margin(depth + 1, off)}- ${inlineYaml(item)}` }))];
+}
+
+/** The lines inside of a map: its settings, or the user's own names. */
+function childSettings({ path, schema, value, depth, off, brief }: Setting): readonly Setting[] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return [];
+  const values = value as Readonly<Record<string, unknown>>;
+  const below = (key: string, child: Schema, isBrief: boolean): Setting => {
+    return { path: [...path, key], schema: child, value: values[key], depth: depth + 1, off, brief: isBrief };
+  };
+  const settings = settingsFor(schema, values);
+  if (settings !== null) {
+    return Object.entries(settings)
+      .filter(([key]) => !brief || values[key] !== undefined)
+      .map(([key, child]) => below(key, child, brief));
+  }
+  const { def } = unwrap(schema)._zod;
+  if (def.type !== 'record') return [];
+  return Object.keys(values)
+    .filter((key) => values[key] !== undefined)
+    .map((key, index) => below(key, def.valueType as Schema, brief || off !== null || index > 0));
+}
+
+function settingsFor(
+  schema: Schema,
+  values: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, Schema>> | null {
+  const inner = unwrap(schema);
+  const variants = discriminatorOf(inner);
+  if (variants !== null) return variants.variants[String(values[variants.key])] ?? null;
+  return settingsOf(branchFor(inner, values) ?? inner);
+}
+
+function defaultOf(schema: Schema): unknown {
+  const { def } = schema._zod;
+  return def.type === 'default' || def.type === 'prefault' ? def.defaultValue : undefined;
+}
+
+/** `server.upstreams.files.env` as `server.upstreams.*.env`. */
+function patternOf(path: readonly string[]): string {
+  const isUpstream = path[0] === 'server' && path[1] === 'upstreams';
+  return path.map((part, index) => (isUpstream && index === 2 ? '*' : part)).join('.');
+}
+
+function margin(depth: number, off: number | null): string {
+  return off === null ? '  '.repeat(depth) : `${'  '.repeat(off)}# ${'  '.repeat(depth - off)}`;
+}
+
+const longestInline = 78;
+/** Comments are lined up behind settings up to this width; longer ones push their own comment out. */
+const widestColumn = 40;
+/** Comments that would pass this column stand above their setting. */
+const widestLine = 110;
+
+function layOut(lines: readonly Line[]): string {
+  const widths = lines.filter((line) => line.comment !== undefined).map((line) => line.code.length);
+  const column = Math.max(0, ...widths.filter((width) => width <= widestColumn));
+  return lines
+    .flatMap(({ code, comment }) => {
+      if (comment === undefined) return [code];
+      const beside = `${code.padEnd(column)}  # ${comment}`;
+      if (beside.length <= widestLine) return [beside];
+      return [`${/^[ #]*/.exec(code)?.[0] ?? ''}# ${comment}`, code];
+    })
+    .join('\n');
+}
+
+type DeepReadonly<T> = T extends readonly (infer Item)[]
+  ? readonly DeepReadonly<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: DeepReadonly<T[Key]> }
+    : T;
