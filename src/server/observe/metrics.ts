@@ -1,11 +1,10 @@
 import { createHistogram, observe, renderHistogram, type Histogram } from './histogram.ts';
+import { createLabelWords, createWordCounter, OTHER, renderLabels } from './label-words.ts';
 import { metricCatalogue, type MetricName } from './metric-catalogue.ts';
 import { watchProcess } from './process-metrics.ts';
 
 const MOST_TOOLS = 200;
-const MOST_WORDS = 50;
-const LONGEST_LABEL = 128;
-const OTHER = 'other';
+const LONGEST_TOOL_NAME = 128;
 
 /** Methods of both eras, and what the HTTP side itself answers. Everything else is counted as `other`. */
 const METHODS = [
@@ -91,10 +90,15 @@ interface Cell {
   count: number;
 }
 
+interface Execution {
+  readonly status: string | number;
+  count: number;
+}
+
 interface ToolSeries {
   /** mcp_requests_total of this tool, nearly always one or two cells. */
   readonly requests: Cell[];
-  readonly executions: { readonly status: string | number; count: number }[];
+  readonly executions: Execution[];
   readonly time: Histogram;
 }
 
@@ -104,12 +108,13 @@ export function createMetrics(sources: MetricSources): Metrics {
     [...METHODS, OTHER].map((method) => [method, { cells: [], duration: createHistogram() }]),
   );
   const otherMethod = methods.get(OTHER) ?? { cells: [], duration: createHistogram() };
-  const tools = new Map<string, ToolSeries>();
   const otherTools: ToolSeries = { requests: [], executions: [], time: createHistogram() };
-  const statuses = createWords([]);
-  const authFailures = createWords(['missing', 'invalid', 'revoked', 'expired', 'backed-off']);
-  const rateLimited = createWords(['key', 'global']);
-  const errors = createWords([]);
+  // In the Map too, so that a tool whose name is "other" does not become a second series of the same labels.
+  const tools = new Map<string, ToolSeries>([[OTHER, otherTools]]);
+  const statuses = createLabelWords();
+  const authFailures = createWordCounter(['missing', 'invalid', 'revoked', 'expired', 'backed-off']);
+  const rateLimited = createWordCounter(['key', 'global']);
+  const errors = createWordCounter([]);
   const observed = watchProcess();
   let streams = 0;
   let events = 0;
@@ -117,7 +122,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   function toolSeries(name: string): ToolSeries {
     const known = tools.get(name);
     if (known !== undefined) return known;
-    if (tools.size >= MOST_TOOLS || name.length > LONGEST_LABEL || sources.isKnownTool?.(name) === false) {
+    if (tools.size > MOST_TOOLS || name.length > LONGEST_TOOL_NAME || sources.isKnownTool?.(name) === false) {
       return otherTools;
     }
     const series: ToolSeries = { requests: [], executions: [], time: createHistogram() };
@@ -128,12 +133,21 @@ export function createMetrics(sources: MetricSources): Metrics {
   function addCell(cells: Cell[], method: string, status: string | number): Cell {
     const allowed = statuses.bound(status);
     const known = methods.has(method) ? method : OTHER;
-    const found = cells.find((cell) => cell.status === allowed && cell.method === known);
-    if (found !== undefined) return found;
+    const found = findCell(cells, known, allowed);
+    if (found !== null) return found;
     const duration = (methods.get(known) ?? otherMethod).duration;
     const cell: Cell = { method: known, status: allowed, duration, count: 0 };
     cells.push(cell);
     return cell;
+  }
+
+  function addExecution(executions: Execution[], status: string | number): Execution {
+    const allowed = statuses.bound(status);
+    const found = findExecution(executions, allowed);
+    if (found !== null) return found;
+    const execution = { status: allowed, count: 0 };
+    executions.push(execution);
+    return execution;
   }
 
   function renderSamples(): ReadonlyMap<MetricName, string> {
@@ -155,7 +169,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     }
     text.set('mcp_request_duration_seconds', durations);
     let times = '';
-    for (const [tool, series] of [...tools, [OTHER, otherTools] as const]) {
+    for (const [tool, series] of tools) {
       addRequests(series.requests, tool);
       for (const { status, count } of series.executions) {
         add('mcp_tool_executions_total', renderLabels({ tool, status: String(status) }), count);
@@ -191,28 +205,13 @@ export function createMetrics(sources: MetricSources): Metrics {
     request(method, tool, status, seconds) {
       const cells =
         tool === null || tool === '' ? (methods.get(method) ?? otherMethod).cells : toolSeries(tool).requests;
-      let cell: Cell | undefined;
-      for (const candidate of cells) {
-        if (candidate.status === status && candidate.method === method) {
-          cell = candidate;
-          break;
-        }
-      }
-      cell ??= addCell(cells, method, status);
+      const cell = findCell(cells, method, status) ?? addCell(cells, method, status);
       cell.count += 1;
       observe(cell.duration, seconds);
     },
     toolExecution(tool, status, seconds) {
       const series = toolSeries(tool);
-      let execution = series.executions.find((candidate) => candidate.status === status);
-      if (execution === undefined) {
-        const allowed = statuses.bound(status);
-        execution = series.executions.find((candidate) => candidate.status === allowed);
-        if (execution === undefined) {
-          execution = { status: allowed, count: 0 };
-          series.executions.push(execution);
-        }
-      }
+      const execution = findExecution(series.executions, status) ?? addExecution(series.executions, status);
       execution.count += 1;
       observe(series.time, seconds);
     },
@@ -238,7 +237,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     },
     totals() {
       const cells = [...methods.values()].flatMap(({ cells }) => cells);
-      const series = [...tools.values(), otherTools];
+      const series = [...tools.values()];
       return {
         requests: sum([...cells, ...series.flatMap(({ requests }) => requests)].map(({ count }) => count)),
         toolExecutions: sum(series.flatMap(({ executions }) => executions).map(({ count }) => count)),
@@ -253,40 +252,15 @@ export function createMetrics(sources: MetricSources): Metrics {
   };
 }
 
-interface Words {
-  readonly counts: ReadonlyMap<string, number>;
-  add(word: string): void;
-  /** The word itself, or `other` when there are too many already. */
-  bound(word: string | number): string | number;
+// Plain loops: this is on the way of every call, and a list of one or two needs no index.
+function findCell(cells: readonly Cell[], method: string, status: string | number): Cell | null {
+  for (const cell of cells) if (cell.status === status && cell.method === method) return cell;
+  return null;
 }
 
-/** Counts per word of a small vocabulary: 50 words, then `other`. The given ones show from the start, as 0. */
-function createWords(initial: readonly string[]): Words {
-  const counts = new Map<string, number>(initial.map((word) => [word, 0]));
-  const known = new Set<string | number>();
-  return {
-    counts,
-    add(word) {
-      const bounded = counts.has(word) || (counts.size < MOST_WORDS && word.length <= LONGEST_LABEL) ? word : OTHER;
-      counts.set(bounded, (counts.get(bounded) ?? 0) + 1);
-    },
-    bound(word) {
-      if (known.has(word)) return word;
-      if (known.size >= MOST_WORDS || String(word).length > LONGEST_LABEL) return OTHER;
-      known.add(word);
-      return word;
-    },
-  };
-}
-
-/** Label text without braces. Source: Prometheus text format 0.0.4, "Comments, help text, and type information". */
-function renderLabels(labels: Readonly<Record<string, string>>): string {
-  return Object.entries(labels)
-    .map(
-      ([name, value]) =>
-        `${name}="${value.replace(/[\\"\n]/g, (character) => (character === '\n' ? '\\n' : `\\${character}`))}"`,
-    )
-    .join(',');
+function findExecution(executions: readonly Execution[], status: string | number): Execution | null {
+  for (const execution of executions) if (execution.status === status) return execution;
+  return null;
 }
 
 function renderNumber(value: number): string {
