@@ -1,0 +1,94 @@
+import { relative } from 'node:path';
+import type { Action, Plan } from '../plan/types.ts';
+import { actCertificate } from './act-certificate.ts';
+import { actServer } from './act-server.ts';
+import { waitUntilReady } from './wait-until-ready.ts';
+import type { ApplyPorts, VerifiedEndpoint } from './ports.ts';
+
+/** What acting on one step may need from the run that it belongs to. */
+export interface ActContext {
+  readonly ports: ApplyPorts;
+  readonly signal: AbortSignal;
+  readonly baseDir: string;
+  readonly plan: Plan;
+  /** Size of each log file before the server was started: where its own words begin. */
+  readonly logStart: Map<string, number>;
+  verified: VerifiedEndpoint | null;
+  serverPid: number | null;
+}
+
+/**
+ * Carries out one action; returns the fact that is now true in a few words,
+ * or null when the step's title says it all.
+ *
+ * @throws ExplainedError with what, why and the next step
+ */
+export async function act(action: Action, context: ActContext): Promise<string | null> {
+  const { files } = context.ports;
+  switch (action.type) {
+    case 'make-directory':
+      await files.makeDirectory(action.path, action.mode);
+      return null;
+    case 'write-file':
+      await files.writeAtomic(action.path, action.content, action.mode);
+      return shown(action.path, context);
+    case 'remove-file':
+      await files.removeFile(action.path);
+      return null;
+    case 'remove-directory':
+      await files.removeEmptyDirectory(action.path);
+      return null;
+    case 'issue-private-ca':
+    case 'issue-certificate':
+      return actCertificate(action, context);
+    case 'create-api-key':
+      return createApiKey(action, context);
+    case 'start-server':
+    case 'stop-server':
+      return actServer(action, context);
+    case 'wait-until-ready':
+      return waitUntilReady(action, context);
+    case 'verify-endpoint':
+      return verify(action, context);
+  }
+}
+
+/** A path as a person looks for it: relative to the folder of mcp-deploy.yaml where it lies in it. */
+export function shown(path: string, context: Pick<ActContext, 'baseDir'>): string {
+  const way = relative(context.baseDir, path);
+  return way.startsWith('..') ? path : way;
+}
+
+/** The owner's copy first: a crash in between leaves a key that opens nothing, never one that nobody has. */
+async function createApiKey(
+  { storeFile, keyFile, label }: Extract<Action, { type: 'create-api-key' }>,
+  context: ActContext,
+): Promise<string> {
+  const { files, issuer } = context.ports;
+  const storeText = (await files.read(storeFile))?.toString('utf8') ?? null;
+  const made = await issuer.apiKey({ storeText, label });
+  await files.writeAtomic(keyFile, `${made.key}\n`, 0o600);
+  await files.writeAtomic(storeFile, made.storeText, 0o600);
+  return `1 key "${label}", hash stored, key in ${shown(keyFile, context)} (0600)`;
+}
+
+async function verify(
+  { url, caFile, keyFile }: Extract<Action, { type: 'verify-endpoint' }>,
+  context: ActContext,
+): Promise<string> {
+  const { files, endpoint } = context.ports;
+  const caPem = caFile === undefined ? null : ((await files.read(caFile))?.toString('utf8') ?? null);
+  const key = keyFile === undefined ? null : ((await files.read(keyFile))?.toString('utf8').trim() ?? null);
+  const verified = await endpoint.verify({ url, caPem, key }, context.signal);
+  context.verified = verified;
+  return describeVerified(verified);
+}
+
+function describeVerified({ modern, legacy, tools, called }: VerifiedEndpoint): string {
+  const eras = [...(modern ? ['modern'] : []), ...(legacy ? ['legacy'] : [])].join(' and ');
+  return [
+    `${eras} client`,
+    `${tools} ${tools === 1 ? 'tool' : 'tools'}`,
+    ...(called === null ? [] : [`${called.tool} answered in ${Math.max(1, Math.round(called.durationMs))} ms`]),
+  ].join(', ');
+}

@@ -1,0 +1,109 @@
+import { join } from 'node:path';
+import { pathsTouchedBy, type Plan } from '../plan/types.ts';
+import type { FileFact, ReleaseRecord } from '../plan/facts.ts';
+import { capturePreImages, sha256Of } from './pre-images.ts';
+import type { Journal } from './journal.ts';
+import type { ApplyPorts, FileSystem } from './ports.ts';
+
+/**
+ * Makes a plan final: an apply leaves its release record, then one journal
+ * line says that nothing is undone any more. The record is journalled like
+ * every other change, as a step behind the last one.
+ */
+export async function commitPlan(
+  plan: Plan,
+  journal: Journal,
+  options: { ports: ApplyPorts; stateDir: string; toolVersion: string },
+): Promise<void> {
+  const { ports, stateDir } = options;
+  if (plan.purpose === 'apply') {
+    const folder = releasesDirOf(stateDir);
+    const file = join(folder, `${plan.release}.json`);
+    const record = await makeRelease(plan, journal, options);
+    const preImages = await capturePreImages(ports.files, {
+      paths: [folder, file],
+      folder: journal.preImageDir,
+      prefix: 'commit',
+    });
+    await journal.append({ type: 'begin', index: plan.steps.length, step: 'commit', preImages });
+    if ((await ports.files.stat(folder)) === null) await ports.files.makeDirectory(folder, 0o700);
+    await ports.files.writeAtomic(file, `${JSON.stringify(record, null, 2)}\n`, 0o600);
+  }
+  await journal.append({ type: 'commit', at: ports.clock.now() });
+}
+
+export function releasesDirOf(stateDir: string): string {
+  return join(stateDir, 'releases');
+}
+
+/** The newest release record, or null. A record that cannot be read is passed over: it is history, not the state. */
+export async function readNewestRelease(files: FileSystem, stateDir: string): Promise<ReleaseRecord | null> {
+  const folder = releasesDirOf(stateDir);
+  const numbers = (await files.list(folder))
+    .flatMap((name) => /^(\d+)\.json$/.exec(name)?.[1] ?? [])
+    .map(Number)
+    .sort((a, b) => b - a);
+  for (const number of numbers) {
+    const bytes = await files.read(join(folder, `${number}.json`));
+    const record = bytes === null ? null : parseRelease(bytes.toString('utf8'));
+    if (record !== null) return record;
+  }
+  return null;
+}
+
+function parseRelease(text: string): ReleaseRecord | null {
+  try {
+    const record = JSON.parse(text) as Partial<ReleaseRecord> | null;
+    const whole =
+      typeof record?.release === 'number' && typeof record.files === 'object' && Array.isArray(record.directories);
+    return whole ? (record as ReleaseRecord) : null;
+  } catch {
+    return null;
+  }
+}
+
+async function makeRelease(
+  plan: Plan,
+  journal: Journal,
+  { ports, stateDir, toolVersion }: { ports: ApplyPorts; stateDir: string; toolVersion: string },
+): Promise<ReleaseRecord> {
+  const before = await readNewestRelease(ports.files, stateDir);
+  const touched = plan.steps.flatMap((step) =>
+    step.action.type === 'make-directory' ? [] : pathsTouchedBy(step.action),
+  );
+  const files: Record<string, FileFact> = {};
+  for (const path of new Set([...Object.keys(before?.files ?? {}), ...touched])) {
+    const fact = await readFileFact(ports.files, path);
+    if (fact !== null) files[path] = fact;
+  }
+  const directories: string[] = [];
+  for (const path of new Set([...(before?.directories ?? []), ...directoriesMade(journal)])) {
+    if ((await ports.files.stat(path))?.kind === 'directory') directories.push(path);
+  }
+  return {
+    release: plan.release,
+    appliedAt: ports.clock.now(),
+    toolVersion,
+    desired: plan.desired,
+    files,
+    directories,
+  };
+}
+
+/** Folders that a step of this journal made: they were not there before. A folder of the user's is never ours. */
+function directoriesMade(journal: Journal): readonly string[] {
+  const { begun, header } = journal.state();
+  return begun.flatMap(({ index, preImages }) =>
+    header.plan.steps[index]?.action.type === 'make-directory'
+      ? preImages.flatMap((image) => (image.kind === 'absent' ? [image.path] : []))
+      : [],
+  );
+}
+
+/** Hash and mode of a plain file; null for anything else. */
+export async function readFileFact(files: FileSystem, path: string): Promise<FileFact | null> {
+  const stat = await files.stat(path);
+  if (stat?.kind !== 'file') return null;
+  const bytes = await files.read(path);
+  return bytes === null ? null : { sha256: sha256Of(bytes), mode: stat.mode };
+}

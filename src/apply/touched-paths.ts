@@ -1,0 +1,24 @@
+import { pathsTouchedBy, type Step } from '../plan/types.ts';
+import type { FileSystem } from './ports.ts';
+
+/**
+ * The paths whose state is captured before a step. Beside those of the action
+ * these are the server's pid and log file where they do not exist yet: a
+ * server that starts makes them, and an undo must leave nothing. A log that
+ * exists is left as it grows: what the failed server said is worth keeping.
+ */
+export async function pathsToCapture(step: Step, files: FileSystem): Promise<readonly string[]> {
+  const paths = [...pathsTouchedBy(step.action)];
+  if (step.action.type === 'start-server') {
+    for (const path of [step.action.logFile, step.action.pidFile]) {
+      if ((await files.stat(path)) === null) paths.push(path);
+    }
+  }
+  return paths;
+}
+
+/** The server files of a step that starts or stops it, else null. */
+export function serverFilesOf(step: Step): { readonly pidFile: string } | null {
+  const { action } = step;
+  return action.type === 'start-server' || action.type === 'stop-server' ? { pidFile: action.pidFile } : null;
+}

@@ -1,0 +1,120 @@
+import { ExplainedError } from '../deployment/errors.ts';
+import type { Step } from '../plan/types.ts';
+import { dropPreImages, removeUnusedScaffold } from './state-folder.ts';
+import { restorePreImage } from './pre-images.ts';
+import type { Begun, Journal, JournalLine } from './journal.ts';
+import type { ApplyPorts } from './ports.ts';
+import type { OnProgress } from './progress-event.ts';
+
+/**
+ * Takes back every step of a journal that began, newest first, and ends the
+ * journal. The same code undoes a failed step, an interrupt and, from the
+ * journal of a killed process, a crash. Everything here may be repeated, so
+ * it may itself be killed and begun again.
+ *
+ * A server that has to run again is started last, when all files are back.
+ *
+ * @returns what could not be put back, one line each, path first; empty when all is as it was
+ */
+export async function undoJournal(
+  journal: Journal,
+  options: { ports: ApplyPorts; stateDir: string; onProgress: OnProgress },
+): Promise<readonly string[]> {
+  const { ports, stateDir, onProgress } = options;
+  const { begun, undone, header } = journal.state();
+  const open = begun.filter(({ index }) => !undone.has(index)).toReversed();
+  onProgress({ type: 'undo-start', steps: open.length });
+  const leftovers: string[] = [];
+
+  const takeBack = async (entry: Begun, run: () => Promise<readonly string[]>): Promise<void> => {
+    const left = await run().catch((error: unknown) => [describeLeftover(entry, error)]);
+    leftovers.push(...left);
+    for (const text of left) await appendIfPossible(journal, { type: 'leftover', index: entry.index, text });
+    if (left.length === 0) await appendIfPossible(journal, { type: 'undone', index: entry.index });
+    onProgress({ type: 'undo-step', title: header.plan.steps[entry.index]?.title ?? entry.step, leftovers: left });
+  };
+
+  const startedLast: Begun[] = [];
+  for (const entry of open) {
+    const undo = undoOf(header.plan.steps[entry.index]);
+    if (undo.type === 'start-server') startedLast.push(entry);
+    else await takeBack(entry, () => undoStep(entry, undo, journal.preImageDir, options));
+  }
+  for (const entry of startedLast) {
+    const undo = undoOf(header.plan.steps[entry.index]);
+    await takeBack(entry, () => undoStep(entry, undo, journal.preImageDir, options));
+  }
+
+  if (leftovers.length === 0) leftovers.push(...(await endJournal(journal, ports, stateDir)));
+  onProgress({ type: 'undo-done', leftovers });
+  return leftovers;
+}
+
+/** The commit is a step of its own behind the last one of the plan; its files are restored like any other. */
+function undoOf(step: Step | undefined): Step['undo'] {
+  return step?.undo ?? { type: 'restore' };
+}
+
+async function undoStep(
+  entry: Begun,
+  undo: Step['undo'],
+  folder: string,
+  { ports, stateDir }: { ports: ApplyPorts; stateDir: string },
+): Promise<readonly string[]> {
+  const { files, processes } = ports;
+  switch (undo.type) {
+    case 'none':
+      return [];
+    case 'start-server': {
+      if (entry.serverRan !== true) return [];
+      const { state } = await processes.serverState(undo.pidFile);
+      if (state === 'stopped') await processes.startServer({ ...undo, type: 'start-server' });
+      return [];
+    }
+    case 'stop-server':
+      if (entry.serverRan !== true) await processes.stopServer(undo.pidFile, undo.graceMs);
+      break;
+    case 'restore':
+      break;
+  }
+  const left: string[] = [];
+  for (const image of entry.preImages.toReversed()) {
+    const rest = await restorePreImage(files, image, { folder, stateDir }).catch(
+      (error: unknown) => `${image.path} (${describeError(error)})`,
+    );
+    if (rest !== null) left.push(rest);
+  }
+  return left;
+}
+
+/**
+ * Ends the journal and removes what only this plan needed. When the disk is
+ * too full for one more line, the journal itself goes: left without an ending
+ * it would be undone again later, over whatever was changed meanwhile.
+ */
+async function endJournal(journal: Journal, ports: ApplyPorts, stateDir: string): Promise<readonly string[]> {
+  const { files, clock } = ports;
+  try {
+    await journal.append({ type: 'rolled-back', at: clock.now() }).catch(() => files.removeFile(journal.file));
+  } catch (error) {
+    return [`${journal.file} (${describeError(error)})`];
+  }
+  // From here on everything is as it was; what remains is ours, and the next command clears it away.
+  await dropPreImages(files, journal.file).catch(() => {});
+  await removeUnusedScaffold(files, stateDir).catch(() => {});
+  return [];
+}
+
+/** On a full disk the undo goes on without its notes: each part of it may be repeated. */
+async function appendIfPossible(journal: Journal, line: JournalLine): Promise<void> {
+  await journal.append(line).catch(() => {});
+}
+
+function describeLeftover(entry: Begun, error: unknown): string {
+  return `${entry.step} (${describeError(error)})`;
+}
+
+function describeError(error: unknown): string {
+  if (error instanceof ExplainedError) return [error.message, error.why].filter((part) => part !== undefined).join(' ');
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,161 @@
+import { EnvironmentError } from '../deployment/errors.ts';
+import type { Action } from '../plan/types.ts';
+import type { ActContext } from './act.ts';
+import { describeLogTail, printable } from './log-lines.ts';
+
+const pollMs = 50;
+/** An upstream that was down this often on the way up will not come up in this run. */
+const mostFailures = 3;
+
+type WaitAction = Extract<Action, { type: 'wait-until-ready' }>;
+
+/**
+ * Waits for /readyz to answer 200. Fails as soon as waiting is of no use: the
+ * server is gone, or every upstream has failed for good or three times.
+ *
+ * @throws EnvironmentError that names what is in the way, with its last words
+ */
+export async function waitUntilReady(action: WaitAction, context: ActContext): Promise<string> {
+  const { clock, endpoint, files, processes } = context.ports;
+  const caPem = action.caFile === undefined ? null : ((await files.read(action.caFile))?.toString('utf8') ?? null);
+  const startedAt = clock.elapsed();
+  const failures = new FailureCount();
+  let last: Readiness | null = null;
+
+  for (;;) {
+    context.signal.throwIfAborted();
+    const { state } = await processes.serverState(action.pidFile);
+    if (state === 'stopped') throw await serverGone(action, context);
+
+    const answer = await endpoint.ready(action.readyUrl, caPem);
+    if (answer !== null) {
+      if (answer.status === 200) return `ready in ${Math.round(clock.elapsed() - startedAt)} ms`;
+      last = parseReadiness(answer.body);
+      failures.note(last.upstreams);
+      const hopeless = findHopeless(last.upstreams, failures);
+      if (hopeless !== null) throw upstreamFailed(hopeless);
+    }
+    if (clock.elapsed() - startedAt >= action.timeoutMs)
+      throw await timedOut(action, context, answer?.status ?? null, last);
+    await clock.sleep(pollMs, context.signal);
+  }
+}
+
+interface UpstreamReadiness {
+  readonly name: string;
+  readonly state: string;
+  readonly reason: string | null;
+  readonly lastWords: readonly string[];
+  /** When it is tried again: another time is another failure. */
+  readonly retryAt: string | null;
+}
+
+interface Readiness {
+  readonly status: string;
+  readonly upstreams: readonly UpstreamReadiness[];
+}
+
+/** Reads the body of /readyz; what cannot be read tells nothing, and waiting goes on. */
+function parseReadiness(body: string): Readiness {
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    value = null;
+  }
+  const { status, upstreams } = (value ?? {}) as { status?: unknown; upstreams?: unknown };
+  return {
+    status: typeof status === 'string' ? status : 'unknown',
+    upstreams: Array.isArray(upstreams) ? upstreams.map(parseUpstream) : [],
+  };
+}
+
+function parseUpstream(value: unknown): UpstreamReadiness {
+  const { name, state, reason, lastWords, retryAt } = (value ?? {}) as Record<string, unknown>;
+  return {
+    name: typeof name === 'string' ? name : '?',
+    state: typeof state === 'string' ? state : 'unknown',
+    reason: typeof reason === 'string' ? reason : null,
+    lastWords: Array.isArray(lastWords) ? lastWords.filter((line) => typeof line === 'string').map(printable) : [],
+    retryAt: typeof retryAt === 'string' ? retryAt : null,
+  };
+}
+
+/** Counts how often each upstream went down: each time it is down anew, or will be tried at another time. */
+class FailureCount {
+  readonly #seen = new Map<string, { state: string; retryAt: string | null; failures: number }>();
+
+  note(upstreams: readonly UpstreamReadiness[]): void {
+    for (const { name, state, retryAt } of upstreams) {
+      const before = this.#seen.get(name);
+      const isNew = state === 'down' && (before?.state !== 'down' || before.retryAt !== retryAt);
+      this.#seen.set(name, { state, retryAt, failures: (before?.failures ?? 0) + (isNew ? 1 : 0) });
+    }
+  }
+
+  of(name: string): number {
+    return this.#seen.get(name)?.failures ?? 0;
+  }
+}
+
+/** The upstream to blame when none can come up any more; null while one may. One that is up is enough to serve. */
+function findHopeless(upstreams: readonly UpstreamReadiness[], failures: FailureCount): UpstreamReadiness | null {
+  const hopeless = upstreams.filter(
+    ({ name, state }) => state === 'broken' || (state === 'down' && failures.of(name) >= mostFailures),
+  );
+  return hopeless.length === upstreams.length ? (hopeless[0] ?? null) : null;
+}
+
+function upstreamFailed({ name, reason, lastWords }: UpstreamReadiness): EnvironmentError {
+  return new EnvironmentError(`The MCP server "${name}" does not start.`, {
+    why: reason === null ? 'It ended every time it was started.' : sentence(reason),
+    next: 'Run its command by hand, mend it, then run this command again.',
+    excerpt: lastWords,
+  });
+}
+
+async function serverGone(action: WaitAction, context: ActContext): Promise<EnvironmentError> {
+  return new EnvironmentError('The server ended while it was starting.', {
+    why: `Its last words are in ${action.logFile}.`,
+    next: 'Mend what it says there, then run this command again.',
+    excerpt: await readWordsSinceStart(action.logFile, context),
+  });
+}
+
+async function timedOut(
+  action: WaitAction,
+  context: ActContext,
+  status: number | null,
+  last: Readiness | null,
+): Promise<EnvironmentError> {
+  const seconds = Math.round(action.timeoutMs / 100) / 10;
+  const waiting = last?.upstreams.find(({ state }) => state !== 'up');
+  if (waiting !== undefined) {
+    return new EnvironmentError(`The MCP server "${waiting.name}" was not ready within ${seconds} s.`, {
+      why:
+        waiting.reason === null
+          ? `It is still ${waiting.state}.`
+          : `It is ${waiting.state}: ${sentence(waiting.reason)}`,
+      next: `If it only needs longer, raise server.upstreams.${waiting.name}.startSeconds in mcp-deploy.yaml.`,
+      excerpt: waiting.lastWords.length > 0 ? waiting.lastWords : await readWordsSinceStart(action.logFile, context),
+    });
+  }
+  return new EnvironmentError(`The server was not ready within ${seconds} s.`, {
+    why:
+      status === null
+        ? `It runs, and nothing answers at ${action.readyUrl}.`
+        : `${action.readyUrl} answers ${status}${last === null ? '' : ` (${last.status})`}.`,
+    next: 'mcp-deploy doctor',
+    excerpt: await readWordsSinceStart(action.logFile, context),
+  });
+}
+
+async function readWordsSinceStart(logFile: string, { ports, logStart }: ActContext): Promise<readonly string[]> {
+  const bytes = await ports.files.read(logFile).catch(() => null);
+  return bytes === null ? [] : describeLogTail(bytes.subarray(logStart.get(logFile) ?? 0).toString('utf8'));
+}
+
+function sentence(text: string): string {
+  const clean = printable(text.trim());
+  return /[.!?…]$/.test(clean) ? clean : `${clean}.`;
+}

@@ -1,0 +1,48 @@
+import { request as requestHttp } from 'node:http';
+import { request as requestHttps } from 'node:https';
+import type { Endpoint } from '../apply/ports.ts';
+
+const readyTimeoutMs = 2_000;
+const largestReadyBytes = 1_048_576;
+
+/** The live endpoint over the network. The MCP clients are loaded when first needed. */
+export function createEndpoint(): Endpoint {
+  return {
+    ready: getOnce,
+    async verify(spec, signal) {
+      const { verifyEndpoint } = await import('../doctor/probes/verify-endpoint.ts');
+      return verifyEndpoint(spec, signal);
+    },
+  };
+}
+
+/** Null for whatever keeps an answer from coming, a wrong certificate included: the caller asks again until its deadline. */
+function getOnce(url: string, caPem: string | null): Promise<{ status: number; body: string } | null> {
+  return new Promise((resolve) => {
+    const target = new URL(url);
+    const options = { agent: false, timeout: readyTimeoutMs, ...(caPem === null ? {} : { ca: caPem }) } as const;
+    const request = (target.protocol === 'http:' ? requestHttp : requestHttps)(target, options, (response) => {
+      const chunks: Buffer[] = [];
+      let size = 0;
+      response.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+        if (size > largestReadyBytes) request.destroy();
+        else chunks.push(chunk);
+      });
+      response.on('end', () =>
+        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString('utf8') }),
+      );
+      response.on('close', () => resolve(null));
+      response.on('error', () => resolve(null));
+    });
+    // The option counts silence only; a server that drips must not hold us either.
+    const deadline = setTimeout(() => request.destroy(), readyTimeoutMs);
+    request.on('timeout', () => request.destroy());
+    request.on('error', () => resolve(null));
+    request.on('close', () => {
+      clearTimeout(deadline);
+      resolve(null);
+    });
+    request.end();
+  });
+}

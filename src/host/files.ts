@@ -1,0 +1,175 @@
+import { constants } from 'node:fs';
+import { link, lstat, mkdir, open, readFile, readdir, rename, rm, rmdir, unlink, chmod } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { FileSystem } from '../apply/ports.ts';
+import { temporaryFileOf } from '../apply/temporary-file.ts';
+import { explainFileError, hasCode } from './file-errors.ts';
+
+/**
+ * The real file system. Every write is on the disk when its promise resolves:
+ * the journal promises that what it says happened has happened, also after a
+ * power cut.
+ *
+ * @throws EnvironmentError from every method when the disk, the permissions or the path are in the way
+ */
+export function createFileSystem(): FileSystem {
+  return {
+    read: (path) => explained('read', path, () => orNull(readFile(path))),
+    stat: (path) => explained('look at', path, () => readStat(path)),
+    list: (path) => explained('list', path, async () => (await orNull(readdir(path))) ?? []),
+    writeAtomic: (path, content, mode) => explained('write', path, () => writeAtomic(path, content, mode)),
+    appendDurably: (path, line, mode) => explained('write', path, () => appendDurably(path, line, mode)),
+    createExclusive: (path, content, mode) => explained('write', path, () => createExclusive(path, content, mode)),
+    makeDirectory: (path, mode) => explained('make', path, () => makeDirectory(path, mode)),
+    removeFile: (path) =>
+      explained('remove', path, async () => {
+        if ((await orNull(unlink(path).then(() => true))) === true) await syncFolder(dirname(path));
+      }),
+    removeEmptyDirectory: (path) => explained('remove', path, () => removeEmptyDirectory(path)),
+    removeTree: (path) => explained('remove', path, () => rm(path, { recursive: true, force: true })),
+    rename: (from, to) =>
+      explained('write', to, async () => {
+        await rename(from, to);
+        await syncFolder(dirname(to));
+        if (dirname(from) !== dirname(to)) await syncFolder(dirname(from));
+      }),
+    chmod: (path, mode) => explained('set the mode of', path, () => chmod(path, mode)),
+  };
+}
+
+async function explained<T>(verb: string, path: string, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    throw explainFileError(error, verb, path);
+  }
+}
+
+/** Null when there is no such file; every other failure passes. */
+async function orNull<T>(result: Promise<T>): Promise<T | null> {
+  try {
+    return await result;
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null;
+    throw error;
+  }
+}
+
+/** A symbolic link is 'other': what it points to is not ours to replace. */
+async function readStat(path: string): ReturnType<FileSystem['stat']> {
+  const found = await orNull(lstat(path));
+  if (found === null) return null;
+  const kind = found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other';
+  return { kind, mode: found.mode & 0o7777, size: found.size };
+}
+
+async function writeAtomic(path: string, content: Buffer | string, mode: number): Promise<void> {
+  const temporary = temporaryFileOf(path);
+  await rm(temporary, { force: true });
+  try {
+    await writeNew(temporary, content, mode);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    throw error;
+  }
+  await syncFolder(dirname(path));
+}
+
+/** The mode is set while the file is still empty: its content is never readable by others, not for a moment. */
+async function writeNew(path: string, content: Buffer | string, mode: number): Promise<void> {
+  const handle = await open(path, 'wx', mode);
+  try {
+    await handle.chmod(mode);
+    await handle.writeFile(content);
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+async function appendDurably(path: string, line: string, mode: number): Promise<void> {
+  const handle = await open(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT, mode);
+  try {
+    await handle.writeFile(line.endsWith('\n') ? line : `${line}\n`);
+    await handle.datasync();
+  } finally {
+    await handle.close();
+  }
+}
+
+let exclusiveFiles = 0;
+
+/**
+ * link() of a finished file: whoever sees the name sees the whole content. A
+ * file system without hard links (exFAT, some network mounts) gets an
+ * exclusive create, where a reader may see the file empty for a moment.
+ */
+async function createExclusive(path: string, content: string, mode: number): Promise<boolean> {
+  // The process number lets a later command tell the left-over of a killed process from one that is in use.
+  exclusiveFiles += 1;
+  const temporary = temporaryFileOf(`${path}.${process.pid}-${exclusiveFiles}`);
+  await rm(temporary, { force: true });
+  try {
+    await writeNew(temporary, content, mode);
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false;
+    if (!hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK')) throw error;
+    return await createWithoutLinks(path, content, mode);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}
+
+async function createWithoutLinks(path: string, content: string, mode: number): Promise<boolean> {
+  try {
+    await writeNew(path, content, mode);
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false;
+    await rm(path, { force: true });
+    throw error;
+  }
+  // Someone may have taken the still empty file for a dead one.
+  return (await orNull(readFile(path, 'utf8'))) === content;
+}
+
+async function makeDirectory(path: string, mode: number): Promise<void> {
+  try {
+    await mkdir(path, { mode });
+  } catch (error) {
+    if (!hasCode(error, 'EEXIST')) throw error;
+    // readdir follows a link and says ENOTDIR for a file, which is the message we want.
+    await readdir(path);
+  }
+  // mkdir is subject to the umask.
+  await chmod(path, mode);
+  await syncFolder(dirname(path));
+}
+
+async function removeEmptyDirectory(path: string): Promise<boolean> {
+  try {
+    await rmdir(path);
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return true;
+    if (hasCode(error, 'ENOTEMPTY', 'EEXIST')) return false;
+    throw error;
+  }
+  await syncFolder(dirname(path));
+  return true;
+}
+
+/** Makes a rename, create or unlink in this folder last. Some file systems cannot, and then nothing is lost but this. */
+async function syncFolder(path: string): Promise<void> {
+  try {
+    const handle = await open(path, 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    if (!hasCode(error, 'EINVAL', 'EPERM', 'EACCES', 'EISDIR', 'ENOTSUP', 'ENOENT', 'EBADF')) throw error;
+  }
+}

@@ -1,0 +1,24 @@
+import type { Clock, Issuer } from '../apply/ports.ts';
+
+/**
+ * Certificates from src/pki, keys from the server's key store. Loaded when
+ * first used: most commands issue nothing and should not pay for the loading.
+ */
+export function createIssuer(clock: Clock): Issuer {
+  return {
+    async privateCa({ commonName, names }) {
+      const { issuePrivateCa } = await import('../pki/issue-private-ca.ts');
+      return issuePrivateCa({ commonName, names, now: new Date(clock.now()) });
+    },
+    async certificate({ caCertificatePem, caKeyPem, names, validDays }) {
+      const { issueCertificate } = await import('../pki/issue-certificate.ts');
+      const ca = { certificatePem: caCertificatePem, keyPem: caKeyPem };
+      return issueCertificate({ ca, names, validDays, now: new Date(clock.now()) });
+    },
+    async apiKey({ storeText, label }) {
+      const { createKeyIn } = await import('../server/policy/key-store.ts');
+      const made = createKeyIn(storeText, { label, now: clock.now() });
+      return { storeText: made.storeText, key: made.key };
+    },
+  };
+}

@@ -1,0 +1,158 @@
+import { open } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { execa } from 'execa';
+import type { Processes } from '../apply/ports.ts';
+import { EnvironmentError } from '../deployment/errors.ts';
+import { createFileSystem } from './files.ts';
+import { explainFileError, hasCode } from './file-errors.ts';
+import { createProcessTable, type CommandLine, type ProcessTable } from './process-table.ts';
+
+const pollMs = 20;
+/** How long a process may take to vanish after SIGKILL; only one stuck in the kernel takes longer. */
+const killedMs = 5_000;
+const mostServers = 5;
+
+/**
+ * Starts, finds and stops the bundled server. A pid alone is never trusted: a
+ * process counts as our server only if it lives and `--pid-file` with our path
+ * is in its command line. The same mark finds a server whose starter was
+ * killed before the pid file was written.
+ */
+export function createProcesses(table: ProcessTable = createProcessTable()): Processes {
+  const files = createFileSystem();
+  let ownIdentity: string | null = null;
+
+  async function findServer(pidFile: string): Promise<number | null> {
+    const noted = parsePid(await files.read(pidFile));
+    if (noted !== null) {
+      const line = await table.commandLine(noted);
+      if (line !== null && isServerOf(pidFile, line)) return noted;
+    }
+    const found = await table.find((line) => isServerOf(pidFile, line));
+    return found.find((pid) => pid > 1 && pid !== process.pid) ?? null;
+  }
+
+  return {
+    self: {
+      pid: process.pid,
+      get identity() {
+        return (ownIdentity ??= table.ownIdentity());
+      },
+      hostName: hostname(),
+    },
+    identity: (pid) => table.identity(pid),
+    async serverState(pidFile) {
+      const pid = await findServer(pidFile);
+      return pid === null ? { state: 'stopped' } : { state: 'running', pid };
+    },
+    startServer: (spec) => startServer(spec),
+    async stopServer(pidFile, graceMs) {
+      // More than one only after a fault; none may stay.
+      for (let round = 0; round < mostServers; round += 1) {
+        const pid = await findServer(pidFile);
+        if (pid === null) {
+          await files.removeFile(pidFile);
+          return;
+        }
+        await stopProcess(table, pid, graceMs);
+      }
+      throw new EnvironmentError('The server was stopped and is there again.', {
+        why: 'Something else starts it, perhaps a service manager.',
+        next: 'Stop it there, for example: systemctl stop NAME',
+      });
+    },
+  };
+}
+
+function isServerOf(pidFile: string, line: CommandLine): boolean {
+  if ('text' in line)
+    return `${line.text} `.includes(`--pid-file ${pidFile} `) || `${line.text} `.includes(`--pid-file=${pidFile} `);
+  return line.args.some(
+    (arg, index) => (arg === '--pid-file' && line.args[index + 1] === pidFile) || arg === `--pid-file=${pidFile}`,
+  );
+}
+
+function parsePid(bytes: Buffer | null): number | null {
+  if (bytes === null) return null;
+  try {
+    const { pid } = JSON.parse(bytes.toString('utf8')) as { pid?: unknown };
+    // Never 1 or less: kill(-1) would mean every process.
+    return typeof pid === 'number' && Number.isSafeInteger(pid) && pid > 1 ? pid : null;
+  } catch {
+    // Half-written by a killed server: the search by command line decides.
+    return null;
+  }
+}
+
+async function startServer(spec: Parameters<Processes['startServer']>[0]): Promise<{ pid: number }> {
+  const [program = '', ...args] = spec.argv;
+  if (!args.some((arg, index) => arg === '--pid-file' && args[index + 1] === spec.pidFile)) {
+    throw new Error('start-server without --pid-file in its argv: the server could not be found again');
+  }
+  const log = await open(spec.logFile, 'a', 0o600).catch((error: unknown) => {
+    throw explainFileError(error, 'write', spec.logFile);
+  });
+  try {
+    // The types of execa know descriptors 3 to 9 only; it takes any.
+    const output = log.fd as 3;
+    const child = execa(program, args, {
+      cwd: spec.cwd,
+      detached: true,
+      cleanup: false,
+      buffer: false,
+      reject: false,
+      stdin: 'ignore',
+      stdout: output,
+      stderr: output,
+    });
+    child.unref();
+    if (child.pid !== undefined) return { pid: child.pid };
+    const { originalMessage } = await child;
+    throw new EnvironmentError('The server could not be started.', {
+      why: `${originalMessage ?? 'The system gave no reason'}.`,
+      next: `Look whether these exist and may be used: ls -l ${program} ${spec.cwd}`,
+    });
+  } finally {
+    await log.close();
+  }
+}
+
+async function stopProcess(table: ProcessTable, pid: number, graceMs: number): Promise<void> {
+  const identity = await table.identity(pid);
+  if (identity === null) return;
+  signal(pid, 'SIGTERM', pid);
+  if (await isGone(table, pid, identity, graceMs)) return;
+  // The server leads its own process group, so its children end with it.
+  signal(-pid, 'SIGKILL', pid);
+  if (await isGone(table, pid, identity, killedMs)) return;
+  throw new EnvironmentError(`The server (pid ${pid}) does not end.`, {
+    why: 'It is stuck in the kernel, perhaps on a dead network disk; even SIGKILL did not end it.',
+    next: `See: ps -o pid,stat,wchan:30,args -p ${pid}`,
+  });
+}
+
+function signal(target: number, name: NodeJS.Signals, pid: number): void {
+  try {
+    process.kill(target, name);
+  } catch (error) {
+    if (hasCode(error, 'ESRCH')) {
+      // A server that was not started by us may lead no group of its own.
+      if (target < 0) signal(pid, name, pid);
+      return;
+    }
+    throw new EnvironmentError(`Cannot stop the server (pid ${pid}).`, {
+      why: 'It belongs to another user.',
+      next: `Run the command as that user, see: ps -o user= -p ${pid}`,
+      cause: error,
+    });
+  }
+}
+
+async function isGone(table: ProcessTable, pid: number, identity: string, withinMs: number): Promise<boolean> {
+  const deadline = performance.now() + withinMs;
+  for (;;) {
+    if ((await table.identity(pid)) !== identity) return true;
+    if (performance.now() >= deadline) return false;
+    await new Promise((resolve) => setTimeout(resolve, pollMs));
+  }
+}

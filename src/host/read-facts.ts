@@ -1,0 +1,201 @@
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { readNewestRelease } from '../apply/commit.ts';
+import { sha256Of } from '../apply/pre-images.ts';
+import { readUnfinished } from '../apply/recover.ts';
+import type { ApplyPorts, FileSystem } from '../apply/ports.ts';
+import { EnvironmentError, ExplainedError } from '../deployment/errors.ts';
+import { listenAddresses } from '../deployment/listen-address.ts';
+import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
+import type { FileFact, HostFacts, ReleaseRecord, ServerFact } from '../plan/facts.ts';
+import { listKeysIn } from '../server/policy/key-store.ts';
+import { createPorts } from './ports.ts';
+import { findPortHolder } from './port-holder.ts';
+import { readCaFact, readServerCertificateFact, type CertificateFiles } from './read-certificates.ts';
+
+export interface ReadFactsOptions {
+  /** Folder of mcp-deploy.yaml, absolute. */
+  readonly baseDir: string;
+  /** mcp-deploy.yaml itself; that name in baseDir by default. */
+  readonly deploymentFile?: string;
+  readonly nodePath: string;
+  readonly serverFile: string;
+  readonly serverVersion: string;
+  /** What is wanted: its ports are tried and its certificate files looked at. Null looks at the state folder only. */
+  readonly deployment: Deployment | null;
+  readonly now: Date;
+  readonly ports?: Pick<ApplyPorts, 'files' | 'processes'>;
+}
+
+/**
+ * Looks at what is there now. Changes nothing. A broken certificate of ours is
+ * a fact like any other (null while its file is there: it will be issued
+ * anew); a key store that cannot be read is an error, because a new one in its
+ * place would lock out everyone who has a key.
+ *
+ * @throws EnvironmentError (exit 3) for a broken key store, a certificate of the user's that cannot be used, no permission
+ */
+export async function readHostFacts(options: ReadFactsOptions): Promise<HostFacts> {
+  const { baseDir, deployment, now } = options;
+  const { files, processes } = options.ports ?? createPorts();
+  const stateDir = join(baseDir, '.mcp-deploy');
+  const deploymentFile = options.deploymentFile ?? join(baseDir, 'mcp-deploy.yaml');
+  const ca: CertificateFiles = { certificate: join(stateDir, 'pki/ca.crt'), key: join(stateDir, 'pki/ca.key') };
+
+  const release = await readNewestRelease(files, stateDir);
+  const server = await readServer({ files, processes }, join(stateDir, 'run/server.json'));
+  const unfinished = await readUnfinished({ ports: { files }, stateDir });
+  return {
+    baseDir,
+    stateDir,
+    hostName: hostname(),
+    nodePath: options.nodePath,
+    serverFile: options.serverFile,
+    serverVersion: options.serverVersion,
+    deploymentFile: { path: deploymentFile, text: (await files.read(deploymentFile))?.toString('utf8') ?? null },
+    files: await readFiles(files, await managedFiles(files, { stateDir, deploymentFile, release })),
+    directories: await readDirectories(files, stateDir, release),
+    caCertificate: await readCaFact(files, ca, now),
+    serverCertificate: await readServerCertificateFact(files, {
+      files: certificateFilesOf(deployment, baseDir, stateDir),
+      ofUser: deployment?.tls.source === 'files',
+      ca,
+      now,
+    }),
+    activeKeyLabels: await readKeyLabels(files, join(stateDir, 'keys/keys.json'), now),
+    server,
+    takenPorts: deployment === null ? [] : await findTakenPorts(deployment, server, release),
+    release,
+    unfinishedJournal: unfinished === null ? null : { file: unfinished.file, purpose: unfinished.purpose },
+  };
+}
+
+/** Files whose text a plan compares. */
+const textFiles: ReadonlySet<string> = new Set(['server.json']);
+
+async function managedFiles(
+  files: FileSystem,
+  { stateDir, deploymentFile, release }: { stateDir: string; deploymentFile: string; release: ReleaseRecord | null },
+): Promise<ReadonlySet<string>> {
+  const keys = (await files.list(join(stateDir, 'keys'))).filter((name) => name.endsWith('.key'));
+  const names = [
+    '.gitignore',
+    ...textFiles,
+    'server.json.yours',
+    'pki/ca.crt',
+    'pki/ca.key',
+    'pki/server.crt',
+    'pki/server.key',
+    'keys/keys.json',
+    'keys/default.key',
+    ...keys.map((name) => `keys/${name}`),
+  ];
+  return new Set([deploymentFile, ...names.map((name) => join(stateDir, name)), ...Object.keys(release?.files ?? {})]);
+}
+
+async function readFiles(files: FileSystem, paths: ReadonlySet<string>): Promise<Record<string, FileFact>> {
+  const facts: Record<string, FileFact> = {};
+  for (const path of paths) {
+    const stat = await files.stat(path);
+    const bytes = stat?.kind === 'file' ? await files.read(path) : null;
+    if (stat === null || bytes === null) continue;
+    const text = [...textFiles].some((name) => path.endsWith(`/.mcp-deploy/${name}`))
+      ? { text: bytes.toString('utf8') }
+      : {};
+    facts[path] = { sha256: sha256Of(bytes), mode: stat.mode, ...text };
+  }
+  return facts;
+}
+
+async function readDirectories(
+  files: FileSystem,
+  stateDir: string,
+  release: ReleaseRecord | null,
+): Promise<readonly string[]> {
+  const known = ['', 'pki', 'keys', 'run', 'logs', 'releases', 'journal'].map((name) => join(stateDir, name));
+  const found: string[] = [];
+  for (const path of new Set([...known.map((path) => path.replace(/\/$/, '')), ...(release?.directories ?? [])])) {
+    if ((await files.stat(path))?.kind === 'directory') found.push(path);
+  }
+  return found;
+}
+
+function certificateFilesOf(deployment: Deployment | null, baseDir: string, stateDir: string): CertificateFiles {
+  if (deployment?.tls.source === 'files') {
+    return { certificate: resolve(baseDir, deployment.tls.certificate), key: resolve(baseDir, deployment.tls.key) };
+  }
+  return { certificate: join(stateDir, 'pki/server.crt'), key: join(stateDir, 'pki/server.key') };
+}
+
+async function readKeyLabels(files: FileSystem, storeFile: string, now: Date): Promise<readonly string[]> {
+  const bytes = await files.read(storeFile);
+  if (bytes === null) return [];
+  try {
+    return listKeysIn(bytes.toString('utf8'), now.toISOString())
+      .filter(({ state }) => state === 'active' || state === 'rotating')
+      .map(({ label }) => label);
+  } catch (error) {
+    throw new EnvironmentError(`The key store ${storeFile} cannot be read.`, {
+      why: `${error instanceof ExplainedError ? [error.message, error.why].filter(Boolean).join(' ') : 'It is damaged.'} A new one would lock out everyone who has a key.`,
+      next: `Put it back from your backup. To begin anew with new keys: mv ${storeFile} ${storeFile}.broken`,
+      cause: error,
+    });
+  }
+}
+
+async function readServer(ports: Pick<ApplyPorts, 'files' | 'processes'>, pidFile: string): Promise<ServerFact> {
+  const now = await ports.processes.serverState(pidFile);
+  if (now.state === 'stopped') return now;
+  const noted = parseNotes(await ports.files.read(pidFile));
+  const known = noted.pid === now.pid ? noted : { configSha256: '', version: '' };
+  return { state: 'running', pid: now.pid, configSha256: known.configSha256, version: known.version };
+}
+
+/** What the server wrote about itself; empty texts, which equal no real hash or version, when it has not (yet). */
+function parseNotes(bytes: Buffer | null): { pid: number | null; configSha256: string; version: string } {
+  let notes: Record<string, unknown> = {};
+  try {
+    notes = (JSON.parse(bytes?.toString('utf8') ?? '{}') ?? {}) as Record<string, unknown>;
+  } catch {
+    // being written at this moment
+  }
+  const { pid, configSha256, version } = notes;
+  return {
+    pid: typeof pid === 'number' ? pid : null,
+    configSha256: typeof configSha256 === 'string' ? configSha256 : '',
+    version: typeof version === 'string' ? version : '',
+  };
+}
+
+async function findTakenPorts(
+  deployment: Deployment,
+  server: ServerFact,
+  release: ReleaseRecord | null,
+): Promise<HostFacts['takenPorts']> {
+  const ours = server.state === 'running' ? portsOfRelease(release) : new Set<number>();
+  const taken: { port: number; holder: string | null }[] = [];
+  for (const address of listenAddresses(deployment.server)) {
+    if (address.kind === 'unix' || taken.some(({ port }) => port === address.port)) continue;
+    const found = await findPortHolder(address.port, hostsToTry(address.host));
+    if (!found.taken) continue;
+    const isOurs =
+      server.state === 'running' && (found.pid === null ? ours.has(address.port) : found.pid === server.pid);
+    if (!isOurs) taken.push({ port: address.port, holder: found.holder });
+  }
+  return taken;
+}
+
+/** Where a listener would be in the way of one on this host. */
+function hostsToTry(host: string): readonly string[] {
+  if (host === '') return ['0.0.0.0', '::'];
+  return host === 'localhost' ? ['127.0.0.1', '::1'] : [host];
+}
+
+/** Where the system does not tell who holds a port, our own server holds those that it was last given. */
+function portsOfRelease(release: ReleaseRecord | null): ReadonlySet<number> {
+  const parsed = deploymentSchema.safeParse(release?.desired);
+  if (!parsed.success) return new Set();
+  return new Set(
+    listenAddresses(parsed.data.server).flatMap((address) => (address.kind === 'tcp' ? [address.port] : [])),
+  );
+}
