@@ -1,0 +1,110 @@
+import { describe, expect, test } from 'vitest';
+import { describeReadiness, describeStatus } from '../../src/server/observe/health.ts';
+import type { Backend, BackendState } from '../../src/server/types.ts';
+
+const sinceMs = Date.parse('2026-03-01T00:00:00Z');
+const up: BackendState = { state: 'up', since: sinceMs };
+const starting: BackendState = { state: 'starting', since: sinceMs };
+const down: BackendState = {
+  state: 'down',
+  since: sinceMs,
+  retryAt: sinceMs + 4_000,
+  reason: 'exited with 1; env had token=canary1',
+  lastWords: ['Error: ENOENT', 'Authorization: Bearer canary2', 'key mcpd_canary3'],
+};
+const broken: BackendState = { ...down, state: 'broken', retryAt: Number.POSITIVE_INFINITY };
+
+function backend(name: string, state: BackendState): Backend {
+  return {
+    name,
+    state,
+    capabilities: {},
+    serverInfo: state.state === 'up' ? { name: 'real', version: '1.2.3' } : null,
+    instructions: null,
+    restarts: 3,
+    inFlight: 2,
+    start() {},
+    stop: async () => {},
+    forward: () => () => {},
+    notify() {},
+    endSession() {},
+    onStateChange() {},
+    onListChanged() {},
+    onResourceUpdated() {},
+  };
+}
+
+describe('readiness', () => {
+  test.each<[string, BackendState[], boolean, number, string]>([
+    ['one up', [up], false, 200, 'ready'],
+    ['one of several up', [down, broken, up, starting], false, 200, 'ready'],
+    ['all starting', [starting, starting], false, 503, 'starting'],
+    ['one starting, one down', [down, starting], false, 503, 'starting'],
+    ['the only one down', [down], false, 503, 'unavailable'],
+    ['all broken', [broken, broken], false, 503, 'unavailable'],
+    ['none at all', [], false, 503, 'unavailable'],
+    ['draining with one up', [up], true, 503, 'draining'],
+  ])('%s', (_case, states, draining, status, word) => {
+    const backends = states.map((state, index) => backend(`b${index}`, state));
+    const answer = describeReadiness(backends, draining, false);
+    expect(answer.status).toBe(status);
+    expect(JSON.parse(answer.body)).toEqual({
+      status: word,
+      upstreams: states.map((state, index) => ({ name: `b${index}`, state: state.state })),
+    });
+  });
+
+  test('why a backend is down is for those who may see details, and without secrets', () => {
+    const open = describeReadiness([backend('files', down)], false, false).body;
+    expect(open).not.toMatch(/reason|lastWords|ENOENT/);
+    const detailed = describeReadiness([backend('files', down)], false, true).body;
+    expect(JSON.parse(detailed)).toMatchObject({
+      upstreams: [
+        {
+          name: 'files',
+          state: 'down',
+          reason: expect.stringContaining('exited with 1'),
+          retryAt: '2026-03-01T00:00:04.000Z',
+        },
+      ],
+    });
+    expect(detailed).toContain('Error: ENOENT');
+    expect(detailed).not.toContain('canary');
+  });
+
+  test('a backend given up for good has no time of the next try', () => {
+    expect(JSON.parse(describeReadiness([backend('files', broken)], false, true).body)).toMatchObject({
+      upstreams: [{ state: 'broken', retryAt: null }],
+    });
+  });
+});
+
+test('status tells version, uptime, memory, upstreams, sessions, streams and totals', () => {
+  const { status, body } = describeStatus({
+    version: '1.4.2',
+    startedAtMs: sinceMs,
+    nowMs: sinceMs + 90_400,
+    draining: false,
+    backends: [backend('files', up), backend('web', down)],
+    sessions: 4,
+    streams: 5,
+    totals: { requests: 10, toolExecutions: 8, authFailures: 1, rateLimited: 2, errors: 3 },
+    memory: { rss: 1_000, heapUsed: 500 },
+  });
+  expect(status).toBe(200);
+  expect(JSON.parse(body)).toMatchObject({
+    status: 'ready',
+    version: '1.4.2',
+    startedAt: '2026-03-01T00:00:00.000Z',
+    uptimeSeconds: 90,
+    memory: { rssBytes: 1_000, heapUsedBytes: 500 },
+    sessions: 4,
+    streams: 5,
+    upstreams: [
+      { name: 'files', state: 'up', restarts: 3, inFlight: 2, serverInfo: { name: 'real', version: '1.2.3' } },
+      { name: 'web', state: 'down', restarts: 3, inFlight: 2, reason: expect.any(String) },
+    ],
+    totals: { requests: 10, toolExecutions: 8, authFailures: 1, rateLimited: 2, errors: 3 },
+  });
+  expect(body).not.toContain('canary');
+});
