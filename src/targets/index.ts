@@ -2,8 +2,14 @@ import { UserError } from '../deployment/errors.ts';
 import { nearestWord } from '../deployment/nearest-word.ts';
 import { planCaddyCommands } from './caddy/commands.ts';
 import { renderCaddyFiles } from './caddy/files.ts';
+import { planDockerCommands } from './docker/commands.ts';
+import { renderDockerFiles } from './docker/files.ts';
+import { planLaunchdCommands } from './launchd/commands.ts';
+import { renderLaunchdFiles } from './launchd/files.ts';
 import { planNginxCommands } from './nginx/commands.ts';
 import { renderNginxFiles } from './nginx/files.ts';
+import { planSystemdCommands } from './systemd/commands.ts';
+import { renderSystemdFiles } from './systemd/files.ts';
 import type { RenderedFile, Target, TargetInput } from './types.ts';
 
 /** Everything we write configuration for, in the order in which `render --list` shows it. */
@@ -21,6 +27,27 @@ export const targets: readonly Target[] = [
     program: 'caddy',
     files: renderCaddyFiles,
     commands: planCaddyCommands,
+  },
+  {
+    name: 'systemd',
+    summary: 'service of a Linux host: starts at boot, restarts, is confined to what it needs',
+    program: 'systemd',
+    files: renderSystemdFiles,
+    commands: planSystemdCommands,
+  },
+  {
+    name: 'launchd',
+    summary: 'agent of a Mac: starts at login and restarts',
+    program: 'launchd',
+    files: renderLaunchdFiles,
+    commands: planLaunchdCommands,
+  },
+  {
+    name: 'docker',
+    summary: 'container image and Compose file: not root, read-only, secrets as files',
+    program: 'docker',
+    files: renderDockerFiles,
+    commands: planDockerCommands,
   },
 ];
 

@@ -95,7 +95,7 @@ function requireName(text: string, place: string): string {
 
 function chooseCertificate(input: TargetInput, serverNames: readonly string[]): SiteCertificate {
   const { proxy, tls } = input.deployment;
-  const { baseDir, stateDir } = input.paths;
+  const { baseDir } = input.paths;
   if ((proxy.certificate === undefined) !== (proxy.key === undefined)) {
     const [given, missing] = proxy.key === undefined ? ['certificate', 'key'] : ['key', 'certificate'];
     throw new UserError(`proxy.${given} is set, proxy.${missing} is not`, {
@@ -111,7 +111,7 @@ function chooseCertificate(input: TargetInput, serverNames: readonly string[]): 
   if (tls.source === 'private-ca') {
     const covered = new Set((tls.names ?? ['localhost', '127.0.0.1', '::1']).map(canonicalName));
     if (serverNames.every((name) => covered.has(name))) {
-      return fileCertificate(`${stateDir}/pki/server.crt`, `${stateDir}/pki/server.key`, 'the state folder');
+      return fileCertificate(input.paths.certificateFile, input.paths.keyFile, 'the state folder');
     }
   }
   const [first] = serverNames;

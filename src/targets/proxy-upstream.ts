@@ -52,7 +52,7 @@ function chooseTls(input: TargetInput, serverNames: readonly string[]): ProxyUps
     case 'off':
       return null;
     case 'private-ca':
-      return { serverName: nameToVerify(tls), caFile: `${input.paths.stateDir}/pki/ca.crt` };
+      return { serverName: nameToVerify(tls), caFile: input.paths.caFile };
     case 'files': {
       const [serverName = 'localhost'] = serverNames;
       return { serverName, caFile: input.paths.upstreamCaFile ?? '/etc/ssl/certs/ca-certificates.crt' };

@@ -38,10 +38,18 @@ export interface TargetPaths {
   readonly configFile: string;
   /** Folder of mcp-deploy.yaml: upstreams start there. */
   readonly baseDir: string;
-  /** Holds pki/, keys/, logs/ and run/ of this deployment. */
+  /** Everything that the deployment keeps on this host. */
   readonly stateDir: string;
-  /** Home folder of the person who runs a launchd agent. */
-  readonly homeDir: string;
+  /** The private CA, and what it signed; made by apply. */
+  readonly caFile: string;
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  /** Hashes of the API keys. */
+  readonly keyStoreFile: string;
+  /** What the server writes when no service manager keeps its output. */
+  readonly logFile: string;
+  /** Home folder of the person who runs a launchd agent; for every person of the Mac when absent. */
+  readonly homeDir?: string;
   /** Their user id; 501, the first person on a Mac, when absent. */
   readonly uid?: number;
   /** CA that signed a certificate given by `tls.source: files`; the public ones of the system when absent. */

@@ -84,7 +84,7 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
       },
       { proxyPorts: { https, http }, ...change.input },
     );
-    const input = { ...base, paths: { ...base.paths, stateDir: join(folder, 'state'), proxyLogDir: own } };
+    const input = { ...base, paths: { ...base.paths, caFile: join(folder, 'state/pki/ca.crt'), proxyLogDir: own } };
     const site = join(own, 'site');
     writeFileSync(site, renderTarget(target, input)[0]?.content ?? '');
     let proxy: RunningProxy | null = null;

@@ -1,0 +1,27 @@
+import { variablesIn } from '../../deployment/fill-variables.ts';
+import type { TargetCommands, TargetInput } from '../types.ts';
+import { contextFolder } from './files.ts';
+
+export function planDockerCommands(input: TargetInput): TargetCommands {
+  const compose = ['docker', 'compose', '--file', `${contextFolder(input)}/compose.yaml`];
+  const upstreams = Object.entries(input.deployment.server.upstreams);
+  const elsewhere = upstreams.filter(([, { cwd, command }]) => cwd !== undefined || command.includes('/'));
+  const variables = variablesIn(JSON.stringify(upstreams));
+  return {
+    check: [{ title: 'check the Compose file', argv: [...compose, 'config', '--quiet'] }],
+    install: [{ title: 'build the image and start the container', argv: [...compose, 'up', '--detach', '--build'] }],
+    restart: [{ title: 'restart the container', argv: [...compose, 'restart'] }],
+    remove: [{ title: 'remove the container', argv: [...compose, 'down'] }],
+    notices: [
+      'The container reads keys and certificates with the rights of MCP_UID and MCP_GID (1000 when unset): ' +
+        'set both to the owner of the files.',
+      ...elsewhere.map(
+        ([name]) => `server.upstreams.${name} names a path of this host, which the container does not have.`,
+      ),
+      ...(variables.length === 0 ? [] : [`Set in the environment of docker compose: ${variables.join(', ')}.`]),
+      ...(input.deployment.tls.source === 'off'
+        ? ['The container speaks plain HTTP: publish it to a proxy on this machine only.']
+        : []),
+    ],
+  };
+}

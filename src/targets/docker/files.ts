@@ -1,0 +1,33 @@
+import { stringify } from 'yaml';
+import { compileTemplate } from '../../render/compile-template.ts';
+import type { RenderedFile, TargetInput } from '../types.ts';
+import { containerDeployment } from './container-deployment.ts';
+import { dockerView } from './view.ts';
+
+/** A complete build context. Throws when the input has no server bundle. */
+export function renderDockerFiles(input: TargetInput): readonly RenderedFile[] {
+  if (input.readServerBundle === undefined) throw new Error('the docker target needs the server bundle');
+  const view = dockerView(input);
+  const layOut = (template: string): string => compileTemplate(input.templates(`docker/${template}.hbs`))(view);
+  return [
+    contextFile(input, 'Dockerfile', layOut('Dockerfile')),
+    contextFile(input, '.dockerignore', layOut('dockerignore')),
+    contextFile(input, 'compose.yaml', layOut('compose.yaml')),
+    contextFile(input, 'mcp-deploy.yaml', containerDeploymentText(input)),
+    contextFile(input, 'serve.js', input.readServerBundle()),
+  ];
+}
+
+/** Folder of the build context on the host. */
+export function contextFolder({ paths }: TargetInput): string {
+  return `${paths.stateDir}/docker`;
+}
+
+function contextFile(input: TargetInput, name: string, content: string): RenderedFile {
+  return { path: `docker/${name}`, installPath: `${contextFolder(input)}/${name}`, mode: 0o644, content };
+}
+
+function containerDeploymentText({ deployment }: TargetInput): string {
+  const text = stringify(containerDeployment(deployment), { lineWidth: 0 });
+  return `# The deployment "${deployment.name}" as the container sees it. Paths are those inside of the container.\n${text}`;
+}

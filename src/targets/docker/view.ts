@@ -1,0 +1,64 @@
+import { resolve } from 'node:path';
+import { variablesIn } from '../../deployment/fill-variables.ts';
+import { quoteDockerfileExec } from '../../render/quote/dockerfile.ts';
+import { quoteCompose } from '../../render/quote/yaml.ts';
+import { nameOnHost } from '../name-on-host.ts';
+import { stopSeconds } from '../service-command.ts';
+import type { TargetInput } from '../types.ts';
+import { containerDeployment, containerPort, publishedPorts, secretsFolder } from './container-deployment.ts';
+
+/** Everything the templates of docker/ lay out. Texts are quoted for the file they stand in. */
+export type DockerView = ReturnType<typeof dockerView>;
+
+export function dockerView(input: TargetInput) {
+  const { deployment } = input;
+  const variables = variablesIn(JSON.stringify(containerDeployment(deployment)));
+  return {
+    name: deployment.name,
+    project: nameOnHost(deployment.name),
+    image: quoteCompose(`${nameOnHost(deployment.name)}:latest`, 'name'),
+    port: containerPort(deployment),
+    entrypoint: quoteDockerfileExec(['node', '/app/serve.js'], 'the server command'),
+    command: quoteDockerfileExec(
+      ['--config', '/app/mcp-deploy.yaml', '--key-store', `${secretsFolder}/mcp_keys`],
+      'the server command',
+    ),
+    healthcheck: quoteDockerfileExec(['node', '-e', healthcheckScript(input)], 'the health check'),
+    ports: publishedPorts(deployment).map((mapping) => ({ mapping: quoteCompose(mapping, 'server.listen') })),
+    secrets: secrets(input).map(({ name, file, place }) => ({ name, file: quoteCompose(file, place) })),
+    environment: variables.length > 0 && variables.map((name) => ({ name })),
+    drainSeconds: deployment.server.drainSeconds,
+    stopSeconds: stopSeconds(deployment),
+  };
+}
+
+function secrets({ deployment, paths }: TargetInput): readonly { name: string; file: string; place: string }[] {
+  const keys = { name: 'mcp_keys', file: paths.keyStoreFile, place: 'the key store' };
+  const { tls } = deployment;
+  switch (tls.source) {
+    case 'off':
+      return [keys];
+    case 'private-ca':
+      return [keys, ...tlsSecrets(paths.certificateFile, paths.keyFile)];
+    case 'files':
+      return [keys, ...tlsSecrets(resolve(paths.baseDir, tls.certificate), resolve(paths.baseDir, tls.key))];
+  }
+}
+
+function tlsSecrets(certificate: string, key: string): readonly { name: string; file: string; place: string }[] {
+  return [
+    { name: 'mcp_tls_certificate', file: certificate, place: 'tls.certificate' },
+    { name: 'mcp_tls_key', file: key, place: 'tls.key' },
+  ];
+}
+
+/** Certificates name the outside, so the check inside does not compare them: it asks whether this server answers. */
+function healthcheckScript({ deployment }: TargetInput): string {
+  const plain = deployment.tls.source === 'off';
+  const options = plain ? '' : 'rejectUnauthorized:false,';
+  return (
+    `require('node:${plain ? 'http' : 'https'}')` +
+    `.get({host:'127.0.0.1',port:${containerPort(deployment)},path:'/health',${options}timeout:4000},` +
+    `(r)=>process.exit(r.statusCode===200?0:1)).on('timeout',()=>process.exit(1)).on('error',()=>process.exit(1))`
+  );
+}

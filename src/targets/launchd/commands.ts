@@ -1,0 +1,20 @@
+import type { TargetCommands, TargetInput } from '../types.ts';
+import { agentLabel, agentPath } from './view.ts';
+
+/** load and unload are deprecated and tell no errors; these take their place. Source: launchctl(1). */
+export function planLaunchdCommands(input: TargetInput): TargetCommands {
+  const domain = `gui/${input.paths.uid ?? 501}`;
+  const service = `${domain}/${agentLabel(input.deployment)}`;
+  const file = agentPath(input);
+  return {
+    check: [{ title: 'check the property list', argv: ['plutil', '-lint', file] }],
+    install: [{ title: 'start it now and at every login', argv: ['launchctl', 'bootstrap', domain, file] }],
+    // A changed file is read only by bootout and bootstrap; kickstart restarts what is loaded.
+    restart: [{ title: 'restart the agent', argv: ['launchctl', 'kickstart', '-k', service] }],
+    remove: [{ title: 'stop the agent for good', argv: ['launchctl', 'bootout', service] }],
+    notices: [
+      'An agent runs while its person is logged in.',
+      ...(input.paths.uid === undefined ? ['gui/501 is the first person of a Mac; `id -u` tells yours.'] : []),
+    ],
+  };
+}

@@ -1,0 +1,32 @@
+import type { Deployment } from '../../deployment/schema.ts';
+import { quotePlist } from '../../render/quote/plist.ts';
+import { serviceCommand, servicePath, stopSeconds } from '../service-command.ts';
+import type { TargetInput } from '../types.ts';
+
+/** Everything templates/launchd/agent.plist.hbs lays out. Texts are quoted for XML. */
+export type LaunchdView = ReturnType<typeof launchdView>;
+
+export function launchdView(input: TargetInput) {
+  const { deployment, paths } = input;
+  return {
+    label: quotePlist(agentLabel(deployment), 'name'),
+    arguments: serviceCommand(paths).map((argument) => ({ argument: quotePlist(argument, 'the server command') })),
+    workingDirectory: quotePlist(paths.baseDir, 'the folder of mcp-deploy.yaml'),
+    path: quotePlist(servicePath(paths, searchFolders), 'the path of Node'),
+    stopSeconds: stopSeconds(deployment),
+    logFile: quotePlist(paths.logFile, 'the log file'),
+  };
+}
+
+/** launchd's name of the agent; also the name of its file. */
+export function agentLabel(deployment: Deployment): string {
+  return `mcp-deploy.${deployment.name}`;
+}
+
+/** /Library/LaunchAgents is for every person of the Mac, ~/Library/LaunchAgents for one. */
+export function agentPath({ deployment, paths }: TargetInput): string {
+  return `${paths.homeDir ?? ''}/Library/LaunchAgents/${agentLabel(deployment)}.plist`;
+}
+
+/** Homebrew on Apple silicon and on Intel, then the system's own. */
+const searchFolders = ['/opt/homebrew/bin', '/usr/local/bin', '/usr/bin', '/bin', '/usr/sbin', '/sbin'] as const;
