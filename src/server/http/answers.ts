@@ -1,0 +1,95 @@
+import type { ServerResponse } from 'node:http';
+import type { LimitDecision } from '../types.ts';
+
+const jsonType = 'application/json';
+const noHeaders: readonly string[] = [];
+
+/** Sends a JSON body with its head in one write. `extra` is a flat list of header names and values. */
+export function sendJson(
+  res: ServerResponse,
+  status: number,
+  body: string,
+  extra: readonly string[] = noHeaders,
+): void {
+  send(res, status, jsonType, body, extra);
+}
+
+/** Sends any text body with its head in one write. */
+export function send(
+  res: ServerResponse,
+  status: number,
+  contentType: string,
+  body: string,
+  extra: readonly string[] = noHeaders,
+): void {
+  if (res.headersSent || res.destroyed) return;
+  const head = ['Content-Type', contentType, 'Content-Length', String(Buffer.byteLength(body))];
+  for (const part of extra) head.push(part);
+  res.writeHead(status, head);
+  res.end(body);
+}
+
+/** An answer without a body: 202, 204. */
+export function sendEmpty(res: ServerResponse, status: number, extra: readonly string[] = noHeaders): void {
+  if (res.headersSent || res.destroyed) return;
+  res.writeHead(status, status === 204 ? [...extra] : ['Content-Length', '0', ...extra]);
+  res.end();
+}
+
+/** Problem details (RFC 9457): what 429 and 5xx carry. One clear sentence, since clients print the body. */
+export function sendProblem(
+  res: ServerResponse,
+  status: number,
+  title: string,
+  detail: string,
+  extra: readonly string[] = noHeaders,
+): void {
+  const body = JSON.stringify({ type: 'about:blank', title, status, detail });
+  send(res, status, 'application/problem+json', body, extra);
+}
+
+/** The form of OAuth errors (RFC 6749 5.2, RFC 6750 3), which MCP clients parse on 401 and 403. */
+export function sendOAuthError(
+  res: ServerResponse,
+  status: number,
+  error: string,
+  description: string,
+  extra: readonly string[] = noHeaders,
+): void {
+  sendJson(res, status, JSON.stringify({ error, error_description: description }), extra);
+}
+
+/** 429 with Retry-After and the RateLimit fields of draft-ietf-httpapi-ratelimit-headers. */
+export function sendRateLimited(
+  res: ServerResponse,
+  decision: LimitDecision,
+  extra: readonly string[] = noHeaders,
+): void {
+  const retryAfter = Math.max(1, Math.ceil(decision.retryAfterSeconds));
+  const reset = Math.max(1, Math.ceil(decision.resetSeconds));
+  sendProblem(
+    res,
+    429,
+    'Too Many Requests',
+    `The limit of ${decision.limit} calls in ${decision.windowSeconds} s is used up; try again in ${retryAfter} s.`,
+    [
+      'Retry-After',
+      String(retryAfter),
+      'RateLimit-Policy',
+      `"${decision.policy}";q=${decision.limit};w=${decision.windowSeconds}`,
+      'RateLimit',
+      `"${decision.policy}";r=${Math.max(0, Math.floor(decision.remaining))};t=${reset}`,
+      ...extra,
+    ],
+  );
+}
+
+/** 503 with Retry-After: draining, starting, or at a cap. */
+export function sendUnavailable(
+  res: ServerResponse,
+  detail: string,
+  retryAfterSeconds: number,
+  extra: readonly string[] = noHeaders,
+): void {
+  sendProblem(res, 503, 'Service Unavailable', detail, ['Retry-After', String(retryAfterSeconds), ...extra]);
+}

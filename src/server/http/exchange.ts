@@ -1,0 +1,202 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Caller } from '../types.ts';
+import { sendEmpty, sendJson } from './answers.ts';
+import type { EventStream, OpenStreams } from './event-stream.ts';
+import type { WaitingExchanges } from './waiting-exchanges.ts';
+
+/** What the client takes as the answer of a POST, from its Accept header. */
+export type Accepts = 'json' | 'both' | 'stream';
+
+/** Told when the client is gone before its answer was complete. */
+export interface ExchangeOwner {
+  clientGone(): void;
+}
+
+/** Keeps the events of one answer stream, so that a legacy client can resume it. */
+export interface EventRecorder {
+  /** Stores the message and gives its event id. */
+  record(json: string): string;
+  /** The connection was lost while the answer was not complete; the call goes on for a while. */
+  connectionLost(): void;
+  /** The answer is complete, delivered or not. */
+  completed(): void;
+}
+
+/** What all exchanges of a server share. */
+export interface ExchangeHost {
+  readonly streams: OpenStreams;
+  readonly waiting: WaitingExchanges;
+  bodyRead(exchange: Exchange, text: string): void;
+  bodyTooLarge(exchange: Exchange): void;
+}
+
+/**
+ * One POST and its answer. A single answer goes out as JSON in one write. When something has to be sent
+ * before it, or it takes long, the answer becomes an event stream, if the client takes one.
+ */
+export class Exchange {
+  readonly host: ExchangeHost;
+  readonly req: IncomingMessage;
+  readonly res: ServerResponse;
+  readonly caller: Caller;
+  readonly accepts: Accepts;
+  /** Head lines for every answer of this exchange (CORS), flat. */
+  extraHeaders: readonly string[];
+  readonly startedMs: number;
+  owner: ExchangeOwner | null = null;
+  /** Makes the recorder when the answer becomes a stream; null for answers that cannot be resumed. */
+  makeRecorder: ((exchange: Exchange) => EventRecorder) | null = null;
+  /** The client understands a first event that only carries an id. */
+  primesStreams = false;
+
+  /** Links of the list of waiting exchanges. */
+  previous: Exchange | null = null;
+  next: Exchange | null = null;
+  isWaiting = false;
+
+  #stream: EventStream | null = null;
+  #recorder: EventRecorder | null = null;
+  #outstanding = 1;
+  /** Answers of a batch collected so far; null when this is no batch. */
+  #parts: string[] | null = null;
+  #finished = false;
+
+  constructor(
+    host: ExchangeHost,
+    req: IncomingMessage,
+    res: ServerResponse,
+    caller: Caller,
+    accepts: Accepts,
+    extraHeaders: readonly string[],
+  ) {
+    this.host = host;
+    this.req = req;
+    this.res = res;
+    this.caller = caller;
+    this.accepts = accepts;
+    this.extraHeaders = extraHeaders;
+    this.startedMs = performance.now();
+    (res as OwnedResponse).exchange = this;
+    res.on('close', onResponseClose);
+  }
+
+  bodyRead(text: string): void {
+    if (!this.#finished) this.host.bodyRead(this, text);
+  }
+
+  bodyTooLarge(): void {
+    if (!this.#finished) this.host.bodyTooLarge(this);
+  }
+
+  /** The answer will be an array of `count` parts. */
+  expectBatch(count: number): void {
+    this.#outstanding = count;
+    this.#parts = [];
+  }
+
+  get isBatch(): boolean {
+    return this.#parts !== null;
+  }
+
+  /** The answer comes later, from a backend. */
+  wait(): void {
+    if (this.accepts === 'both') this.host.waiting.add(this);
+    else if (this.accepts === 'stream') this.upgrade();
+  }
+
+  /** Sends the answer, or one part of a batch. Further calls do nothing. */
+  complete(json: string, status = 200): void {
+    if (this.#finished) return;
+    this.#outstanding--;
+    if (this.#stream !== null) {
+      this.#stream.send(json, this.#recorder === null ? null : this.#recorder.record(json));
+      if (this.#outstanding > 0) return;
+      this.#finish();
+      this.#stream.end();
+      return;
+    }
+    let body = json;
+    if (this.#parts !== null) {
+      this.#parts.push(json);
+      if (this.#outstanding > 0) return;
+      body = `[${this.#parts.join(',')}]`;
+    }
+    if (this.accepts === 'stream' && status === 200) {
+      this.upgrade();
+      this.#outstanding++;
+      this.complete(body);
+      return;
+    }
+    this.#finish();
+    sendJson(this.res, this.#parts === null ? status : 200, body, this.extraHeaders);
+  }
+
+  /** Accepted, and there is nothing to answer. */
+  accept(): void {
+    this.#finish();
+    sendEmpty(this.res, 202, this.extraHeaders);
+  }
+
+  /** Another kind of answer has been sent on the response: problem details, an OAuth error. */
+  answered(): void {
+    this.#finish();
+  }
+
+  /** Sends a message before the answer. False when there is no way to: the client takes no stream, or is gone. */
+  push(json: string): boolean {
+    if (this.#finished || !this.upgrade()) return false;
+    if (this.#stream === null) return false;
+    if (this.#recorder !== null) {
+      // Stored also while the connection is lost: the client may come back for it.
+      this.#stream.send(json, this.#recorder.record(json));
+      return true;
+    }
+    return this.#stream.send(json, null);
+  }
+
+  /** Turns the answer into an event stream. False when the client takes none. */
+  upgrade(): boolean {
+    if (this.#stream !== null) return true;
+    if (this.#finished || this.accepts === 'json' || this.res.headersSent || this.res.destroyed) return false;
+    this.host.waiting.remove(this);
+    this.#stream = this.host.streams.open(this.res, this.extraHeaders);
+    if (this.makeRecorder !== null) {
+      this.#recorder = this.makeRecorder(this);
+      const id = this.#recorder.record('');
+      if (this.primesStreams) this.#stream.prime(id);
+    }
+    return true;
+  }
+
+  /** The client came back on another response: what follows goes there. */
+  resumeOn(stream: EventStream): void {
+    this.#stream?.end();
+    this.#stream = stream;
+  }
+
+  connectionClosed(): void {
+    if (this.#finished) return;
+    this.host.waiting.remove(this);
+    this.#stream?.lost();
+    if (this.#recorder !== null) {
+      this.#recorder.connectionLost();
+      return;
+    }
+    this.#finished = true;
+    this.owner?.clientGone();
+  }
+
+  #finish(): void {
+    this.#finished = true;
+    this.host.waiting.remove(this);
+    this.#recorder?.completed();
+  }
+}
+
+interface OwnedResponse extends ServerResponse {
+  exchange?: Exchange;
+}
+
+function onResponseClose(this: ServerResponse): void {
+  (this as OwnedResponse).exchange?.connectionClosed();
+}

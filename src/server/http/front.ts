@@ -1,0 +1,254 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Log } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { KeyCheck } from '../policy/key-check.ts';
+import type { OriginGuard } from '../policy/origin-guard.ts';
+import type { Caller } from '../types.ts';
+import { answerLegacy } from '../protocol/legacy.ts';
+import { answerModern } from '../protocol/modern.ts';
+import { isNestedTooDeep } from '../protocol/nesting.ts';
+import type { ProtocolHost } from '../protocol/protocol-host.ts';
+import { isModernRevision, metaKeys } from '../protocol/revisions.ts';
+import { isObject, isRpcId, renderRpcError, rpcCodes } from '../protocol/rpc-text.ts';
+import { sendEmpty, sendJson, sendOAuthError, sendProblem, sendUnavailable } from './answers.ts';
+import { Exchange, type Accepts, type ExchangeHost } from './exchange.ts';
+import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
+import { readBody } from './read-body.ts';
+import type { StatusPages } from './status-pages.ts';
+
+/** What the front is made of. */
+export interface FrontParts {
+  /** Path of the MCP endpoint, without a slash at the end. */
+  readonly path: string;
+  readonly bodyBytes: number;
+  readonly streams: ExchangeHost['streams'];
+  readonly waiting: ExchangeHost['waiting'];
+  readonly protocol: ProtocolHost;
+  readonly pages: StatusPages;
+  /** Null when everyone is let in. */
+  readonly keys: KeyCheck | null;
+  readonly readAddress: (socketAddress: string | undefined, forwardedFor: string | undefined) => string;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly guard: OriginGuard;
+}
+
+const noHeaders: readonly string[] = [];
+
+/** The HTTP side: tells pages from the endpoint, says no where it must, and hands what is left to the protocol. */
+export class Front implements ExchangeHost {
+  readonly streams: ExchangeHost['streams'];
+  readonly waiting: ExchangeHost['waiting'];
+  /** New calls are refused, those in flight finish. */
+  draining = false;
+  /** Replaced when certificates change: their names are accepted hosts. */
+  guard: OriginGuard;
+
+  readonly #parts: FrontParts;
+  readonly #path: string;
+  readonly #pathWithSlash: string;
+
+  constructor(parts: FrontParts) {
+    this.#parts = parts;
+    this.#path = parts.path;
+    this.#pathWithSlash = `${parts.path}/`;
+    this.guard = parts.guard;
+    this.streams = parts.streams;
+    this.waiting = parts.waiting;
+  }
+
+  handle(req: IncomingMessage, res: ServerResponse): void {
+    const url = req.url ?? '/';
+    if (url === this.#path || url === this.#pathWithSlash || this.#isPathWithQuery(url)) this.#answerEndpoint(req, res);
+    else this.#parts.pages.answer(req, res, url, this.draining);
+  }
+
+  bodyTooLarge(exchange: Exchange): void {
+    const error = { code: rpcCodes.badRequest, message: `The body is larger than ${this.#parts.bodyBytes} bytes.` };
+    // The rest of the body is on its way: the connection cannot be used again.
+    exchange.extraHeaders = ['Connection', 'close', ...exchange.extraHeaders];
+    exchange.complete(renderRpcError(null, error), 413);
+    endAfterAnswer(exchange);
+  }
+
+  /** Tells the era of a message by the message itself, as the specification wants it. */
+  bodyRead(exchange: Exchange, text: string): void {
+    const { protocol } = this.#parts;
+    if (isNestedTooDeep(text)) {
+      refuse(exchange, rpcCodes.invalidRequest, 'The body is nested too deeply.');
+      return;
+    }
+    let body: unknown;
+    try {
+      body = JSON.parse(text);
+    } catch {
+      refuse(exchange, rpcCodes.parseError, text === '' ? 'The body is empty.' : 'The body is not valid JSON.');
+      return;
+    }
+    if (isObject(body)) {
+      const params = isObject(body['params']) ? body['params'] : {};
+      const meta = isObject(params['_meta']) ? params['_meta'] : null;
+      if (meta !== null && meta[metaKeys.protocolVersion] !== undefined) {
+        answerModern(protocol, exchange, body, params, meta);
+        return;
+      }
+      const version = exchange.req.headers['mcp-protocol-version'];
+      if (version !== undefined && isModernRevision(String(version))) {
+        this.#answerModernHeader(exchange, body);
+        return;
+      }
+    } else if (Array.isArray(body) && body.some(carriesEnvelope)) {
+      refuse(exchange, rpcCodes.invalidRequest, 'Batches do not exist in this protocol version.');
+      return;
+    }
+    answerLegacy(protocol, exchange, body);
+  }
+
+  /** The header names a modern revision and the body carries no envelope. */
+  #answerModernHeader(exchange: Exchange, body: Record<string, unknown>): void {
+    if (typeof body['method'] === 'string' && body['id'] === undefined) {
+      exchange.accept();
+      return;
+    }
+    const id = isRpcId(body['id']) ? body['id'] : null;
+    const missing = `params._meta["${metaKeys.protocolVersion}"]`;
+    const error =
+      body['method'] === 'initialize'
+        ? {
+            code: rpcCodes.headerMismatch,
+            message: 'initialize does not exist in the version that MCP-Protocol-Version names.',
+          }
+        : {
+            code: rpcCodes.invalidParams,
+            message: `The request names a modern protocol version in its header but has no ${missing}.`,
+            data: { envelope: { missing: [metaKeys.protocolVersion] } },
+          };
+    exchange.complete(renderRpcError(id, error), 400);
+  }
+
+  #isPathWithQuery(url: string): boolean {
+    if (!url.startsWith(this.#path)) return false;
+    const rest = url.slice(this.#path.length);
+    return rest.startsWith('?') || rest.startsWith('/?');
+  }
+
+  #answerEndpoint(req: IncomingMessage, res: ServerResponse): void {
+    const { headers } = req;
+    const { guard } = this;
+    const { metrics } = this.#parts;
+    const refusal = guard.refuses(headers.host, headers.origin);
+    if (refusal !== null) {
+      metrics.error('origin');
+      sendOAuthError(res, refusal.status, 'access_denied', refusal.message);
+      return;
+    }
+    const cors = headers.origin === undefined ? null : guard.corsHeaders(headers.origin);
+    const extra = cors === null ? noHeaders : Object.entries(cors).flat();
+    if (req.method === 'OPTIONS') {
+      const preflight = guard.preflight(headers.origin, headers['access-control-request-headers']);
+      sendEmpty(
+        res,
+        204,
+        preflight === null ? ['Allow', 'GET, POST, DELETE, OPTIONS'] : Object.entries(preflight).flat(),
+      );
+      return;
+    }
+    const caller = this.#identify(req, res, extra);
+    if (caller === null) return;
+    if (this.draining) {
+      sendUnavailable(res, 'This server is stopping; try again in a moment.', 2, ['Connection', 'close', ...extra]);
+      return;
+    }
+    if (req.method === 'POST') this.#answerPost(req, res, caller, extra);
+    else if (req.method === 'GET') answerSessionStream(this.#parts.protocol, req, res, caller, extra);
+    else if (req.method === 'DELETE') answerSessionDelete(this.#parts.protocol, req, res, caller, extra);
+    else sendJson(res, 405, methodNotAllowed, ['Allow', 'GET, POST, DELETE, OPTIONS', ...extra]);
+  }
+
+  #identify(req: IncomingMessage, res: ServerResponse, extra: readonly string[]): Caller | null {
+    const { headers } = req;
+    const { keys, readAddress, metrics } = this.#parts;
+    const address = readAddress(req.socket.remoteAddress, single(headers['x-forwarded-for']));
+    if (keys === null) return { keyId: '', label: 'anonymous', address };
+    const decision = keys.check(headers.authorization, single(headers['x-api-key']), address);
+    if (decision.allowed) return { keyId: decision.keyId, label: decision.label, address };
+    metrics.authFailure(decision.reason);
+    refuseKey(res, decision, extra);
+    return null;
+  }
+
+  #answerPost(req: IncomingMessage, res: ServerResponse, caller: Caller, extra: readonly string[]): void {
+    const type = req.headers['content-type'];
+    if (type !== 'application/json' && !/^application\/json\s*(?:;|$)/i.test(type ?? '')) {
+      sendJson(
+        res,
+        415,
+        renderRpcError(null, { code: rpcCodes.badRequest, message: 'Content-Type must be application/json.' }),
+        extra,
+      );
+      return;
+    }
+    const accepts = parseAccept(req.headers.accept);
+    if (accepts === null) {
+      const message = 'Accept must allow application/json, and text/event-stream for streams.';
+      sendJson(res, 406, renderRpcError(null, { code: rpcCodes.badRequest, message }), extra);
+      return;
+    }
+    readBody(new Exchange(this, req, res, caller, accepts, extra), this.#parts.bodyBytes);
+  }
+}
+
+const methodNotAllowed = renderRpcError(null, {
+  code: rpcCodes.badRequest,
+  message: 'This endpoint takes POST, GET and DELETE.',
+});
+
+/** What the client takes. Streams only when it says so: a plain `*` comes from programs that expect one JSON answer. */
+export function parseAccept(accept: string | undefined): Accepts | null {
+  if (accept === 'application/json, text/event-stream') return 'both';
+  if (accept === undefined) return 'json';
+  const lower = accept.toLowerCase();
+  const json = lower.includes('application/json') || lower.includes('*/*') || lower.includes('application/*');
+  const stream = lower.includes('text/event-stream');
+  if (stream) return json ? 'both' : 'stream';
+  return json ? 'json' : null;
+}
+
+type Refusal = Exclude<ReturnType<KeyCheck['check']>, { allowed: true }>;
+
+function refuseKey(res: ServerResponse, refusal: Refusal, extra: readonly string[]): void {
+  if (refusal.reason === 'backed-off') {
+    const seconds = String(Math.max(1, Math.ceil(refusal.retryAfterSeconds ?? 1)));
+    const detail = refusal.detail ?? 'Too many wrong keys came from this address.';
+    sendProblem(res, 429, 'Too Many Requests', detail, ['Retry-After', seconds, ...extra]);
+    return;
+  }
+  const description =
+    refusal.detail ?? (refusal.reason === 'missing' ? 'A key is needed.' : 'The key is not accepted.');
+  // RFC 6750 3.1: no error code when the request carried no credentials at all.
+  const challenge = refusal.reason === 'missing' ? 'Bearer realm="mcp"' : 'Bearer realm="mcp", error="invalid_token"';
+  sendOAuthError(res, 401, 'invalid_token', description, ['WWW-Authenticate', challenge, ...extra]);
+}
+
+function refuse(exchange: Exchange, code: number, message: string): void {
+  exchange.complete(renderRpcError(null, { code, message }), 400);
+}
+
+function carriesEnvelope(entry: unknown): boolean {
+  const params = isObject(entry) ? entry['params'] : undefined;
+  const meta = isObject(params) ? params['_meta'] : undefined;
+  return isObject(meta) && meta[metaKeys.protocolVersion] !== undefined;
+}
+
+function single(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? header : header?.join(', ');
+}
+
+/** Closes the connection once the answer is out; what still arrives until then is thrown away. */
+function endAfterAnswer({ req, res }: Exchange): void {
+  res.on('finish', () => {
+    const lingering = setTimeout(() => req.destroy(), 500);
+    lingering.unref();
+  });
+  req.resume();
+}

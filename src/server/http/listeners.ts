@@ -1,0 +1,238 @@
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import { connect, type Socket } from 'node:net';
+import { EnvironmentError } from '../../deployment/errors.ts';
+import type { ListenAddress } from '../../deployment/listen-address.ts';
+import type { Log } from '../observe/log.ts';
+import type { ServedCertificate } from './certificate-files.ts';
+
+/** Where the server can be reached, e.g. `https://localhost:8443` or `unix:/run/mcp.sock`. */
+export interface Listeners {
+  readonly origins: readonly string[];
+  /** Ports in the order of the addresses; null for Unix sockets. */
+  readonly ports: readonly (number | null)[];
+  useCertificate(certificate: ServedCertificate): void;
+  /** Takes no new connections. */
+  stopAccepting(): void;
+  /** Ends every connection. Resolves when all sockets are closed. */
+  close(): Promise<void>;
+}
+
+const httpOptions: ServerOptions = {
+  // Longer than the idle time of the proxies in front (60 s and 75 s), so that they close first.
+  keepAliveTimeout: 80_000,
+  // A client gets this long for its head and for its whole body: slow ones must not hold connections.
+  headersTimeout: 15_000,
+  requestTimeout: 60_000,
+  connectionsCheckingInterval: 1_000,
+  maxHeaderSize: 16_384,
+  noDelay: true,
+};
+const maxConnections = 50_000;
+
+/** Mozilla's intermediate list (guideline 6.0): forward secrecy and AEAD only. */
+const ciphers = [
+  'TLS_AES_128_GCM_SHA256',
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':');
+
+/**
+ * Opens every address or none. `localhost` is both loopback addresses on one port; a machine without IPv6 gets the one.
+ * Unix sockets speak plain HTTP: what connects to them is on this machine.
+ * @throws EnvironmentError when an address is taken or not allowed.
+ */
+export async function openListeners(
+  addresses: readonly ListenAddress[],
+  certificate: ServedCertificate | null,
+  handler: RequestListener,
+  log: Log,
+  timeouts: Partial<ServerOptions> = {},
+): Promise<Listeners> {
+  const servers: Server[] = [];
+  const tlsServers: TlsServer[] = [];
+  const origins: string[] = [];
+  const ports: (number | null)[] = [];
+  const options = { ...httpOptions, ...timeouts };
+
+  const create = (plain: boolean): Server => {
+    const server =
+      plain || certificate === null
+        ? createServer(options, handler)
+        : createTlsServer(tlsOptions(options, certificate), handler);
+    server.maxConnections = maxConnections;
+    server.on('clientError', answerClientError);
+    if (!plain && certificate !== null) {
+      tlsServers.push(server as TlsServer);
+      server.on('tlsClientError', (error: NodeJS.ErrnoException) => log.debug('tls.refused', { code: error.code }));
+    }
+    servers.push(server);
+    return server;
+  };
+  const closeAll = async (): Promise<void> => {
+    await Promise.all(servers.map((server) => closeServer(server)));
+  };
+
+  try {
+    for (const address of addresses) {
+      if (address.kind === 'unix') {
+        await clearStaleSocket(address.path);
+        await listen(create(true), { path: address.path });
+        chmodSync(address.path, 0o660);
+        origins.push(`unix:${address.path}`);
+        ports.push(null);
+        continue;
+      }
+      const scheme = certificate === null ? 'http' : 'https';
+      const port = await listenTcp(address.host, address.port, () => create(false), servers);
+      const shown = address.host === '' ? 'localhost' : address.host.includes(':') ? `[${address.host}]` : address.host;
+      origins.push(`${scheme}://${shown}:${port}`);
+      ports.push(port);
+    }
+  } catch (error) {
+    await closeAll();
+    throw error;
+  }
+
+  return {
+    origins,
+    ports,
+    useCertificate(next) {
+      for (const server of tlsServers) server.setSecureContext(tlsOptions({}, next));
+    },
+    stopAccepting() {
+      for (const server of servers) server.close();
+    },
+    close: closeAll,
+  };
+}
+
+function tlsOptions(options: ServerOptions, { certificate, key }: ServedCertificate) {
+  return { ...options, cert: certificate, key, minVersion: 'TLSv1.2' as const, ciphers, handshakeTimeout: 10_000 };
+}
+
+async function listenTcp(host: string, port: number, create: () => Server, servers: Server[]): Promise<number> {
+  if (host === '') {
+    try {
+      return await listen(create(), { host: '::', port });
+    } catch (error) {
+      if (!isWithoutIpv6(error)) throw error;
+      servers.pop();
+      return listen(create(), { host: '0.0.0.0', port });
+    }
+  }
+  if (host !== 'localhost') return listen(create(), { host, port });
+  const bound = await listen(create(), { host: '127.0.0.1', port });
+  try {
+    await listen(create(), { host: '::1', port: bound });
+  } catch (error) {
+    if (!isWithoutIpv6(error)) throw error;
+    servers.pop();
+  }
+  return bound;
+}
+
+function listen(server: Server, where: { host?: string; port?: number; path?: string }): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(describeListenError(error, where)));
+    server.listen({ ...where, backlog: 1_024 }, () => {
+      server.removeAllListeners('error');
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : 0);
+    });
+  });
+}
+
+function describeListenError(
+  error: NodeJS.ErrnoException,
+  { host, port, path }: { host?: string; port?: number; path?: string },
+): EnvironmentError {
+  const where = path ?? (port === undefined ? String(host) : `${host}, port ${port}`);
+  const words: Readonly<Record<string, readonly [string, string]>> = {
+    EADDRINUSE: [
+      'Another program listens there.',
+      path === undefined ? `See which with: ss -ltnp 'sport = :${port}'` : `See which with: ss -lxp | grep ${path}`,
+    ],
+    EACCES: [
+      'This user may not listen there.',
+      port !== undefined && port < 1_024 ? 'Take a port above 1023.' : 'Take another address.',
+    ],
+    EADDRNOTAVAIL: ['This machine does not have that address.', 'See its addresses with: ip address'],
+    ENOTFOUND: ['That name has no address.', 'Write an address of this machine, or localhost.'],
+  };
+  const [why, next] = words[error.code ?? ''] ?? [error.message, 'Take another address.'];
+  return new EnvironmentError(`The server cannot listen on ${where}`, { why, next, cause: error });
+}
+
+function isWithoutIpv6(error: unknown): boolean {
+  const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
+  return cause?.code === 'EADDRNOTAVAIL' || cause?.code === 'EAFNOSUPPORT';
+}
+
+/** Removes a socket file that nobody listens on any more: a killed server leaves it. */
+async function clearStaleSocket(path: string): Promise<void> {
+  let isSocket: boolean;
+  try {
+    isSocket = lstatSync(path).isSocket();
+  } catch {
+    return;
+  }
+  if (!isSocket) {
+    throw new EnvironmentError(`The server cannot listen on ${path}`, {
+      why: 'There is a file that is not a socket.',
+      next: 'Take another path, or move the file away.',
+    });
+  }
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = connect({ path });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+  if (alive) throw describeListenError(Object.assign(new Error('in use'), { code: 'EADDRINUSE' }), { path });
+  unlinkSync(path);
+}
+
+function closeServer(server: Server): Promise<void> {
+  return new Promise((resolve) => {
+    if (!server.listening) {
+      server.closeAllConnections();
+      resolve();
+      return;
+    }
+    server.close(() => resolve());
+    server.closeAllConnections();
+  });
+}
+
+interface SocketWithMessage extends Socket {
+  _httpMessage?: { headersSent: boolean } | null;
+}
+
+/** What node:http could not read as a request is answered in JSON too. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  const started = (socket as SocketWithMessage)._httpMessage?.headersSent === true;
+  if (!socket.writable || started) {
+    socket.destroy();
+    return;
+  }
+  const [status, title, detail] =
+    error.code === 'HPE_HEADER_OVERFLOW'
+      ? ['431', 'Request Header Fields Too Large', 'The request head is larger than 16 kB.']
+      : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? ['408', 'Request Timeout', 'The request took too long to arrive.']
+        : ['400', 'Bad Request', 'The request is not valid HTTP.'];
+  const body = JSON.stringify({ type: 'about:blank', title, status: Number(status), detail });
+  socket.end(
+    `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,103 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Backend } from '../types.ts';
+import type { HealthAnswer } from '../observe/health.ts';
+import { send, sendJson, sendOAuthError } from './answers.ts';
+
+/** Where the pages get what they show. */
+export interface PageSources {
+  readonly backends: readonly Backend[];
+  describeReadiness(backends: readonly Backend[], draining: boolean, detail: boolean): HealthAnswer;
+  describeStatus(draining: boolean): HealthAnswer;
+  renderMetrics(): string;
+  readonly metricsContentType: string;
+  /** Null when the request carries no accepted key. */
+  holdsKey(req: IncomingMessage): boolean;
+  /** Answer to a browser page that reached us under a foreign name or from a foreign origin; null when all is well. */
+  refuses(req: IncomingMessage): { readonly status: number; readonly message: string } | null;
+}
+
+const oauthPaths = [
+  '/.well-known/oauth-protected-resource',
+  '/.well-known/oauth-authorization-server',
+  '/.well-known/openid-configuration',
+];
+
+/** Everything that is not the MCP endpoint: health, status, metrics, and the clear no for the rest. */
+export class StatusPages {
+  readonly #sources: PageSources;
+
+  constructor(sources: PageSources) {
+    this.#sources = sources;
+  }
+
+  answer(req: IncomingMessage, res: ServerResponse, url: string, draining: boolean): void {
+    const query = url.indexOf('?');
+    const path = query === -1 ? url : url.slice(0, query);
+    if (path === '/register' || oauthPaths.some((known) => path === known || path.startsWith(`${known}/`))) {
+      // Clients look here first and drop their key when they find an answer that is not a plain 404 in JSON.
+      sendOAuthError(res, 404, 'not_found', 'This server uses keys, not OAuth: send Authorization: Bearer KEY.');
+      return;
+    }
+    const page = this.#pages[path];
+    if (page === undefined || !Object.hasOwn(this.#pages, path)) {
+      sendOAuthError(res, 404, 'not_found', 'There is nothing at this path.');
+    } else if (req.method !== 'GET' && req.method !== 'HEAD') {
+      sendJson(res, 405, '{"error":"method_not_allowed","error_description":"This path takes GET."}', [
+        'Allow',
+        'GET, HEAD',
+      ]);
+    } else {
+      page(req, res, draining);
+    }
+  }
+
+  readonly #pages: Readonly<Record<string, (req: IncomingMessage, res: ServerResponse, draining: boolean) => void>> = {
+    '/livez': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
+    '/health': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
+    '/readyz': (req, res, draining) => {
+      const { backends } = this.#sources;
+      const { status, body } = this.#sources.describeReadiness(backends, draining, isLocal(req));
+      sendJson(res, status, body, status === 503 ? ['Retry-After', '2', ...noStore] : noStore);
+    },
+    '/status': (req, res, draining) => {
+      if (!isLocal(req) && !this.#sources.holdsKey(req)) {
+        sendOAuthError(res, 401, 'invalid_token', 'The status needs a key.', [
+          'WWW-Authenticate',
+          'Bearer realm="mcp"',
+        ]);
+        return;
+      }
+      if (this.#refusedAsForeign(req, res)) return;
+      const { status, body } = this.#sources.describeStatus(draining);
+      sendJson(res, status, body, noStore);
+    },
+    '/metrics': (req, res) => {
+      if (!isLocal(req)) {
+        sendOAuthError(res, 403, 'access_denied', 'Metrics are given to this machine only.');
+        return;
+      }
+      if (this.#refusedAsForeign(req, res)) return;
+      send(res, 200, this.#sources.metricsContentType, this.#sources.renderMetrics(), noStore);
+    },
+  };
+
+  /** A page in the operator's own browser is local too: it must not read these under a name that it brought along. */
+  #refusedAsForeign(req: IncomingMessage, res: ServerResponse): boolean {
+    const refusal = this.#sources.refuses(req);
+    if (refusal === null) return false;
+    sendOAuthError(res, refusal.status, 'access_denied', refusal.message);
+    return true;
+  }
+}
+
+const noStore: readonly string[] = ['Cache-Control', 'no-store'];
+
+/** From this machine and not passed on by a proxy. */
+export function isLocal(req: IncomingMessage): boolean {
+  const { headers } = req;
+  if (headers['x-forwarded-for'] !== undefined || headers['forwarded'] !== undefined) return false;
+  if (headers['x-real-ip'] !== undefined || headers['via'] !== undefined) return false;
+  const address = req.socket.remoteAddress;
+  // A Unix socket has no address.
+  return address === undefined ? !req.socket.destroyed : address === '::1' || /^(?:::ffff:)?127\./.test(address);
+}

@@ -1,0 +1,222 @@
+import type { Exchange } from '../http/exchange.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { BackendCall, Caller, CancelCall, Era, RpcError, RpcId } from '../types.ts';
+import { missingClientCapability } from './client-capabilities.ts';
+import type { MethodRule } from './methods.ts';
+import { renderModernResult } from './modern-result.ts';
+import type { ParkedCalls } from './parked-calls.ts';
+import { metaKeys } from './revisions.ts';
+import { isObject, renderId, renderNotification, rpcCodes } from './rpc-text.ts';
+import type { ClientAnswer, Session } from './session.ts';
+
+/** Which member of the JSON-RPC response the text is. */
+export type AnswerMember = 'result' | 'error';
+
+/** What all calls of a server share. */
+export interface CallHost {
+  readonly metrics: Metrics;
+  readonly parked: ParkedCalls;
+  /** `{"name":..,"version":..}` of this endpoint, as modern results carry it. */
+  serverInfoJson(): string;
+  callStarted(): void;
+  callEnded(): void;
+}
+
+/** Code outside the range that JSON-RPC and MCP reserve: the client itself took the request back. */
+const cancelledCode = -32_800;
+
+const logLevels = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
+
+/** One client request that a backend answers: the way there and back. */
+export class Call implements BackendCall {
+  readonly id: RpcId;
+  readonly method: string;
+  readonly params: Record<string, unknown> | undefined;
+  readonly caller: Caller;
+  readonly era: Era;
+  readonly session: Session | null;
+  readonly sessionId: string | null;
+  readonly clientCapabilities: Record<string, unknown>;
+  readonly rule: MethodRule;
+
+  /** Where the answer goes; null while a modern call is parked until its client repeats it. */
+  exchange: Exchange | null;
+  /** Id that the answer carries: that of the repeated request for a continued call. */
+  answerId: RpcId;
+  cancel: CancelCall | null = null;
+  /** Its backend has asked a modern client something. */
+  wasParked = false;
+
+  readonly #host: CallHost;
+  readonly #startedMs: number;
+  #done = false;
+  /** Requests to the client that it has not answered. */
+  #asked: Set<string> | null = null;
+
+  constructor(
+    host: CallHost,
+    exchange: Exchange,
+    id: RpcId,
+    method: string,
+    params: Record<string, unknown> | undefined,
+    rule: MethodRule,
+    era: Era,
+    session: Session | null,
+    clientCapabilities: Record<string, unknown>,
+  ) {
+    this.#host = host;
+    this.exchange = exchange;
+    this.id = id;
+    this.answerId = id;
+    this.method = method;
+    this.params = params;
+    this.rule = rule;
+    this.era = era;
+    this.session = session;
+    this.sessionId = session === null ? null : session.id;
+    this.clientCapabilities = clientCapabilities;
+    this.caller = exchange.caller;
+    this.#startedMs = exchange.startedMs;
+    session?.addCall(this);
+    host.callStarted();
+  }
+
+  get isDone(): boolean {
+    return this.#done;
+  }
+
+  onResult(resultJson: string): void {
+    if (this.#done) return;
+    const failed = this.method === 'tools/call' && saysError(resultJson);
+    this.#end(failed ? 'error' : 'ok');
+    const result =
+      this.era === 'modern'
+        ? renderModernResult(resultJson, this.rule.cacheable, this.#host.serverInfoJson())
+        : resultJson;
+    this.#answer('result', result, 200);
+  }
+
+  onError(error: RpcError): void {
+    if (this.#done) return;
+    this.#end('error');
+    this.#answer('error', JSON.stringify(error), this.era === 'modern' ? modernStatus(error.code) : 200);
+  }
+
+  onNotification(method: string, paramsJson: string): void {
+    if (this.#done || this.exchange === null) return;
+    if (this.era === 'modern' && method === 'notifications/message' && !this.#wantsLog(paramsJson)) return;
+    this.exchange.push(renderNotification(method, paramsJson));
+  }
+
+  onServerRequest(method: string, params: Record<string, unknown>, reply: (answer: ClientAnswer) => void): void {
+    if (this.#done) return;
+    const missing = missingClientCapability(method, this.clientCapabilities);
+    if (missing !== null) {
+      reply({ error: { code: rpcCodes.methodNotFound, message: `The client does not offer ${missing}.` } });
+    } else if (this.era === 'modern') {
+      if (!this.#host.parked.ask(this, method, params, reply)) {
+        reply({
+          error: { code: rpcCodes.internalError, message: `The client cannot be asked during ${this.method}.` },
+        });
+      }
+    } else {
+      this.#askLegacy(method, params, reply);
+    }
+  }
+
+  /** The client's connection is gone and will not come back. */
+  clientGone(): void {
+    this.#cancel('the client is gone');
+  }
+
+  /** The client sent notifications/cancelled, or its session ended. */
+  cancelByClient(reason: string): void {
+    if (this.#done) return;
+    this.#cancel(reason);
+    this.#answer('error', JSON.stringify({ code: cancelledCode, message: 'The request was cancelled.' }), 200);
+  }
+
+  /** Ends the call without an answer: it was refused or given up before a backend had it, or while parked. */
+  abandon(reason: string): void {
+    this.#cancel(reason);
+  }
+
+  /** Sends the answer on the exchange that is attached now. */
+  deliver(member: AnswerMember, text: string, status: number): void {
+    this.exchange?.complete(`{"jsonrpc":"2.0","id":${renderId(this.answerId)},"${member}":${text}}`, status);
+  }
+
+  #answer(member: AnswerMember, text: string, status: number): void {
+    if (this.exchange === null) {
+      this.#host.parked.settled(this, member, text, status);
+      return;
+    }
+    if (this.wasParked) this.#host.parked.forgetCall(this);
+    this.deliver(member, text, status);
+  }
+
+  #cancel(reason: string): void {
+    if (this.#done) return;
+    this.#end('cancelled');
+    if (this.wasParked) this.#host.parked.forgetCall(this);
+    this.cancel?.(reason);
+  }
+
+  #end(status: 'ok' | 'error' | 'cancelled'): void {
+    this.#done = true;
+    this.session?.removeCall(this);
+    if (this.#asked !== null) for (const id of this.#asked) this.session?.forgetAnswer(id);
+    const seconds = (performance.now() - this.#startedMs) / 1_000;
+    const tool = this.method === 'tools/call' ? toolName(this.params) : '';
+    this.#host.metrics.request(this.method, tool, status, seconds);
+    if (tool !== '') this.#host.metrics.toolExecution(tool, status, seconds);
+    this.#host.callEnded();
+  }
+
+  #askLegacy(method: string, params: Record<string, unknown>, reply: (answer: ClientAnswer) => void): void {
+    const { session, exchange } = this;
+    if (session === null || exchange === null) {
+      reply({ error: { code: rpcCodes.internalError, message: 'A client without a session cannot be asked.' } });
+      return;
+    }
+    const asked = (this.#asked ??= new Set());
+    const id = session.expectAnswer((answer) => {
+      asked.delete(id);
+      reply(answer);
+    });
+    asked.add(id);
+    const json = JSON.stringify({ jsonrpc: '2.0', id, method, params });
+    if (exchange.push(json)) return;
+    session.forgetAnswer(id);
+    asked.delete(id);
+    reply({
+      error: { code: rpcCodes.internalError, message: 'The client takes no event stream, so it cannot be asked.' },
+    });
+  }
+
+  /** Log messages reach modern clients only if the request asked for them, at the level that it asked for. */
+  #wantsLog(paramsJson: string): boolean {
+    const meta = this.params?.['_meta'];
+    const wanted = isObject(meta) ? logLevels.indexOf(String(meta[metaKeys.logLevel])) : -1;
+    if (wanted === -1) return false;
+    const message: unknown = JSON.parse(paramsJson === '' ? '{}' : paramsJson);
+    return isObject(message) && logLevels.indexOf(String(message['level'])) >= wanted;
+  }
+}
+
+function toolName(params: Record<string, unknown> | undefined): string {
+  const name = params?.['name'];
+  return typeof name === 'string' ? name : 'other';
+}
+
+/** Results are passed on unparsed, so this looks at the text; only the ends of a long one, where the flag stands. */
+function saysError(resultJson: string): boolean {
+  if (resultJson.length <= 65_536) return resultJson.includes('"isError":true');
+  return resultJson.slice(0, 256).includes('"isError":true') || resultJson.slice(-256).includes('"isError":true');
+}
+
+/** HTTP status of an error that a backend answered (spec 2026-07-28, transports). */
+function modernStatus(code: number): number {
+  if (code === rpcCodes.methodNotFound) return 404;
+  return code === rpcCodes.missingCapability ? 400 : 200;
+}

@@ -1,0 +1,263 @@
+import { sendRateLimited, sendUnavailable } from '../http/answers.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { RpcError, RpcId } from '../types.ts';
+import { Call } from './call.ts';
+import { describeServerInfo } from './handshake.ts';
+import { forwardedMethods } from './methods.ts';
+import type { ProtocolHost } from './protocol-host.ts';
+import { assumedLegacyRevision, batchRevision, legacyRevisions, understandsEmptyEvent } from './revisions.ts';
+import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
+import type { Session } from './session.ts';
+
+const maxBatch = 100;
+/** Code outside the range that JSON-RPC and MCP reserve, for a batch entry that found the limit used up. */
+const rateLimitedCode = 429;
+
+/** Answers one POST of the legacy era. Source: MCP 2025-11-25 and older, streamable HTTP. */
+export function answerLegacy(host: ProtocolHost, exchange: Exchange, body: unknown): void {
+  const { headers } = exchange.req;
+  if (isObject(body) && body['method'] === 'initialize') {
+    initialize(host, exchange, body);
+    return;
+  }
+  const session = findSession(host, exchange);
+  if (session === undefined) return;
+  const version = headers['mcp-protocol-version'];
+  if (version !== undefined && !legacyRevisions.includes(String(version))) {
+    const known = legacyRevisions.join(', ');
+    refuse(exchange, idOf(body), {
+      code: rpcCodes.badRequest,
+      message: `Protocol version ${String(version).slice(0, 64)} is not supported; supported are ${known}.`,
+    });
+    return;
+  }
+  if (session !== null) {
+    exchange.makeRecorder = (self) => session.recordAnswer(self);
+    exchange.primesStreams = understandsEmptyEvent(session.revision);
+  }
+  if (Array.isArray(body)) {
+    answerBatch(host, exchange, body, session, session?.revision ?? String(version ?? assumedLegacyRevision));
+  } else if (answerMessage(host, exchange, body, session) === 'accepted') {
+    exchange.accept();
+  }
+}
+
+/** The session that the request names: null when it names none, undefined when it was refused. */
+export function findSession(host: ProtocolHost, exchange: Exchange): Session | null | undefined {
+  const named = exchange.req.headers['mcp-session-id'];
+  if (named === undefined) return null;
+  const session = host.sessions.find(String(named), exchange.caller.keyId);
+  if (session !== null) return session;
+  const error = { code: rpcCodes.unknownSession, message: 'The session is not known here: initialize again.' };
+  exchange.complete(renderRpcError(null, error), 404);
+  return undefined;
+}
+
+/** `accepted`: there is nothing to answer, it was a notification or a response. A call is answered later. */
+type Handled = 'answered' | 'accepted' | Call;
+
+function answerMessage(host: ProtocolHost, exchange: Exchange, body: unknown, session: Session | null): Handled {
+  if (!isObject(body) || body['jsonrpc'] !== '2.0') {
+    refuse(exchange, idOf(body), { code: rpcCodes.invalidRequest, message: 'The body is not a JSON-RPC 2.0 message.' });
+    return 'answered';
+  }
+  const { id, method } = body;
+  const params = isObject(body['params']) ? body['params'] : undefined;
+  if (typeof method !== 'string') return takeClientAnswer(exchange, body, session);
+  if (id === undefined) {
+    takeNotification(host, method, params, session);
+    return 'accepted';
+  }
+  if (!isRpcId(id)) {
+    refuse(exchange, null, {
+      code: rpcCodes.invalidRequest,
+      message: 'The id of a request must be a string or a number.',
+    });
+    return 'answered';
+  }
+  const rule = forwardedMethods.get(method);
+  if (rule === undefined) {
+    answerLocally(exchange, id, method);
+    return 'answered';
+  }
+  if (method === 'resources/subscribe' && session === null) {
+    const message = 'A subscription needs a session: initialize first.';
+    exchange.complete(renderRpcError(id, { code: rpcCodes.invalidRequest, message }));
+    return 'answered';
+  }
+  if (rule.charged && !charge(host, exchange, id)) return 'answered';
+  const call = new Call(
+    host.calls,
+    exchange,
+    id,
+    method,
+    params,
+    rule,
+    'legacy',
+    session,
+    session?.clientCapabilities ?? {},
+  );
+  exchange.owner ??= call;
+  exchange.wait();
+  call.cancel = host.registry.dispatch(call);
+  return call;
+}
+
+function initialize(host: ProtocolHost, exchange: Exchange, message: Record<string, unknown>): void {
+  const { id } = message;
+  const params = isObject(message['params']) ? message['params'] : {};
+  const asked = params['protocolVersion'];
+  if (!isRpcId(id) || typeof asked !== 'string') {
+    refuse(exchange, isRpcId(id) ? id : null, {
+      code: isRpcId(id) ? rpcCodes.invalidParams : rpcCodes.invalidRequest,
+      message: 'initialize needs an id and params.protocolVersion.',
+    });
+    return;
+  }
+  const revision = legacyRevisions.includes(asked) ? asked : (legacyRevisions[0] ?? asked);
+  host.gate.whenReady((readiness) => {
+    if (!readiness.usable) {
+      unavailable(
+        exchange,
+        'The MCP server behind this endpoint is not running; its operator can see why in the status.',
+        readiness.retryAfterSeconds,
+      );
+      return;
+    }
+    if (exchange.res.destroyed) return;
+    const capabilities = isObject(params['capabilities']) ? params['capabilities'] : {};
+    const session = host.sessions.open(exchange.caller.keyId, revision, capabilities);
+    if (session === null) {
+      unavailable(exchange, 'This server has as many open sessions as it may; try again later.', 30);
+      return;
+    }
+    const instructions = host.registry.instructions();
+    const result = {
+      protocolVersion: revision,
+      capabilities: host.registry.capabilities(),
+      serverInfo: describeServerInfo(host.registry, host.version),
+      ...(instructions === null ? {} : { instructions }),
+    };
+    exchange.extraHeaders = ['Mcp-Session-Id', session.id, ...exchange.extraHeaders];
+    exchange.complete(renderRpcResult(renderId(id), JSON.stringify(result)));
+  });
+}
+
+function answerBatch(
+  host: ProtocolHost,
+  exchange: Exchange,
+  batch: readonly unknown[],
+  session: Session | null,
+  revision: string,
+): void {
+  if (revision !== batchRevision || batch.length === 0 || batch.length > maxBatch) {
+    const message =
+      revision === batchRevision
+        ? `A batch holds 1 to ${maxBatch} messages.`
+        : `Batches exist in protocol version ${batchRevision} only; send one message a request.`;
+    refuse(exchange, null, { code: rpcCodes.invalidRequest, message });
+    return;
+  }
+  const requests = batch.filter(
+    (entry) => isObject(entry) && entry['id'] !== undefined && typeof entry['method'] === 'string',
+  );
+  if (!batch.every(mayBeInBatch)) {
+    refuse(exchange, null, {
+      code: rpcCodes.invalidRequest,
+      message: 'The batch holds something else than JSON-RPC 2.0 messages.',
+    });
+    return;
+  }
+  const calls: Call[] = [];
+  // One owner for all: a lost connection takes every call of the batch back.
+  exchange.owner = {
+    clientGone() {
+      for (const call of calls) call.clientGone();
+    },
+  };
+  if (requests.length > 0) exchange.expectBatch(requests.length);
+  for (const entry of batch) {
+    const handled = answerMessage(host, exchange, entry, session);
+    if (handled instanceof Call) calls.push(handled);
+  }
+  if (requests.length === 0) exchange.accept();
+}
+
+function mayBeInBatch(entry: unknown): boolean {
+  if (!isObject(entry) || entry['jsonrpc'] !== '2.0' || entry['method'] === 'initialize') return false;
+  if (typeof entry['method'] === 'string') return true;
+  return isRpcId(entry['id']) && (entry['result'] !== undefined || isObject(entry['error']));
+}
+
+function takeNotification(
+  host: ProtocolHost,
+  method: string,
+  params: Record<string, unknown> | undefined,
+  session: Session | null,
+): void {
+  if (method === 'notifications/cancelled') {
+    const id = params?.['requestId'];
+    if (session !== null && isRpcId(id)) session.findCall(id)?.cancelByClient('the client cancelled it');
+    return;
+  }
+  // The handshake is ours, and nobody waits for the progress of a client.
+  if (method === 'notifications/initialized' || method === 'notifications/progress') return;
+  host.registry.notify(method, params, session === null ? null : session.id);
+}
+
+/** An answer of the client to a request of a backend. */
+function takeClientAnswer(exchange: Exchange, body: Record<string, unknown>, session: Session | null): Handled {
+  const { id, result, error } = body;
+  if (isRpcId(id) && result !== undefined) {
+    session?.takeAnswer(id, { result });
+    return 'accepted';
+  }
+  if (isRpcId(id) && isObject(error)) {
+    const code = typeof error['code'] === 'number' ? error['code'] : rpcCodes.internalError;
+    const message = typeof error['message'] === 'string' ? error['message'] : 'The client answered with an error.';
+    session?.takeAnswer(id, {
+      error: { code, message, ...(error['data'] === undefined ? {} : { data: error['data'] }) },
+    });
+    return 'accepted';
+  }
+  refuse(exchange, null, {
+    code: rpcCodes.invalidRequest,
+    message: 'The body is no JSON-RPC request, notification or response.',
+  });
+  return 'answered';
+}
+
+function answerLocally(exchange: Exchange, id: RpcId, method: string): void {
+  exchange.complete(
+    method === 'ping'
+      ? renderRpcResult(renderId(id), '{}')
+      : renderRpcError(id, { code: rpcCodes.methodNotFound, message: `There is no method ${method.slice(0, 100)}.` }),
+  );
+}
+
+function charge(host: ProtocolHost, exchange: Exchange, id: RpcId): boolean {
+  const refusal = host.charge(exchange);
+  if (refusal === null) return true;
+  if (exchange.isBatch) {
+    const retryAfterSeconds = Math.max(1, Math.ceil(refusal.retryAfterSeconds));
+    const message = `The limit of ${refusal.limit} calls in ${refusal.windowSeconds} s is used up.`;
+    exchange.complete(renderRpcError(id, { code: rateLimitedCode, message, data: { retryAfterSeconds } }));
+    return false;
+  }
+  sendRateLimited(exchange.res, refusal, exchange.extraHeaders);
+  exchange.answered();
+  return false;
+}
+
+function unavailable(exchange: Exchange, detail: string, retryAfterSeconds: number): void {
+  sendUnavailable(exchange.res, detail, retryAfterSeconds, exchange.extraHeaders);
+  exchange.answered();
+}
+
+function refuse(exchange: Exchange, id: RpcId | null, error: RpcError): void {
+  exchange.complete(renderRpcError(id, error), 400);
+}
+
+function idOf(body: unknown): RpcId | null {
+  return isObject(body) && isRpcId(body['id']) ? body['id'] : null;
+}

@@ -1,0 +1,136 @@
+import { sendRateLimited, sendUnavailable } from '../http/answers.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { RpcError, RpcId } from '../types.ts';
+import { Call } from './call.ts';
+import { describeServerInfo } from './handshake.ts';
+import { parseListenFilter } from './listen-streams.ts';
+import { forwardedMethods } from './methods.ts';
+import { judgeModernRequest } from './modern-headers.ts';
+import type { ProtocolHost } from './protocol-host.ts';
+import { metaKeys, modernRevisions } from './revisions.ts';
+import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
+
+/** Answers one POST of the modern era, whose envelope is `meta`. Source: MCP 2026-07-28. */
+export function answerModern(
+  host: ProtocolHost,
+  exchange: Exchange,
+  message: Record<string, unknown>,
+  params: Record<string, unknown>,
+  meta: Record<string, unknown>,
+): void {
+  const { id, method } = message;
+  if (typeof method !== 'string' || (id !== undefined && !isRpcId(id))) {
+    refuse(exchange, null, { code: rpcCodes.invalidRequest, message: 'The body is not a JSON-RPC request.' });
+    return;
+  }
+  // Nothing that a modern client may tell without asking concerns us: it cancels by closing the stream.
+  if (id === undefined) {
+    exchange.accept();
+    return;
+  }
+  const problem = judgeModernRequest(method, params, meta, exchange.req.headers);
+  if (problem !== null) {
+    refuse(exchange, id, problem);
+    return;
+  }
+  const rule = forwardedMethods.get(method);
+  if (rule !== undefined && rule.modern) {
+    if (rule.charged && !charge(host, exchange)) return;
+    if (rule.mayAskForInput && params['requestState'] !== undefined) {
+      resume(host, exchange, id, method, params);
+      return;
+    }
+    const capabilities = meta[metaKeys.clientCapabilities] as Record<string, unknown>;
+    const call = new Call(host.calls, exchange, id, method, params, rule, 'modern', null, capabilities);
+    exchange.owner = call;
+    exchange.wait();
+    call.cancel = host.registry.dispatch(call);
+    return;
+  }
+  if (method === 'server/discover') discover(host, exchange, id);
+  else if (method === 'subscriptions/listen') listen(host, exchange, id, params);
+  else
+    refuse(
+      exchange,
+      id,
+      { code: rpcCodes.methodNotFound, message: `There is no method ${method.slice(0, 100)}.` },
+      404,
+    );
+}
+
+function refuse(exchange: Exchange, id: RpcId | null, error: RpcError, status = 400): void {
+  exchange.complete(renderRpcError(id, error), status);
+}
+
+function charge(host: ProtocolHost, exchange: Exchange): boolean {
+  const refusal = host.charge(exchange);
+  if (refusal === null) return true;
+  sendRateLimited(exchange.res, refusal, exchange.extraHeaders);
+  exchange.answered();
+  return false;
+}
+
+function resume(
+  host: ProtocolHost,
+  exchange: Exchange,
+  id: RpcId,
+  method: string,
+  params: Record<string, unknown>,
+): void {
+  if (host.parked.resume(exchange, id, method, params)) return;
+  const error = {
+    code: rpcCodes.invalidParams,
+    message: 'requestState is unknown or too old: send the request again without it.',
+    data: { reason: 'invalid_request_state' },
+  };
+  exchange.complete(renderRpcError(id, error));
+}
+
+function discover(host: ProtocolHost, exchange: Exchange, id: RpcId): void {
+  host.gate.whenReady((readiness) => {
+    if (!readiness.usable) {
+      sendUnavailable(
+        exchange.res,
+        'The MCP server behind this endpoint is not running; its operator can see why in the status.',
+        readiness.retryAfterSeconds,
+        exchange.extraHeaders,
+      );
+      exchange.answered();
+      return;
+    }
+    const instructions = host.registry.instructions();
+    const result = {
+      resultType: 'complete',
+      ttlMs: 0,
+      cacheScope: 'private',
+      supportedVersions: modernRevisions,
+      capabilities: host.registry.capabilities(),
+      ...(instructions === null ? {} : { instructions }),
+      _meta: { [metaKeys.serverInfo]: describeServerInfo(host.registry, host.version) },
+    };
+    exchange.complete(renderRpcResult(renderId(id), JSON.stringify(result)));
+  });
+}
+
+function listen(host: ProtocolHost, exchange: Exchange, id: RpcId, params: Record<string, unknown>): void {
+  const filter = parseListenFilter(
+    isObject(params['notifications']) ? params['notifications'] : undefined,
+    host.registry.capabilities(),
+  );
+  if (typeof filter === 'string') {
+    exchange.complete(renderRpcError(id, { code: rpcCodes.invalidParams, message: `Invalid params: ${filter}.` }));
+    return;
+  }
+  if (exchange.accepts === 'json') {
+    refuse(
+      exchange,
+      id,
+      { code: rpcCodes.invalidRequest, message: 'A subscription needs Accept: text/event-stream.' },
+      406,
+    );
+    return;
+  }
+  const release = host.takeStream(exchange.caller, exchange.res, exchange.extraHeaders);
+  if (release === null) exchange.answered();
+  else host.listeners.open(exchange, id, filter, release);
+}

@@ -1,0 +1,143 @@
+import { randomUUID } from 'node:crypto';
+import type { Exchange } from '../http/exchange.ts';
+import type { RpcId } from '../types.ts';
+import type { AnswerMember, Call } from './call.ts';
+import { isObject, renderId, renderRpcResult } from './rpc-text.ts';
+import type { ClientAnswer } from './session.ts';
+
+/** A client that has not repeated its call after this long has given up. */
+const parkedForMs = 600_000;
+const maxParked = 1_000;
+
+interface Parked {
+  readonly call: Call;
+  readonly state: string;
+  readonly questions: Map<string, { method: string; params: unknown; reply: (answer: ClientAnswer) => void }>;
+  sinceMs: number;
+  /** The answer that came while nobody was there to take it. */
+  settled: { member: AnswerMember; text: string; status: number } | null;
+  nextQuestion: number;
+}
+
+/**
+ * Modern calls whose backend asked the client something. The question goes out as a result of type
+ * input_required, which ends the exchange; the backend's call stays open here until the client repeats the
+ * request with its answers and the state that it was given. Bounded in number and time.
+ */
+export class ParkedCalls {
+  readonly #byState = new Map<string, Parked>();
+  readonly #byCall = new Map<Call, Parked>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor() {
+    this.#timer = setInterval(() => this.#sweep(), 10_000);
+    this.#timer.unref();
+  }
+
+  /** Calls whose client is away. */
+  get size(): number {
+    let away = 0;
+    for (const parked of this.#byState.values()) if (parked.call.exchange === null && !parked.call.isDone) away++;
+    return away;
+  }
+
+  /** Puts a question of the backend to the client. False when that is not possible. */
+  ask(call: Call, method: string, params: Record<string, unknown>, reply: (answer: ClientAnswer) => void): boolean {
+    if (!call.rule.mayAskForInput) return false;
+    let parked = this.#byCall.get(call);
+    if (parked === undefined) {
+      if (this.#byState.size >= maxParked) return false;
+      parked = { call, state: randomUUID(), questions: new Map(), sinceMs: 0, settled: null, nextQuestion: 1 };
+      this.#byCall.set(call, parked);
+      this.#byState.set(parked.state, parked);
+      call.wasParked = true;
+    }
+    const { elicitationId: _legacyOnly, ...modernParams } = params;
+    parked.questions.set(`q${parked.nextQuestion++}`, { method, params: modernParams, reply });
+    this.#park(parked);
+    return true;
+  }
+
+  /** Continues a parked call on the exchange of the repeated request. False when the state is unknown here. */
+  resume(exchange: Exchange, id: RpcId, method: string, params: Record<string, unknown>): boolean {
+    const parked = this.#byState.get(String(params['requestState']));
+    if (parked === undefined || parked.call.exchange !== null) return false;
+    const { call } = parked;
+    const sameTarget =
+      call.method === method &&
+      call.caller.keyId === exchange.caller.keyId &&
+      (call.rule.nameField === null || call.params?.[call.rule.nameField] === params[call.rule.nameField]);
+    if (!sameTarget) return false;
+
+    call.exchange = exchange;
+    call.answerId = id;
+    exchange.owner = call;
+    const answers = isObject(params['inputResponses']) ? params['inputResponses'] : {};
+    for (const [key, question] of parked.questions) {
+      if (!Object.hasOwn(answers, key)) continue;
+      parked.questions.delete(key);
+      question.reply({ result: answers[key] });
+    }
+    if (parked.settled !== null) {
+      const { member, text, status } = parked.settled;
+      this.#forget(parked);
+      call.deliver(member, text, status);
+    } else if (parked.questions.size > 0) {
+      this.#park(parked);
+    } else {
+      exchange.wait();
+    }
+    return true;
+  }
+
+  /** The backend answered while the client was away. */
+  settled(call: Call, member: AnswerMember, text: string, status: number): void {
+    const parked = this.#byCall.get(call);
+    if (parked !== undefined) parked.settled = { member, text, status };
+  }
+
+  /** The call has ended with its client there, or for good. */
+  forgetCall(call: Call): void {
+    const parked = this.#byCall.get(call);
+    if (parked !== undefined) this.#forget(parked);
+  }
+
+  /** Gives up the parked calls of a key that was revoked. */
+  abandonAllOf(keyId: string): void {
+    for (const parked of this.#byState.values()) if (parked.call.caller.keyId === keyId) this.#abandon(parked);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const parked of this.#byState.values()) this.#abandon(parked);
+  }
+
+  /** Answers the exchange with every open question and lets it go. */
+  #park(parked: Parked): void {
+    const { exchange, answerId } = parked.call;
+    if (exchange === null) return;
+    parked.call.exchange = null;
+    parked.sinceMs = performance.now();
+    const inputRequests: Record<string, unknown> = {};
+    for (const [key, { method, params }] of parked.questions) inputRequests[key] = { method, params };
+    const result = JSON.stringify({ resultType: 'input_required', inputRequests, requestState: parked.state });
+    exchange.complete(renderRpcResult(renderId(answerId), result));
+  }
+
+  #sweep(): void {
+    const tooOld = performance.now() - parkedForMs;
+    for (const parked of this.#byState.values()) {
+      if (parked.call.exchange === null && parked.sinceMs < tooOld) this.#abandon(parked);
+    }
+  }
+
+  #abandon(parked: Parked): void {
+    this.#forget(parked);
+    parked.call.abandon('the client did not come back with its answer');
+  }
+
+  #forget(parked: Parked): void {
+    this.#byState.delete(parked.state);
+    this.#byCall.delete(parked.call);
+  }
+}

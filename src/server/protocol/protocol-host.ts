@@ -1,0 +1,30 @@
+import type { ServerResponse } from 'node:http';
+import type { Registry } from '../backends/registry.ts';
+import type { Exchange } from '../http/exchange.ts';
+import type { OpenStreams } from '../http/event-stream.ts';
+import type { Log } from '../observe/log.ts';
+import type { Metrics } from '../observe/metrics.ts';
+import type { Caller, LimitDecision } from '../types.ts';
+import type { CallHost } from './call.ts';
+import type { HandshakeGate } from './handshake.ts';
+import type { ListenStreams } from './listen-streams.ts';
+import type { ParkedCalls } from './parked-calls.ts';
+import type { SessionStore } from './session-store.ts';
+
+/** What both eras work with. */
+export interface ProtocolHost {
+  readonly registry: Registry;
+  readonly gate: HandshakeGate;
+  readonly sessions: SessionStore;
+  readonly parked: ParkedCalls;
+  readonly listeners: ListenStreams;
+  readonly streams: OpenStreams;
+  readonly calls: CallHost;
+  readonly metrics: Metrics;
+  readonly log: Log;
+  readonly version: string;
+  /** One step of the limiters for a call of this exchange: null when it may go on. Read the decision at once. */
+  charge(exchange: Exchange): LimitDecision | null;
+  /** Takes one of the caller's open streams and gives the way to return it; null when there is none left: 429 is sent. */
+  takeStream(caller: Caller, res: ServerResponse, extraHeaders: readonly string[]): (() => void) | null;
+}

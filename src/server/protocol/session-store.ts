@@ -1,0 +1,121 @@
+import type { Log } from '../observe/log.ts';
+import { createEventBudget, type EventBudget } from './event-log.ts';
+import { Session } from './session.ts';
+
+/** How long a call goes on after its client lost the answer stream, so that it may resume. */
+const resumeWithinMs = 60_000;
+/** What all sessions together keep for resumption, in characters. */
+const eventBudgetChars = 64 * 1_048_576;
+/** A session silent for this long may be ended to make room for a new one. */
+const evictableAfterMs = 30_000;
+
+export interface SessionLimits {
+  readonly idleSeconds: number;
+  readonly max: number;
+}
+
+/** All legacy sessions of this server: bounded in number, ended after silence. */
+export class SessionStore {
+  readonly #sessions = new Map<string, Session>();
+  readonly #idleMs: number;
+  readonly #max: number;
+  readonly #log: Log;
+  readonly #onEnd: (sessionId: string) => void;
+  readonly #budget: EventBudget = createEventBudget(eventBudgetChars);
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(limits: SessionLimits, log: Log, onEnd: (sessionId: string) => void) {
+    this.#idleMs = limits.idleSeconds * 1_000;
+    this.#max = limits.max;
+    this.#log = log;
+    this.#onEnd = onEnd;
+    this.#timer = setInterval(() => this.#sweep(), Math.min(15_000, this.#idleMs / 4));
+    this.#timer.unref();
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** For what a backend has for a session: no key is involved. */
+  get(id: string): Session | undefined {
+    return this.#sessions.get(id);
+  }
+
+  all(): IterableIterator<Session> {
+    return this.#sessions.values();
+  }
+
+  /** Opens a session; null when the cap is reached and every session is in use. */
+  open(keyId: string, revision: string, clientCapabilities: Record<string, unknown>): Session | null {
+    if (this.#sessions.size >= this.#max && !this.#makeRoom()) return null;
+    const session = new Session(keyId, revision, clientCapabilities, this.#budget);
+    this.#sessions.set(session.id, session);
+    return session;
+  }
+
+  /** The session, if it exists and belongs to this key. A foreign key learns nothing but "unknown". */
+  find(id: string, keyId: string): Session | null {
+    const session = this.#sessions.get(id);
+    if (session === undefined) return null;
+    if (session.keyId !== keyId) {
+      this.#log.warn('session-of-another-key', { keyId });
+      return null;
+    }
+    session.touch();
+    return session;
+  }
+
+  end(session: Session): void {
+    if (!this.#sessions.delete(session.id)) return;
+    session.end();
+    this.#onEnd(session.id);
+  }
+
+  /** Ends every session of a key: it was revoked. */
+  endAllOf(keyId: string): void {
+    for (const session of this.#sessions.values()) if (session.keyId === keyId) this.end(session);
+  }
+
+  close(): void {
+    clearInterval(this.#timer);
+    for (const session of this.#sessions.values()) this.end(session);
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    for (const session of this.#sessions.values()) {
+      session.giveUpLostAnswers(now - resumeWithinMs);
+      if (now - session.lastSeenMs >= this.#idleMs && !session.isActive) this.end(session);
+    }
+  }
+
+  /**
+   * Ends silent sessions of the key that holds the most, longest silent first: abandoned sessions must not
+   * lock everyone out until their time is over, and one busy key must not push out the others.
+   */
+  #makeRoom(): boolean {
+    const silentSince = performance.now() - Math.min(evictableAfterMs, this.#idleMs / 2);
+    const perKey = new Map<string, number>();
+    let heaviest = '';
+    let most = 0;
+    for (const session of this.#sessions.values()) {
+      if (session.isActive || session.lastSeenMs > silentSince) continue;
+      const count = (perKey.get(session.keyId) ?? 0) + 1;
+      perKey.set(session.keyId, count);
+      if (count > most) {
+        most = count;
+        heaviest = session.keyId;
+      }
+    }
+    if (most === 0) return false;
+    const silent = [...this.#sessions.values()]
+      .filter((session) => session.keyId === heaviest && !session.isActive && session.lastSeenMs <= silentSince)
+      .sort((a, b) => a.lastSeenMs - b.lastSeenMs);
+    // Some at once, so that the search is not repeated for every new session.
+    const ended = silent.slice(0, Math.max(1, Math.ceil(this.#max / 100)));
+    for (const session of ended) this.end(session);
+    this.#log.warn('sessions-ended-for-room', { ended: ended.length, max: this.#max });
+    return true;
+  }
+}

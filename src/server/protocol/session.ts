@@ -1,0 +1,184 @@
+import { randomUUID } from 'node:crypto';
+import type { EventStream } from '../http/event-stream.ts';
+import type { EventRecorder, Exchange } from '../http/exchange.ts';
+import type { RpcError, RpcId } from '../types.ts';
+import type { Call } from './call.ts';
+import { EventLog, type EventBudget } from './event-log.ts';
+
+/** Answer of a client to a request of a backend. */
+export type ClientAnswer = { result: unknown } | { error: RpcError };
+
+/** Stream number of the GET stream; answer streams count from 1. */
+const standaloneStream = 0;
+
+interface ResumableAnswer {
+  readonly exchange: Exchange;
+  /** 0 while connected. */
+  lostAtMs: number;
+}
+
+/**
+ * One legacy session. It belongs to the key that made it. Everything but the identity is made when it is
+ * needed: most sessions are idle, and clients almost never delete them.
+ */
+export class Session {
+  readonly id = randomUUID();
+  readonly keyId: string;
+  readonly revision: string;
+  readonly clientCapabilities: Record<string, unknown>;
+  lastSeenMs = performance.now();
+  ended = false;
+
+  readonly #budget: EventBudget;
+  #log: EventLog | null = null;
+  #stream: EventStream | null = null;
+  #hadStream = false;
+  #calls: Map<RpcId, Call> | null = null;
+  #pending: Map<string, (answer: ClientAnswer) => void> | null = null;
+  #answers: Map<number, ResumableAnswer> | null = null;
+  #nextStream = 1;
+  #nextRequest = 1;
+
+  constructor(keyId: string, revision: string, clientCapabilities: Record<string, unknown>, budget: EventBudget) {
+    this.keyId = keyId;
+    this.revision = revision;
+    this.clientCapabilities = clientCapabilities;
+    this.#budget = budget;
+  }
+
+  /** In use right now: does not end by idling. */
+  get isActive(): boolean {
+    return this.#stream !== null || (this.#calls !== null && this.#calls.size > 0);
+  }
+
+  touch(): void {
+    this.lastSeenMs = performance.now();
+  }
+
+  // Calls in flight, so that notifications/cancelled finds them.
+
+  addCall(call: Call): void {
+    this.#calls ??= new Map();
+    // A client that reuses an id loses the way to cancel, not the answer.
+    if (!this.#calls.has(call.id)) this.#calls.set(call.id, call);
+  }
+
+  removeCall(call: Call): void {
+    if (this.#calls?.get(call.id) === call) this.#calls.delete(call.id);
+  }
+
+  findCall(id: RpcId): Call | null {
+    return this.#calls?.get(id) ?? null;
+  }
+
+  // Requests of backends to this client.
+
+  /** Registers a request and gives the id it goes out with. */
+  expectAnswer(reply: (answer: ClientAnswer) => void): string {
+    const id = `s${this.#nextRequest++}`;
+    this.#pending ??= new Map();
+    this.#pending.set(id, reply);
+    return id;
+  }
+
+  forgetAnswer(id: string): void {
+    this.#pending?.delete(id);
+  }
+
+  /** Routes an answer of the client. False when nothing waits for it. */
+  takeAnswer(id: RpcId, answer: ClientAnswer): boolean {
+    if (typeof id !== 'string') return false;
+    const reply = this.#pending?.get(id);
+    if (reply === undefined) return false;
+    this.#pending?.delete(id);
+    reply(answer);
+    return true;
+  }
+
+  // Streams.
+
+  /** Makes `stream` the GET stream. The newest wins: an old one is ended, it may be half open. */
+  attachStream(stream: EventStream): void {
+    this.#stream?.end();
+    this.#stream = stream;
+    this.#hadStream = true;
+  }
+
+  detachStream(stream: EventStream): void {
+    if (this.#stream === stream) this.#stream = null;
+    this.touch();
+  }
+
+  /** Sends a message that belongs to no call. Kept for resumption when the client had a stream and lost it. */
+  notify(json: string): void {
+    if (!this.#hadStream) return;
+    this.#stream?.send(json, this.#events().add(standaloneStream, json));
+  }
+
+  /** Sends again what a resuming client missed on the GET stream. */
+  replayStandalone(stream: EventStream, afterSequence: number): void {
+    this.#log?.replay(standaloneStream, afterSequence, (id, json) => stream.send(json, id));
+  }
+
+  /** Makes the answer of `exchange` resumable. */
+  recordAnswer(exchange: Exchange): EventRecorder {
+    const number = this.#nextStream++;
+    const answer: ResumableAnswer = { exchange, lostAtMs: 0 };
+    this.#answers ??= new Map();
+    this.#answers.set(number, answer);
+    const events = this.#events();
+    return {
+      record: (json) => events.add(number, json),
+      connectionLost: () => {
+        answer.lostAtMs = performance.now();
+      },
+      completed: () => this.#answers?.delete(number),
+    };
+  }
+
+  /** Continues an answer stream on `stream`: what was missed first. False when that answer is complete. */
+  resumeAnswer(number: number, afterSequence: number, stream: EventStream): boolean {
+    this.#log?.replay(number, afterSequence, (id, json) => stream.send(json, id));
+    const answer = this.#answers?.get(number);
+    if (answer === undefined) return false;
+    answer.lostAtMs = 0;
+    answer.exchange.resumeOn(stream);
+    return true;
+  }
+
+  /** The resumed connection of an answer stream was lost again. */
+  answerLost(number: number): void {
+    const answer = this.#answers?.get(number);
+    if (answer !== undefined) answer.lostAtMs = performance.now();
+  }
+
+  /** Cancels calls whose client has not come back for its answer since `lostBeforeMs`. */
+  giveUpLostAnswers(lostBeforeMs: number): void {
+    if (this.#answers === null) return;
+    for (const [number, answer] of this.#answers) {
+      if (answer.lostAtMs === 0 || answer.lostAtMs > lostBeforeMs) continue;
+      this.#answers.delete(number);
+      answer.exchange.owner?.clientGone();
+    }
+  }
+
+  /** Ends streams, cancels calls and lets backends that wait for an answer know. */
+  end(): void {
+    this.ended = true;
+    this.#stream?.end();
+    this.#stream = null;
+    if (this.#pending !== null) {
+      for (const reply of this.#pending.values())
+        reply({ error: { code: -32_000, message: 'The session has ended.' } });
+      this.#pending = null;
+    }
+    if (this.#calls !== null) for (const call of this.#calls.values()) call.cancelByClient('the session has ended');
+    this.#answers = null;
+    this.#log?.clear();
+  }
+
+  #events(): EventLog {
+    this.#log ??= new EventLog(this.#budget);
+    return this.#log;
+  }
+}

@@ -1,0 +1,73 @@
+import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { z } from 'zod';
+import { UserError } from '../deployment/errors.ts';
+import { deploymentSchema } from '../deployment/schema.ts';
+
+/**
+ * What `serve --config` reads as the planner writes it: the deployment with every default filled in, and the places
+ * that the planner chose. Paths are absolute; `tls.source` is `files` or `off`.
+ */
+export const serverConfigSchema = z.strictObject({
+  deployment: deploymentSchema,
+  /** Folder of mcp-deploy.yaml: where upstreams start. */
+  baseDir: z.string().min(1),
+  /** Hashes of the API keys; null when everyone is let in. */
+  keyStoreFile: z.string().min(1).nullable(),
+});
+
+export type ServerConfig = z.output<typeof serverConfigSchema>;
+
+/**
+ * Reads a configuration file's text: what the planner wrote, or a deployment file (YAML or JSON) as a person writes it.
+ * @throws UserError that names what is wrong, with file, line and column where there is one.
+ */
+export async function parseServerConfig(text: string, file: string): Promise<ServerConfig> {
+  const planned = readJson(text);
+  if (planned !== null && 'deployment' in planned) {
+    const parsed = serverConfigSchema.safeParse(planned);
+    if (parsed.success) return parsed.data;
+    const [issue] = parsed.error.issues;
+    throw new UserError(`${file} is not a server configuration`, {
+      why: issue === undefined ? 'It has an unknown form.' : `${issue.path.join('.')}: ${issue.message}`,
+      next: 'Write it anew with: mcp-deploy apply',
+    });
+  }
+  // The YAML parser is a third of the start-up time, and the planner's file does not need it.
+  const { formatProblems, parseDeployment } = await import('../deployment/parse-deployment.ts');
+  const parsed = parseDeployment(text, { file });
+  if (!parsed.ok) {
+    throw new UserError(`${file} has mistakes`, { excerpt: formatProblems(parsed.problems, file).split('\n') });
+  }
+  const baseDir = dirname(resolve(file));
+  const state = join(baseDir, '.mcp-deploy');
+  const { deployment } = parsed;
+  return {
+    baseDir,
+    keyStoreFile: deployment.auth.required ? join(state, 'keys/keys.json') : null,
+    deployment: { ...deployment, tls: resolveTls(deployment.tls, baseDir, state) },
+  };
+}
+
+type Tls = ServerConfig['deployment']['tls'];
+
+function resolveTls(tls: Tls, baseDir: string, state: string): Tls {
+  if (tls.source === 'off') return tls;
+  if (tls.source === 'files') {
+    return { source: 'files', certificate: absolute(tls.certificate, baseDir), key: absolute(tls.key, baseDir) };
+  }
+  return { source: 'files', certificate: join(state, 'pki/server.crt'), key: join(state, 'pki/server.key') };
+}
+
+function absolute(path: string, baseDir: string): string {
+  return isAbsolute(path) ? path : join(baseDir, path);
+}
+
+function readJson(text: string): Record<string, unknown> | null {
+  if (!text.trimStart().startsWith('{')) return null;
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,56 @@
+import { isLoopback, type ListenAddress } from '../deployment/listen-address.ts';
+import type { Deployment } from '../deployment/schema.ts';
+import { isDemoKey } from './policy/demo-keys.ts';
+
+/** A key from outside of the key file, in clear. */
+export interface ExtraKey {
+  readonly label: string;
+  readonly key: string;
+}
+
+export interface StartupRefusal {
+  readonly what: string;
+  readonly why: string;
+  readonly next: string;
+}
+
+/** Why this server must not start: it would be open to others without TLS, without keys, or with a key that everyone knows. Pure. */
+export function judgeStartup(
+  deployment: Deployment,
+  addresses: readonly ListenAddress[],
+  extraKeys: readonly ExtraKey[],
+  hasKeyFile: boolean,
+): StartupRefusal | null {
+  const open = addresses.find((address) => !isLoopback(address));
+  if (open !== undefined && open.kind === 'tcp') {
+    const where = `${open.host === '' ? 'all addresses' : open.host}, port ${open.port}`;
+    if (!deployment.auth.required) {
+      return {
+        what: `The server will not listen on ${where} without keys`,
+        why: 'Everyone who can reach that address could call every tool.',
+        next: 'Leave keys on (auth.required: true), or listen on localhost.',
+      };
+    }
+    if (deployment.tls.source === 'off' && !deployment.server.behindProxy) {
+      return {
+        what: `The server will not listen on ${where} without TLS`,
+        why: 'Keys would travel in the clear.',
+        next: 'Give it a certificate, listen on localhost, or say that a proxy ends TLS (server.behindProxy: true).',
+      };
+    }
+  }
+  if (deployment.auth.required && extraKeys.length === 0 && !hasKeyFile) {
+    return {
+      what: 'The server has no keys, so nobody could call it',
+      why: 'Keys are required and none was given.',
+      next: 'Give --key-file F, or --no-auth on loopback.',
+    };
+  }
+  const demo = deployment.auth.required ? extraKeys.find(({ key }) => isDemoKey(key)) : undefined;
+  if (demo === undefined) return null;
+  return {
+    what: `The key "${demo.label}" is not safe`,
+    why: 'It is a well-known example, or shorter than 16 characters.',
+    next: "Make one with: node -p \"require('crypto').randomBytes(32).toString('base64url')\"",
+  };
+}
