@@ -1,6 +1,6 @@
 import { X509Certificate, type KeyObject } from 'node:crypto';
 import { rootCertificates } from 'node:tls';
-import { bytesOf, childrenOf, decodeDer } from './der.ts';
+import { bytesOf, childrenOf } from './der.ts';
 import { titleOf, type CertificateProblem } from './certificate-problem.ts';
 import { oids } from './oids.ts';
 import { parseCertificates, readFields, type ParsedCertificate } from './parse-certificates.ts';
@@ -161,7 +161,7 @@ function judgeAuthorities(path: readonly ParsedCertificate[]): CertificateProble
 
 function pathLengthOf(authority: ParsedCertificate): number | null {
   const value = readFields(authority).extension(oids.basicConstraints);
-  const limit = value === null ? undefined : childrenOf(decodeDer(value))[1];
+  const limit = childrenOf(value)[1];
   const octets = bytesOf(limit);
   return octets.length === 0 || octets.length > 4 ? null : octets.readUIntBE(0, octets.length);
 }

@@ -51,13 +51,13 @@ export function decodeDer(bytes: Buffer): DerNode {
 }
 
 /** Children of a constructed node; none for a primitive one. */
-export function childrenOf(node: DerNode | undefined): readonly DerNode[] {
-  return node !== undefined && Array.isArray(node.value) ? node.value : [];
+export function childrenOf(node: DerNode | null | undefined): readonly DerNode[] {
+  return Array.isArray(node?.value) ? node.value : [];
 }
 
 /** Content octets of a primitive node; empty for a constructed one. */
-export function bytesOf(node: DerNode | undefined): Buffer {
-  return node !== undefined && typeof node.value === 'string' ? Buffer.from(node.value, 'latin1') : Buffer.alloc(0);
+export function bytesOf(node: DerNode | null | undefined): Buffer {
+  return typeof node?.value === 'string' ? Buffer.from(node.value, 'latin1') : Buffer.alloc(0);
 }
 
 /** Dotted text of an OBJECT IDENTIFIER, or null for any other node. */

@@ -56,7 +56,8 @@ function dayOf(iso: string): string {
 }
 
 function daysText(daysLeft: number): string {
-  if (daysLeft < 0) return daysLeft === -1 ? 'expired within the last day' : `expired ${-daysLeft - 1} days ago`;
+  if (daysLeft === -1) return 'expired within the last day';
+  if (daysLeft < 0) return daysLeft === -2 ? 'expired 1 day ago' : `expired ${-daysLeft - 1} days ago`;
   if (daysLeft === 0) return 'ends within a day';
   return daysLeft === 1 ? '1 day left' : `${daysLeft} days left`;
 }

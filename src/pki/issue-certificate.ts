@@ -1,5 +1,5 @@
 import { EnvironmentError, UserError } from '../deployment/errors.ts';
-import { bytesOf, decodeDer, type DerNode } from './der.ts';
+import { bytesOf, type DerNode } from './der.ts';
 import {
   authorityKeyIdentifier,
   basicConstraints,
@@ -76,7 +76,7 @@ export async function issueCertificate(spec: CertificateSpec): Promise<IssuedCer
       spki: keys.spki,
       extensions: [
         ...content.extensions,
-        ...(authorityKeyId === null ? [] : [authorityKeyIdentifier(bytesOf(decodeDer(authorityKeyId)))]),
+        ...(authorityKeyId === null ? [] : [authorityKeyIdentifier(bytesOf(authorityKeyId))]),
       ],
     },
     signerFor(caKey),

@@ -1,4 +1,4 @@
-import { bytesOf, childrenOf, decodeDer, der, isTagged, type DerNode } from './der.ts';
+import { bytesOf, childrenOf, der, isTagged, type DerNode } from './der.ts';
 import { extension } from './extensions.ts';
 import { parseIpAddress } from './ip-address.ts';
 import type { CertificateName } from './names.ts';
@@ -43,8 +43,8 @@ export function nameConstraints(names: readonly CertificateName[]): DerNode {
 }
 
 /** The constraints in the value of a nameConstraints extension. */
-export function parseNameConstraints(value: Buffer): NameConstraints {
-  const parts = childrenOf(decodeDer(value));
+export function parseNameConstraints(value: DerNode): NameConstraints {
+  const parts = childrenOf(value);
   const bases = (tag: number): readonly DerNode[] =>
     parts
       .filter((part) => isTagged(part, tag))

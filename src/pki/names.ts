@@ -63,13 +63,14 @@ function refuseWhatIsNoName(text: string): void {
   if (text.includes('*') && (!text.startsWith('*.') || text.lastIndexOf('*') > 0)) {
     throw wrongName(text, 'a * can only stand for the whole first label, as in *.example.com');
   }
-  const odd = /[\u0000-\u002b\u002f\u003a-\u0040\u005b-\u0060\u007b-\u009f]/.exec(text.replace(/^\*/, ''))?.[0];
+  const odd = /[\u0000-\u002c\u002f\u003a-\u0040\u005b-\u0060\u007b-\u009f]/.exec(text.replace(/^\*/, ''))?.[0];
   if (odd !== undefined) throw wrongName(text, `it contains ${JSON.stringify(odd)}, which host names cannot have`);
 }
 
 function toLowerAscii(text: string, name: string): string {
-  const ascii = domainToASCII(name);
-  if (ascii === '') throw wrongName(text, 'it is not a valid internationalised name');
+  // Plain names skip the URL rules, under which 256.1.1.1 is an error of its own kind and 127.1 an address.
+  const ascii = /^[a-z0-9.-]*$/i.test(name) && !/xn--/i.test(name) ? name.toLowerCase() : domainToASCII(name);
+  if (name !== '' && ascii === '') throw wrongName(text, 'it is not a valid internationalised name');
   return ascii.endsWith('.') ? ascii.slice(0, -1) : ascii;
 }
 
@@ -82,7 +83,7 @@ function refuseWrongLabels(text: string, name: string): void {
       throw wrongName(text, 'labels consist of letters, digits and inner hyphens');
     }
   }
-  // domainToASCII turns 127.1 and 0x7f.1 into addresses, as URLs do; a certificate must not say more than was asked.
+  // Clients read 127.1 and 0x7f.1 as addresses, as URLs do, and would look for another name than this one.
   if (/^(?:\d+|0x[0-9a-f]*)$/.test(labels.at(-1) ?? '')) {
     throw wrongName(text, 'it looks like an IPv4 address but is not one of four numbers from 0 to 255');
   }

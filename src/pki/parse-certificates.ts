@@ -27,8 +27,8 @@ export interface CertificateFields {
   readonly issuer: DerNode;
   /** OID of the algorithm it is signed with. */
   readonly signatureOid: string;
-  /** DER value of an extension, or null. */
-  readonly extension: (oid: string) => Buffer | null;
+  /** Value of an extension, or null when there is none. @throws UserError when it is not regular DER. */
+  readonly extension: (oid: string) => DerNode | null;
   readonly nameConstraints: NameConstraints | null;
 }
 
@@ -56,7 +56,7 @@ export function readFields(certificate: Pick<ParsedCertificate, 'x509'>): Certif
   try {
     return fieldsOf(certificate.x509.raw);
   } catch (cause) {
-    throw new UserError('The certificate is damaged', { why: 'Its inner structure is not regular DER.', cause });
+    throw damaged(cause);
   }
 }
 
@@ -141,19 +141,32 @@ function fieldsOf(raw: Buffer): CertificateFields {
     const value = parts.at(-1);
     if (oid !== null && isUniversal(value, 4)) extensions.set(oid, bytesOf(value));
   }
-  const constraints = extensions.get(oids.nameConstraints);
+  const constraints = decodeExtension(extensions.get(oids.nameConstraints));
   return {
     subject,
     issuer,
     signatureOid: oidOf(childrenOf(algorithm)[0]) ?? '',
-    extension: (oid) => extensions.get(oid) ?? null,
-    nameConstraints: constraints === undefined ? null : parseNameConstraints(constraints),
+    extension: (oid) => decodeExtension(extensions.get(oid)),
+    nameConstraints: constraints === null ? null : parseNameConstraints(constraints),
   };
 }
 
-function namesIn(subjectAltName: Buffer | null): readonly string[] {
+function decodeExtension(value: Buffer | undefined): DerNode | null {
+  if (value === undefined) return null;
+  try {
+    return decodeDer(value);
+  } catch (cause) {
+    throw damaged(cause);
+  }
+}
+
+function damaged(cause: unknown): UserError {
+  return new UserError('The certificate is damaged', { why: 'Its inner structure is not regular DER.', cause });
+}
+
+function namesIn(subjectAltName: DerNode | null): readonly string[] {
   if (subjectAltName === null) return [];
-  return childrenOf(decodeDer(subjectAltName)).flatMap((name) => {
+  return childrenOf(subjectAltName).flatMap((name) => {
     if (isTagged(name, 7)) return formatIpAddress(bytesOf(name)) ?? [];
     if (!isTagged(name, 2)) return [];
     const text = printable(bytesOf(name).toString('latin1'));

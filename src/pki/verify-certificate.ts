@@ -1,6 +1,6 @@
 import { createPrivateKey } from 'node:crypto';
 import { describeKeyType, usagesOf } from './describe-certificate.ts';
-import { bytesOf, decodeDer } from './der.ts';
+import { bytesOf } from './der.ts';
 import { buildPath, type CertificatePath } from './certificate-path.ts';
 import { titleOf, type CertificateProblem } from './certificate-problem.ts';
 import type { CertificateUsage } from './extensions.ts';
@@ -155,8 +155,8 @@ function judgeUsage(leaf: ParsedCertificate, usage: CertificateUsage): Certifica
     });
   }
   const keyUsage = readFields(leaf).extension(oids.keyUsage);
-  const allowsSignatures = keyUsage === null || ((bytesOf(decodeDer(keyUsage))[1] ?? 0) & 0x80) !== 0;
-  if (!allowsSignatures && !(leaf.x509.ca && leaf.selfIssued)) {
+  const allowsSignatures = keyUsage === null || ((bytesOf(keyUsage)[1] ?? 0) & 0x80) !== 0;
+  if (!allowsSignatures && !leaf.x509.ca) {
     problems.push({
       code: 'wrong-usage',
       observed: 'the key usage of the certificate does not allow digital signatures',
