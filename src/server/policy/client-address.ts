@@ -44,7 +44,7 @@ export function createAddressReader(
   }
 
   return (socketAddress, forwardedFor) => {
-    let address = normalizeAddress(socketAddress ?? 'unknown');
+    let address = plainAddress(socketAddress ?? 'unknown');
     if (forwardedFor === undefined || trustsNobody || !isTrusted(address)) return address;
     let end = forwardedFor.length;
     while (end > 0) {
@@ -59,21 +59,31 @@ export function createAddressReader(
   };
 }
 
-/** `::ffff:192.0.2.1` as `192.0.2.1`, without a zone, letters small. */
-function normalizeAddress(address: string): string {
-  if (!address.includes(':')) return address;
-  const text = address.toLowerCase().replace(/%.*$/, '');
-  const mapped = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/.exec(text)?.[1];
-  return mapped ?? text;
+/** An address as the system writes it: without the mapping of IPv4 into IPv6, without a zone. */
+function plainAddress(address: string): string {
+  if (address.startsWith('::ffff:') && address.includes('.')) return address.slice('::ffff:'.length);
+  const zone = address.indexOf('%');
+  return zone === -1 ? address : address.slice(0, zone);
 }
 
-/** One entry of X-Forwarded-For: an address, perhaps with a port as some proxies write it. */
+/** One entry of X-Forwarded-For: an address in any spelling, perhaps with a port as some proxies write it. */
 function readHop(text: string): string | null {
   const bracketed = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(text)?.[1];
-  if (bracketed !== undefined) return isIPv6(bracketed) ? normalizeAddress(bracketed) : null;
-  if (isIP(text) !== 0) return normalizeAddress(text);
+  if (bracketed !== undefined) return isIPv6(bracketed) ? canonicalAddress(bracketed) : null;
+  if (isIPv4(text)) return text;
+  if (isIPv6(text)) return canonicalAddress(text);
   const withPort = /^([\d.]+):\d{1,5}$/.exec(text)?.[1];
   return withPort !== undefined && isIPv4(withPort) ? withPort : null;
+}
+
+/** One spelling for one IPv6 address (RFC 5952), so that it cannot pass for several clients. */
+function canonicalAddress(address: string): string {
+  const short = new URL(`http://[${address.replace(/%.*$/, '')}]/`).hostname.slice(1, -1);
+  const mapped = /^::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})$/.exec(short);
+  if (mapped === null) return short;
+  const high = Number.parseInt(mapped[1] ?? '', 16);
+  const low = Number.parseInt(mapped[2] ?? '', 16);
+  return [high >> 8, high & 255, low >> 8, low & 255].join('.');
 }
 
 function addBlock(list: BlockList, entry: string): void {
