@@ -1,5 +1,7 @@
 import { basename } from 'node:path';
 
+export { secretsInArguments } from './secrets-in-arguments.ts';
+
 export interface NamedUpstream {
   /** 1 to 40 of a-z, 0-9 and -: always a valid name of an upstream. */
   readonly name: string;
@@ -10,34 +12,6 @@ export interface NamedUpstream {
 export function upstreamFromCommand(argv: readonly string[]): NamedUpstream {
   const [command = '', ...args] = argv;
   return { name: slugOf(programName(command, args)), upstream: { command, args } };
-}
-
-/**
- * The arguments that look like secrets, shown as they may be printed: the
- * name of the option, or the first characters of the value. Every user of the
- * machine can read the arguments of a process.
- */
-export function secretsInArguments(argv: readonly string[]): readonly string[] {
-  const found: string[] = [];
-  for (const [index, argument] of argv.entries()) {
-    const next = argv[index + 1];
-    const option = /^(-{1,2}[A-Za-z][A-Za-z0-9_.-]*)(?:=(.+))?$/s.exec(argument);
-    if (option?.[1] !== undefined && secretOption.test(option[1])) {
-      const value = option[2] ?? next;
-      if (value !== undefined && isLiteral(value) && !value.startsWith('-')) found.push(option[1]);
-      continue;
-    }
-    const assignment = /^([A-Za-z_][A-Za-z0-9_]*)=(.+)$/s.exec(argument);
-    if (assignment?.[1] !== undefined && secretVariable.test(assignment[1]) && isLiteral(assignment[2] ?? '')) {
-      found.push(assignment[1]);
-      continue;
-    }
-    const token = secretValue.exec(argument);
-    if (token !== null) found.push(`${token[0].slice(0, 4)}…`);
-    else if (/^[a-z][a-z0-9+.-]*:\/\/[^/@\s:]*:[^/@\s]+@/i.test(argument))
-      found.push(`${argument.split('://')[0]}://…@`);
-  }
-  return [...new Set(found)];
 }
 
 /** Programs that run another one: which of their options take a value, so that the first other argument is its name. */
@@ -160,15 +134,4 @@ function slugOf(text: string): string {
     .slice(0, 40)
     .replaceAll(/-+$/g, '');
   return slug === '' ? 'server' : slug;
-}
-
-const secretOption = /(?:^|[-_.])(?:api[-_]?key|key|token|secret|password|passwd|pass|credential|auth|bearer|pat)s?$/i;
-const secretVariable = /(?:^|_)(?:API_?KEY|KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?|PAT)$/i;
-/** Forms that issuers give their tokens so that scanners find them. */
-const secretValue =
-  /\b(?:sk-[A-Za-z0-9_-]{16,}|gh[pousr]_[A-Za-z0-9]{20,}|github_pat_[A-Za-z0-9_]{20,}|glpat-[A-Za-z0-9_-]{16,}|xox[abprs]-[A-Za-z0-9-]{10,}|AKIA[A-Z0-9]{16}|AIza[A-Za-z0-9_-]{30,}|npm_[A-Za-z0-9]{30,}|hf_[A-Za-z0-9]{20,}|eyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*)/;
-
-/** References to the environment and to files are not secrets themselves. */
-function isLiteral(value: string): boolean {
-  return value !== '' && !/^\$\{?[A-Za-z_]/.test(value) && !/^(?:\.{0,2}\/|@\/)/.test(value);
 }

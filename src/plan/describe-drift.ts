@@ -1,0 +1,28 @@
+import { basename, dirname, relative } from 'node:path';
+import type { HostFacts } from './facts.ts';
+
+export interface DriftEntry {
+  readonly path: string;
+  readonly state: 'as written' | 'edited by hand' | 'removed';
+}
+
+/**
+ * How the files of the last release are now. Files that live on after they
+ * were written (the user's mcp-deploy.yaml, keys, what the server writes) are not in it.
+ */
+export function describeDrift(facts: HostFacts): readonly DriftEntry[] {
+  return Object.entries(facts.release?.files ?? {})
+    .filter(([path]) => isFixed(path, facts))
+    .map(([path, written]) => {
+      const now = facts.files[path];
+      if (now === undefined) return { path, state: 'removed' } as const;
+      return { path, state: now.sha256 === written.sha256 ? 'as written' : 'edited by hand' } as const;
+    });
+}
+
+/** Whether a file should stay as we wrote it until the next apply. */
+function isFixed(path: string, facts: HostFacts): boolean {
+  if (path === facts.deploymentFile.path || /\.yours(?:\.[0-9]+)?$/.test(basename(path))) return false;
+  const folder = relative(facts.stateDir, dirname(path));
+  return folder !== 'keys' && folder !== 'run' && folder !== 'logs';
+}

@@ -1,0 +1,168 @@
+import type { Deployment } from '../deployment/schema.ts';
+import { wantedCertificateNames } from './certificate-names.ts';
+import { certificateSteps } from './plan-certificates.ts';
+import { configFileSteps } from './plan-config-file.ts';
+import { endpointUrl } from './endpoint-url.ts';
+import type { HostFacts } from './facts.ts';
+import { planNotices } from './plan-notices.ts';
+import { folderStep, refuseTakenPorts, runFolderSteps, startStep, stopStep, waitSteps } from './plan-service.ts';
+import { projectPaths } from './project-paths.ts';
+import { serverConfigText, sha256Hex } from './server-config.ts';
+import type { Plan, Step } from './types.ts';
+
+export { choosePort } from './choose-port.ts';
+export { defaultCertificateNames } from './certificate-names.ts';
+export { endpointUrl } from './endpoint-url.ts';
+
+export interface Desired {
+  readonly deployment: Deployment;
+  /** Text to write to mcp-deploy.yaml, or null to leave the file alone. */
+  readonly deploymentText: string | null;
+}
+
+/**
+ * The steps from what is there to what is wanted, each only when it is needed:
+ * a deployment that is up as wanted gives a plan without steps. Pure.
+ *
+ * @throws EnvironmentError (exit 3) when a wanted port is held by another program, or an edited file cannot be kept aside
+ */
+export function planDeployment(desired: Desired, facts: HostFacts): Plan {
+  const { deployment } = desired;
+  const wanted = wantedCertificateNames(deployment, facts);
+  const userNames = deployment.tls.source === 'files' ? (facts.serverCertificate?.names ?? []) : [];
+  const config = serverConfigText(deployment, { ...facts, hostNames: [...wanted.names, ...userNames] });
+
+  const certificates = certificateSteps(deployment, wanted.names, facts);
+  const configFile = configFileSteps(config, facts);
+  const keys = keySteps(deployment, facts);
+  const server = serverSteps(deployment, config, facts, {
+    certificatesChange: certificates.length > 0,
+    keyChanges: keys.length > 0,
+  });
+  const steps = [...deploymentFileSteps(desired, facts), ...keys, ...certificates, ...configFile.steps, ...server];
+  const release = facts.release?.release ?? 0;
+  return {
+    schemaVersion: 1,
+    deployment: deployment.name,
+    purpose: 'apply',
+    release: steps.length === 0 ? release : release + 1,
+    steps,
+    notices: [
+      ...planNotices(deployment, wanted, facts),
+      ...configFile.notices,
+      ...(server.length > 0 ? unverifiedNotices(deployment, facts, keys.length > 0) : []),
+    ],
+    desired: JSON.parse(JSON.stringify(deployment)) as unknown,
+  };
+}
+
+function deploymentFileSteps({ deploymentText }: Desired, facts: HostFacts): readonly Step[] {
+  const { path, text } = facts.deploymentFile;
+  if (deploymentText === null || deploymentText === text) return [];
+  return [
+    {
+      id: 'deployment-file',
+      title: 'write mcp-deploy.yaml',
+      why: text === null ? 'none yet' : 'settings changed',
+      group: 'configuration',
+      action: { type: 'write-file', path, mode: facts.files[path]?.mode ?? 0o644, content: deploymentText },
+      undo: { type: 'restore' },
+    },
+  ];
+}
+
+function keySteps(deployment: Deployment, facts: HostFacts): readonly Step[] {
+  if (!deployment.auth.required || facts.activeKeyLabels.length > 0) return [];
+  const { keysDir, keyStore, firstKey } = projectPaths(facts.stateDir);
+  return [
+    ...folderStep(facts, { id: 'keys-folder', path: keysDir, group: 'keys' }),
+    {
+      id: 'first-key',
+      title: `make API key "${firstKeyLabel}"`,
+      why: facts.files[keyStore] === undefined ? 'none yet' : 'no key is active any more',
+      group: 'keys',
+      action: { type: 'create-api-key', storeFile: keyStore, keyFile: firstKey, label: firstKeyLabel },
+      undo: { type: 'restore' },
+    },
+  ];
+}
+
+const firstKeyLabel = 'default';
+
+/**
+ * A running server watches its keys and certificates, so only another
+ * configuration or another version of mcp-deploy restarts it.
+ */
+function serverSteps(
+  deployment: Deployment,
+  config: string,
+  facts: HostFacts,
+  changes: { readonly certificatesChange: boolean; readonly keyChanges: boolean },
+): readonly Step[] {
+  const { server } = facts;
+  const verify = verifySteps(deployment, facts, changes.keyChanges);
+  const reasons =
+    server.state === 'stopped'
+      ? []
+      : [
+          ...(server.configSha256 === sha256Hex(config) ? [] : ['its configuration changed']),
+          ...(server.version === facts.serverVersion ? [] : [versionReason(server.version, facts.serverVersion)]),
+        ];
+  if (server.state === 'running' && reasons.length === 0) {
+    if (!changes.certificatesChange) return [];
+    return [...waitSteps(facts, deployment, 'it takes the new certificate up by itself'), ...verify];
+  }
+  refuseTakenPorts(facts, deployment);
+  return [
+    ...runFolderSteps(facts),
+    ...(server.state === 'running' ? [stopStep(facts, deployment, reasons.join(', '))] : []),
+    startStep(facts, server.state === 'running' ? reasons.join(', ') : 'not running'),
+    ...waitSteps(facts, deployment, 'it has just been started'),
+    ...verify,
+  ];
+}
+
+function versionReason(now: string, next: string): string {
+  return now === '' ? 'its version is not known' : `version ${now} -> ${next}`;
+}
+
+function verifySteps(deployment: Deployment, facts: HostFacts, keyChanges: boolean): readonly Step[] {
+  if (whyUnverified(deployment, facts, keyChanges) !== null) return [];
+  const { caCertificate, firstKey } = projectPaths(facts.stateDir);
+  return [
+    {
+      id: 'verify-endpoint',
+      title: 'call the endpoint as a client would',
+      why: 'proof that it serves',
+      group: 'verified',
+      action: {
+        type: 'verify-endpoint',
+        url: endpointUrl(deployment),
+        ...(deployment.tls.source === 'private-ca' ? { caFile: caCertificate } : {}),
+        ...(deployment.auth.required ? { keyFile: firstKey } : {}),
+      },
+      undo: { type: 'none' },
+    },
+  ];
+}
+
+function unverifiedNotices(deployment: Deployment, facts: HostFacts, keyChanges: boolean): Plan['notices'] {
+  const why = whyUnverified(deployment, facts, keyChanges);
+  return why === null ? [] : [{ level: 'info', text: `The endpoint is not called as a client would: ${why}` }];
+}
+
+/** Why a client on this machine cannot try the endpoint, or null when it can. */
+function whyUnverified({ tls, auth, server }: Deployment, facts: HostFacts, keyChanges: boolean): string | null {
+  if ([server.listen].flat().every((address) => address.startsWith('unix:'))) {
+    return 'it listens on Unix sockets only.';
+  }
+  if (tls.source === 'files') {
+    const host = facts.serverCertificate?.names.find((name) => !name.startsWith('*.')) ?? 'NAME';
+    const url = server.publicUrl ?? `https://${host}${server.path}`;
+    return `its certificate is for another name than localhost. Try it with: mcp-deploy doctor ${url}`;
+  }
+  const { firstKey } = projectPaths(facts.stateDir);
+  const keyIsHere = facts.files[firstKey] !== undefined && facts.activeKeyLabels.includes(firstKeyLabel);
+  if (!auth.required || keyChanges || keyIsHere) return null;
+  return 'no key lies here in the clear. Try it with: mcp-deploy doctor --key-file FILE';
+}

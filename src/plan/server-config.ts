@@ -1,0 +1,66 @@
+import { createHash } from 'node:crypto';
+import { resolve } from 'node:path';
+import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
+import { distinct } from './certificate-names.ts';
+import { projectPaths } from './project-paths.ts';
+
+/** What `serve --config FILE` reads. */
+export interface ServerConfig {
+  readonly deployment: Deployment;
+  /** Folder of mcp-deploy.yaml, absolute. */
+  readonly baseDir: string;
+  readonly keyStoreFile: string;
+}
+
+/**
+ * The text of server.json: the deployment with every path absolute, the
+ * certificate as files and the host names it is known by. `${NAME}` stays.
+ */
+export function serverConfigText(
+  deployment: Deployment,
+  place: { readonly baseDir: string; readonly stateDir: string; readonly hostNames: readonly string[] },
+): string {
+  const { baseDir, stateDir, hostNames } = place;
+  const config: ServerConfig = {
+    deployment: {
+      ...deployment,
+      server: {
+        ...deployment.server,
+        upstreams: Object.fromEntries(
+          Object.entries(deployment.server.upstreams).map(([name, upstream]) => [
+            name,
+            { ...upstream, cwd: resolve(baseDir, upstream.cwd ?? '.') },
+          ]),
+        ),
+        allowedHosts: [...new Set([...deployment.server.allowedHosts, ...distinct(hostNames)])],
+      },
+      tls: tlsFiles(deployment, baseDir, stateDir),
+      // Of no concern to the server: a change there must not restart it.
+      proxy: unset.proxy,
+      service: unset.service,
+    },
+    baseDir,
+    keyStoreFile: projectPaths(stateDir).keyStore,
+  };
+  return `${JSON.stringify(config, null, 2)}\n`;
+}
+
+/** The hash by which a running server's configuration is known: SHA-256 of the file's bytes, lower-case hex. */
+export function sha256Hex(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+const unset = deploymentSchema.parse({ version: 1 });
+
+function tlsFiles({ tls }: Deployment, baseDir: string, stateDir: string): Deployment['tls'] {
+  switch (tls.source) {
+    case 'off':
+      return tls;
+    case 'files':
+      return { source: 'files', certificate: resolve(baseDir, tls.certificate), key: resolve(baseDir, tls.key) };
+    case 'private-ca': {
+      const paths = projectPaths(stateDir);
+      return { source: 'files', certificate: paths.serverCertificate, key: paths.serverKey };
+    }
+  }
+}
