@@ -1,7 +1,8 @@
 import type { Era } from '../types.ts';
 import { METHOD_NOT_FOUND } from './backend-errors.ts';
+import { UpstreamRpcError } from './own-requests.ts';
 import { MODERN_VERSION, type ClientInfo } from './request-text.ts';
-import { UpstreamRpcError, type StdioConnection } from './stdio-connection.ts';
+import type { StdioConnection } from './stdio-connection.ts';
 
 /** What an upstream says of itself at the start. */
 export interface Hello {
@@ -32,9 +33,9 @@ export async function shakeHands(
   const deadline = Date.now() + timeoutMs;
   try {
     const params = { protocolVersion: LEGACY_VERSION, capabilities: clientCapabilities, clientInfo };
-    const hello = readInitialize(await connection.request('initialize', params, timeoutMs));
+    const hello = readInitialize(await connection.request('initialize', params, timeoutMs).result);
     connection.era = 'legacy';
-    connection.notify('notifications/initialized', undefined);
+    connection.notify('notifications/initialized');
     return hello;
   } catch (error) {
     if (!(error instanceof UpstreamRpcError)) throw error;
@@ -54,7 +55,7 @@ function mayBeModern(error: UpstreamRpcError): boolean {
 
 async function discover(connection: StdioConnection, timeoutMs: number, refusal: Error): Promise<Hello> {
   try {
-    const result = parseObject(await connection.request('server/discover', {}, timeoutMs));
+    const result = parseObject(await connection.request('server/discover', {}, timeoutMs).result);
     const versions = Array.isArray(result['supportedVersions']) ? (result['supportedVersions'] as unknown[]) : [];
     if (!versions.includes(MODERN_VERSION)) {
       throw new Error(

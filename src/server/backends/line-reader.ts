@@ -12,9 +12,9 @@ export interface LineReader {
 export interface LineReaderOptions {
   readonly maxLineBytes: number;
   /** A line without its end (LF or CRLF); empty lines are left out. */
-  onLine(line: string): void;
+  readonly onLine: (line: string) => void;
   /** A line grew over the limit. Gets its beginning (at most 4 KiB); the rest up to the next line end is dropped. */
-  onOversized(beginning: string): void;
+  readonly onOversized: (beginning: string) => void;
 }
 
 const LF = 10;

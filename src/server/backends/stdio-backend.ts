@@ -4,10 +4,11 @@ import type { Backend, BackendCall, BackendState, CancelCall, ListKind } from '.
 import { UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
 import type { Log } from './backend-log.ts';
 import { buildChildEnvironment } from './child-environment.ts';
+import { createChildPool, type ChildPool } from './child-pool.ts';
 import { findCommand } from './find-command.ts';
 import type { Hello } from './handshake.ts';
+import { createResourceSubscriptions, type ResourceSubscriptions } from './resource-subscriptions.ts';
 import type { ChildSpec } from './stdio-instance.ts';
-import { createSubscriptions } from './subscriptions.ts';
 import { superviseChild, type SupervisedChild } from './supervised-child.ts';
 
 export interface StdioBackendOptions {
@@ -26,6 +27,15 @@ const defaultMaxLineBytes = 64 * 1_024 * 1_024;
 
 /** What a child shared by all clients may ask for; roots belong to one client and are not offered. */
 const sharedCapabilities = { sampling: {}, elicitation: { form: {}, url: {} } };
+/** The child that only tells what there is offers everything a client could, so that nothing is hidden. */
+const templateCapabilities = { ...sharedCapabilities, roots: { listChanged: true } };
+
+const listMethods: ReadonlySet<string> = new Set([
+  'tools/list',
+  'resources/list',
+  'resources/templates/list',
+  'prompts/list',
+]);
 
 /** A backend whose MCP server is a child process on standard input and output. */
 export function createStdioBackend(name: string, upstream: StdioUpstream, options: StdioBackendOptions): Backend {
@@ -33,9 +43,12 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
   const stateListeners: (() => void)[] = [];
   const listListeners: ((kind: ListKind) => void)[] = [];
   const resourceListeners: ((uri: string, sessionId: string | null) => void)[] = [];
-  const subscriptions = createSubscriptions();
+  const shared = upstream.instances === 'shared';
+  const subscriptions = createResourceSubscriptions(name, log);
   let state: BackendState = { state: 'starting', since: Date.now() };
+  /** The child of all clients, or the one that stands for the children of the pool: capabilities and lists. */
   let supervisor: SupervisedChild | null = null;
+  let pool: ChildPool | null = null;
 
   function tellState(): void {
     if (supervisor !== null) state = supervisor.state;
@@ -49,39 +62,23 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
   function onUp(hello: Hello, again: boolean): void {
     const connection = supervisor?.instance?.connection;
     if (connection == null) return;
-    if (hello.era === 'legacy') {
-      for (const uri of subscriptions.uris) {
-        connection.request('resources/subscribe', { uri }, 30_000).catch((error: unknown) => {
-          log.warn('upstream-resubscribe-failed', { upstream: name, uri, reason: String(error) });
-        });
-      }
-    }
+    subscriptions.onUp(connection, hello);
     if (!again) return;
     for (const kind of ['tools', 'resources', 'prompts'] as const)
       if (kind in hello.capabilities) tellListChanged(kind);
   }
 
-  function onNotification(method: string, params: Record<string, unknown>): void {
-    switch (method) {
-      case 'notifications/tools/list_changed':
-        tellListChanged('tools');
-        break;
-      case 'notifications/resources/list_changed':
-        tellListChanged('resources');
-        break;
-      case 'notifications/prompts/list_changed':
-        tellListChanged('prompts');
-        break;
-      case 'notifications/resources/updated': {
-        const uri = params['uri'];
-        if (typeof uri !== 'string') break;
-        for (const sessionId of subscriptions.subscribersOf(uri)) {
-          for (const listener of resourceListeners) listener(uri, sessionId);
-        }
-        break;
+  function onNotification(method: string, params: Record<string, unknown>, from: ResourceSubscriptions): void {
+    const kind = listKindOf(method);
+    const uri = params['uri'];
+    if (kind !== null) {
+      tellListChanged(kind);
+    } else if (method === 'notifications/resources/updated' && typeof uri === 'string') {
+      for (const sessionId of from.subscribersOf(uri)) {
+        for (const listener of resourceListeners) listener(uri, sessionId);
       }
-      default:
-        log.debug('upstream-notification-dropped', { upstream: name, method });
+    } else {
+      log.debug('upstream-notification-dropped', { upstream: name, method });
     }
   }
 
@@ -124,18 +121,22 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
   }
 
   function forward(call: BackendCall): CancelCall {
-    if (supervisor === null) {
+    const child = supervisor;
+    if (child === null) {
       const reason = 'reason' in state ? state.reason : 'it has not been started.';
-      const error = upstreamError(
-        UPSTREAM_UNAVAILABLE,
-        name,
-        `The upstream "${name}" is not available: ${reason}`,
-        'not run',
-      );
-      queueMicrotask(() => call.onError(error));
+      const message = `The upstream "${name}" is not available: ${reason}`;
+      queueMicrotask(() => call.onError(upstreamError(UPSTREAM_UNAVAILABLE, name, message, 'not run')));
       return () => {};
     }
-    return supervisor.forward(call);
+    if (pool !== null) {
+      const owner = ownerOf(call, upstream.instances);
+      if (!listMethods.has(call.method)) return pool.forward(owner, call);
+      return pool.forwardIfUp(owner, call) ?? child.forward(call);
+    }
+    if (call.method === 'resources/subscribe' || call.method === 'resources/unsubscribe') {
+      return subscriptions.forward(call, (sent) => child.forward(sent));
+    }
+    return child.forward(call);
   }
 
   return {
@@ -157,23 +158,54 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
       return supervisor?.restarts ?? 0;
     },
     get inFlight() {
-      return supervisor?.inFlight ?? 0;
+      return (supervisor?.inFlight ?? 0) + (pool?.inFlight ?? 0);
     },
     start() {
       if (supervisor !== null) return;
       const spec = prepare();
       if (spec === null) return;
-      supervisor = superviseChild(spec, sharedCapabilities, { onStateChange: tellState, onUp, onNotification });
+      if (!shared) pool = createChildPool(spec, { onNotification });
+      supervisor = superviseChild(spec, shared ? sharedCapabilities : templateCapabilities, {
+        onStateChange: tellState,
+        onUp,
+        onNotification: (method, params) => onNotification(method, params, subscriptions),
+      });
       supervisor.start();
     },
     async stop(graceMs) {
-      await supervisor?.stop(graceMs);
+      await Promise.all([supervisor?.stop(graceMs), pool?.stop(graceMs)]);
     },
     forward,
-    notify() {},
-    endSession() {},
+    notify(method, params, sessionId) {
+      // The shared child has one client, the gateway: what changed at one of ours is none of its business.
+      if (upstream.instances === 'per-session' && sessionId !== null) pool?.notify(sessionId, method, params);
+    },
+    endSession(sessionId) {
+      subscriptions.endSession(sessionId);
+      pool?.endSubscriptions(sessionId);
+      if (upstream.instances === 'per-session') pool?.end(sessionId);
+    },
     onStateChange: (listener) => void stateListeners.push(listener),
     onListChanged: (listener) => void listListeners.push(listener),
     onResourceUpdated: (listener) => void resourceListeners.push(listener),
   };
+}
+
+/** Whose child a call belongs to. Modern clients have no session, so theirs is the key's. */
+function ownerOf(call: BackendCall, instances: StdioUpstream['instances']): string {
+  const bySession = instances === 'per-session' && call.era === 'legacy' && call.sessionId !== null;
+  return bySession ? (call.sessionId ?? '') : `key:${call.caller.keyId}`;
+}
+
+function listKindOf(method: string): ListKind | null {
+  switch (method) {
+    case 'notifications/tools/list_changed':
+      return 'tools';
+    case 'notifications/resources/list_changed':
+      return 'resources';
+    case 'notifications/prompts/list_changed':
+      return 'prompts';
+    default:
+      return null;
+  }
 }

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { BackendCall, CancelCall, Era, RpcError, RpcId } from '../types.ts';
+import { createAbandonedCalls, isSameSession, type AbandonedCalls } from './abandoned-calls.ts';
 import {
   METHOD_NOT_FOUND,
   UPSTREAM_BAD_ANSWER,
@@ -7,12 +8,18 @@ import {
   UPSTREAM_ENDED,
   UPSTREAM_TIMEOUT,
   upstreamError,
+  type CallOutcome,
 } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
+import { callWith } from './call-with.ts';
 import { answerInputRequests, isInputRequired } from './input-required.ts';
 import { createLineReader } from './line-reader.ts';
+import { createLineWriter, type LineWriter } from './line-writer.ts';
+import { createOwnRequests, type OwnRequests } from './own-requests.ts';
 import { legacyRequestLine, modernRequestLine, progressTokenOf, type ClientInfo } from './request-text.ts';
 import { findResponseSpan } from './response-span.ts';
+import { guessResponseId, readRpcMessage, type RpcMessage } from './rpc-message.ts';
+import { createServerRequests, type ServerAnswer, type ServerRequests } from './server-requests.ts';
 
 /**
  * JSON-RPC with one child over its standard streams: ids and progress tokens
@@ -22,17 +29,25 @@ import { findResponseSpan } from './response-span.ts';
 export interface StdioConnection {
   /** Set after the handshake; decides how requests are written. */
   era: Era;
+  /** Calls of clients, sent and waiting. */
   readonly inFlight: number;
   /** Forwards a client's call. Nothing is called back after it was cancelled. */
   send(call: BackendCall): CancelCall;
-  /** A request of the gateway itself. Rejects with an Error that names the upstream. `timeoutMs` 0: no limit. */
-  request(method: string, params: Record<string, unknown> | undefined, timeoutMs: number): Promise<string>;
-  notify(method: string, params: Record<string, unknown> | undefined): void;
+  /** A request of the gateway itself; see OwnRequests. `timeoutMs` 0: no limit. */
+  request(method: string, params: Record<string, unknown>, timeoutMs: number): OwnAnswer;
+  notify(method: string, params?: Record<string, unknown>): void;
   /**
    * The child has ended: every call that was sent fails with `reason`, in this
    * turn. Returns the calls that still waited and have not been sent.
    */
   close(reason: string): BackendCall[];
+}
+
+/** Result text of an own request. Rejects with UpstreamRpcError for an error answer, with an Error otherwise. */
+export interface OwnAnswer {
+  readonly result: Promise<string>;
+  /** Takes the request back. The promise stays open. */
+  cancel(): void;
 }
 
 export interface ConnectionOptions {
@@ -43,9 +58,9 @@ export interface ConnectionOptions {
   readonly maxConcurrency: number;
   readonly maxLineBytes: number;
   /** A notification that belongs to no single call: list_changed, resources/updated. */
-  onNotification(method: string, params: Record<string, unknown>): void;
+  readonly onNotification: (method: string, params: Record<string, unknown>) => void;
   /** The child cannot be talked to any more (line too long, input stuck or closed) and must be ended. */
-  onUnusable(reason: string): void;
+  readonly onUnusable: (reason: string) => void;
 }
 
 const maxQueuedCalls = 1_024;
@@ -68,44 +83,35 @@ interface Pending {
   /** Rounds of input_required already answered for this call. */
   readonly rounds: number;
   line: string;
-  /** Replaces this entry once a call goes on with another id. */
+  /** What stands for the call now, once it goes on under another id. */
   next: Pending | null;
-  serverRequests: Set<ServerRequest> | null;
-}
-
-interface OwnRequest {
-  resolve(resultJson: string): void;
-  reject(error: Error): void;
-}
-
-/** A request of the child that waits for a client's answer. */
-interface ServerRequest {
-  readonly id: RpcId;
-  open: boolean;
 }
 
 class Connection implements StdioConnection {
   era: Era = 'legacy';
-  readonly #input: Writable;
   readonly #options: ConnectionOptions;
+  readonly #writer: LineWriter;
   readonly #sent = new Map<number, Pending>();
-  readonly #own = new Map<number, OwnRequest>();
   readonly #queue = new Map<number, Pending>();
-  /** Calls that were given up while the child may still work on them, until when, and whose they were. */
-  readonly #ghosts = new Map<number, { until: number; sessionId: string | null }>();
-  readonly #serverRequests = new Map<RpcId, ServerRequest>();
+  readonly #own: OwnRequests;
+  readonly #serverRequests: ServerRequests;
+  readonly #abandoned: AbandonedCalls;
   #queuedCharacters = 0;
   #nextId = 1;
-  #outgoing = '';
-  #flushPlanned = false;
-  #blockedSince = 0;
   #timer: NodeJS.Timeout | null = null;
   #closed: string | null = null;
   #ignoredLines = 0;
 
   constructor(input: Writable, output: Readable, options: ConnectionOptions) {
-    this.#input = input;
     this.#options = options;
+    this.#own = createOwnRequests(options.upstream, (method, params) => this.notify(method, params));
+    this.#serverRequests = createServerRequests((id, answer) => this.#reply(id, answer));
+    this.#abandoned = createAbandonedCalls(options.callTimeoutMs);
+    this.#writer = createLineWriter(
+      input,
+      () => this.#sendQueued(),
+      (error) => options.onUnusable(`its standard input is closed (${reasonOf(error)})`),
+    );
     const reader = createLineReader({
       maxLineBytes: options.maxLineBytes,
       onLine: (line) => this.#onLine(line),
@@ -114,10 +120,6 @@ class Connection implements StdioConnection {
     output.on('data', (chunk: Buffer) => reader.push(chunk));
     output.on('end', () => reader.end());
     output.on('error', () => {});
-    input.on('drain', () => this.#onDrain());
-    input.on('error', (error) => {
-      if (this.#closed === null) options.onUnusable(`its standard input is closed (${reasonOf(error)})`);
-    });
   }
 
   get inFlight(): number {
@@ -127,94 +129,71 @@ class Connection implements StdioConnection {
   send(call: BackendCall): CancelCall {
     const pending = this.#enqueue(call, 0);
     if (pending === null) {
-      const { upstream } = this.#options;
-      const message = `The upstream "${upstream}" is busy: ${this.#queue.size} calls wait already. Try again in a moment.`;
-      queueMicrotask(() => call.onError(upstreamError(UPSTREAM_BUSY, upstream, message, 'not run')));
+      const message = `is busy: ${this.#queue.size} calls wait already. Try again in a moment.`;
+      queueMicrotask(() => this.#fail(call, UPSTREAM_BUSY, message, 'not run'));
       return () => {};
     }
     return (reason) => this.#cancel(pending, reason);
   }
 
-  request(method: string, params: Record<string, unknown> | undefined, timeoutMs: number): Promise<string> {
-    return new Promise((resolve, reject) => {
-      if (this.#closed !== null) {
-        reject(new Error(`The upstream "${this.#options.upstream}" has ended: ${this.#closed}`));
-        return;
-      }
-      const id = this.#nextId++;
-      let timer: NodeJS.Timeout | null = null;
-      const own: OwnRequest = {
-        resolve: (resultJson) => {
-          if (timer !== null) clearTimeout(timer);
-          resolve(resultJson);
-        },
-        reject: (error) => {
-          if (timer !== null) clearTimeout(timer);
-          reject(error);
-        },
-      };
-      const call = { method, params, clientCapabilities: {} };
-      const line =
-        this.era === 'modern' || method === 'server/discover'
-          ? modernRequestLine(id, call, this.#options.clientInfo)
-          : legacyRequestLine(id, method, params);
-      this.#own.set(id, own);
-      if (timeoutMs > 0) {
-        timer = setTimeout(() => {
-          if (!this.#own.delete(id)) return;
-          if (method !== 'initialize') this.notify('notifications/cancelled', { requestId: id, reason: 'time-out' });
-          reject(
-            new Error(`The upstream "${this.#options.upstream}" did not answer ${method} in ${timeoutMs / 1_000} s`),
-          );
-        }, timeoutMs);
-      }
-      this.#write(line);
-    });
+  request(method: string, params: Record<string, unknown>, timeoutMs: number): OwnAnswer {
+    const id = this.#nextId++;
+    const answer = this.#own.add(id, method, timeoutMs);
+    const modern = this.era === 'modern' || method === 'server/discover';
+    this.#writer.write(
+      modern
+        ? modernRequestLine(id, { method, params, clientCapabilities: {} }, this.#options.clientInfo)
+        : legacyRequestLine(id, method, params),
+    );
+    if (this.#closed !== null) this.#own.rejectAll(this.#closed);
+    return answer;
   }
 
-  notify(method: string, params: Record<string, unknown> | undefined): void {
-    if (this.#closed !== null) return;
-    this.#write(
-      `${JSON.stringify(params === undefined ? { jsonrpc: '2.0', method } : { jsonrpc: '2.0', method, params })}\n`,
-    );
+  notify(method: string, params?: Record<string, unknown>): void {
+    this.#writer.write(`${JSON.stringify({ jsonrpc: '2.0', method, params })}\n`);
   }
 
   close(reason: string): BackendCall[] {
     if (this.#closed !== null) return [];
     this.#closed = reason;
+    this.#writer.close();
     if (this.#timer !== null) clearTimeout(this.#timer);
-    const { upstream } = this.#options;
     const unsent = Array.from(this.#queue.values(), (pending) => pending.call);
-    const sent = [...this.#sent.values()];
-    const own = [...this.#own.values()];
+    const sent = Array.from(this.#sent.values(), (pending) => pending.call);
     this.#queue.clear();
     this.#sent.clear();
-    this.#own.clear();
     this.#serverRequests.clear();
-    for (const { call } of sent) {
-      this.#fail(
-        call,
-        UPSTREAM_ENDED,
-        `The upstream "${upstream}" ended during this call (${reason}); outcome unknown: it may have run.`,
-      );
+    for (const call of sent) {
+      this.#fail(call, UPSTREAM_ENDED, `ended during this call (${reason}); outcome unknown: it may have run.`);
     }
-    for (const request of own) request.reject(new Error(`The upstream "${upstream}" ended: ${reason}`));
+    this.#own.rejectAll(reason);
     return unsent;
   }
 
-  // --- requests to the child -------------------------------------------------
+  // --- calls to the child ----------------------------------------------------
+
+  #isFree(): boolean {
+    return this.#writer.blockedSince === 0 && this.#sent.size < this.#options.maxConcurrency;
+  }
 
   #enqueue(call: BackendCall, rounds: number): Pending | null {
+    const free = this.#queue.size === 0 && this.#isFree();
+    if (!free && (this.#queue.size >= maxQueuedCalls || this.#queuedCharacters >= maxQueuedCharacters)) return null;
     const id = this.#nextId++;
     const deadline = Date.now() + this.#options.callTimeoutMs;
-    const free = this.#blockedSince === 0 && this.#queue.size === 0 && this.#sent.size < this.#options.maxConcurrency;
-    if (!free && (this.#queue.size >= maxQueuedCalls || this.#queuedCharacters >= maxQueuedCharacters)) return null;
-    const token = call.params === undefined ? undefined : progressTokenOf(call.params);
     const line =
       this.era === 'modern'
         ? modernRequestLine(id, call, this.#options.clientInfo)
         : legacyRequestLine(id, call.method, call.params);
-    const pending = newPending(id, call, deadline, token, rounds, line);
+    const pending: Pending = {
+      id,
+      call,
+      deadline,
+      progressToken: progressTokenOf(call.params),
+      rounds,
+      line,
+      next: null,
+    };
     if (free) {
       this.#sendNow(pending);
     } else {
@@ -227,45 +206,41 @@ class Connection implements StdioConnection {
 
   #sendNow(pending: Pending): void {
     this.#sent.set(pending.id, pending);
-    this.#write(pending.line);
+    this.#writer.write(pending.line);
     pending.line = '';
   }
 
   #sendQueued(): void {
-    while (this.#queue.size > 0 && this.#blockedSince === 0 && this.#sent.size < this.#options.maxConcurrency) {
+    while (this.#queue.size > 0 && this.#isFree()) {
       const first = this.#queue.values().next();
       if (first.done === true) return;
-      this.#queue.delete(first.value.id);
-      this.#queuedCharacters -= first.value.line.length;
+      this.#unqueue(first.value);
       this.#sendNow(first.value);
     }
+  }
+
+  #unqueue(pending: Pending): boolean {
+    if (!this.#queue.delete(pending.id)) return false;
+    this.#queuedCharacters -= pending.line.length;
+    return true;
   }
 
   #cancel(given: Pending, reason: string): void {
     let pending = given;
     while (pending.next !== null) pending = pending.next;
-    if (this.#queue.delete(pending.id)) {
-      this.#queuedCharacters -= pending.line.length;
-      return;
-    }
-    if (this.#sent.delete(pending.id)) this.#abandon(pending, reason);
+    if (!this.#unqueue(pending) && this.#sent.delete(pending.id)) this.#abandon(pending, reason);
   }
 
-  /** The child is told; until it would have been over, what it still asks is not taken for another caller's. */
   #abandon(pending: Pending, reason: string): void {
     this.notify('notifications/cancelled', { requestId: pending.id, reason });
-    this.#ghosts.set(pending.id, {
-      until: Date.now() + this.#options.callTimeoutMs,
-      sessionId: pending.call.sessionId,
-    });
-    if (this.#ghosts.size > maxQueuedCalls) {
-      const oldest = this.#ghosts.keys().next();
-      if (oldest.done !== true) this.#ghosts.delete(oldest.value);
-    }
-    this.#dropServerRequests(pending);
+    this.#abandoned.add(pending.id, pending.call.sessionId);
+    this.#serverRequests.endCall(pending.call);
     this.#sendQueued();
   }
 
+  // --- deadlines -------------------------------------------------------------
+
+  /** One timer for all calls: it waits for the oldest and is not touched when calls come and go. */
   #armTimer(deadline: number): void {
     this.#timer = setTimeout(() => this.#expire(), Math.max(1, deadline - Date.now()));
     this.#timer.unref();
@@ -274,65 +249,30 @@ class Connection implements StdioConnection {
   #expire(): void {
     this.#timer = null;
     const now = Date.now();
-    const { upstream, callTimeoutMs, onUnusable } = this.#options;
-    const message = `The upstream "${upstream}" did not answer within ${callTimeoutMs / 1_000} s`;
+    const { callTimeoutMs } = this.#options;
+    const message = `did not answer within ${callTimeoutMs / 1_000} s;`;
+    for (const pending of this.#queue.values()) {
+      if (pending.deadline > now) break;
+      this.#unqueue(pending);
+      this.#fail(pending.call, UPSTREAM_TIMEOUT, `${message} the call waited and did not run.`, 'not run');
+    }
     for (const pending of this.#sent.values()) {
       if (pending.deadline > now) break;
       this.#sent.delete(pending.id);
       this.#abandon(pending, 'time-out');
-      this.#fail(pending.call, UPSTREAM_TIMEOUT, `${message}; outcome unknown: it may have run.`);
+      this.#fail(pending.call, UPSTREAM_TIMEOUT, `${message} outcome unknown: it may have run.`);
     }
-    for (const pending of this.#queue.values()) {
-      if (pending.deadline > now) break;
-      this.#queue.delete(pending.id);
-      this.#queuedCharacters -= pending.line.length;
-      const error = upstreamError(
-        UPSTREAM_TIMEOUT,
-        upstream,
-        `${message}; the call waited and did not run.`,
-        'not run',
-      );
-      this.#call(() => pending.call.onError(error));
-    }
-    if (this.#blockedSince !== 0 && now - this.#blockedSince >= Math.min(stuckInputMs, callTimeoutMs)) {
-      onUnusable('it stopped reading its standard input');
+    const { blockedSince } = this.#writer;
+    if (blockedSince !== 0 && now - blockedSince >= Math.min(stuckInputMs, callTimeoutMs)) {
+      this.#options.onUnusable('it stopped reading its standard input');
       return;
     }
-    const next = this.#nextDeadline();
-    if (next !== null && this.#timer === null) this.#armTimer(next);
-  }
-
-  #nextDeadline(): number | null {
     const first = this.#sent.values().next();
-    if (first.done !== true) return first.value.deadline;
-    const waiting = this.#queue.values().next();
-    return waiting.done === true ? null : waiting.value.deadline;
+    const next = first.done === true ? this.#queue.values().next() : first;
+    if (next.done !== true && this.#timer === null) this.#armTimer(next.value.deadline);
   }
 
-  // --- writing ---------------------------------------------------------------
-
-  #write(line: string): void {
-    this.#outgoing += line;
-    if (this.#flushPlanned || this.#blockedSince !== 0) return;
-    this.#flushPlanned = true;
-    setImmediate(() => this.#flush());
-  }
-
-  #flush(): void {
-    this.#flushPlanned = false;
-    if (this.#outgoing === '' || this.#closed !== null || !this.#input.writable) return;
-    const text = this.#outgoing;
-    this.#outgoing = '';
-    if (!this.#input.write(text)) this.#blockedSince = Date.now();
-  }
-
-  #onDrain(): void {
-    this.#blockedSince = 0;
-    this.#flush();
-    this.#sendQueued();
-  }
-
-  // --- reading ---------------------------------------------------------------
+  // --- answers of the child --------------------------------------------------
 
   #onLine(line: string): void {
     if (this.#closed !== null) return;
@@ -341,123 +281,109 @@ class Connection implements StdioConnection {
       this.#onResult(span.id, line.slice(span.start, span.end));
       return;
     }
-    let message: unknown;
+    let parsed: unknown;
     try {
-      message = JSON.parse(line);
+      parsed = JSON.parse(line);
     } catch {
-      this.#onNoJson(line);
+      this.#onBrokenLine(line);
       return;
     }
-    if (Array.isArray(message)) for (const one of message) this.#onMessage(one);
-    else this.#onMessage(message);
+    const messages: unknown[] = Array.isArray(parsed) ? parsed : [parsed];
+    for (const one of messages) {
+      const message = readRpcMessage(one);
+      if (message.kind === 'other') this.#ignoreLine(line);
+      else this.#onMessage(message);
+    }
   }
 
-  /** Everything that is not a plain result: errors, requests, notifications, unusual spellings. */
-  #onMessage(message: unknown): void {
-    if (typeof message !== 'object' || message === null) {
-      this.#onNoJson(JSON.stringify(message));
-      return;
+  #onMessage(message: Exclude<RpcMessage, { kind: 'other' }>): void {
+    switch (message.kind) {
+      case 'result':
+        this.#onResult(message.id, message.resultJson);
+        break;
+      case 'error':
+        this.#onError(message.id, message.error);
+        break;
+      case 'request':
+        this.#onRequest(message.id, message.method, message.params);
+        break;
+      case 'notification':
+        this.#onNotification(message.method, message.params);
+        break;
     }
-    const { id, method, params, result, error } = message as Record<string, unknown>;
-    const fields = typeof params === 'object' && params !== null ? (params as Record<string, unknown>) : {};
-    if (typeof method === 'string') {
-      if (typeof id === 'string' || typeof id === 'number') this.#onRequest(id, method, fields);
-      else this.#onNotification(method, fields);
-      return;
+  }
+
+  /** The call that an answer is for, which is over with it; null when it is none of a client's. */
+  #takeAnswered(id: number): Pending | null {
+    const pending = this.#sent.get(id);
+    if (pending === undefined) {
+      this.#abandoned.forget(id);
+      return null;
     }
-    // Some servers give a number back as a string.
-    const ours = typeof id === 'string' && /^[0-9]{1,15}$/.test(id) ? Number(id) : id;
-    if (typeof ours !== 'number') {
-      this.#onNoJson(JSON.stringify(message));
-    } else if (typeof result === 'object' && result !== null) {
-      this.#onResult(ours, JSON.stringify(result));
-    } else {
-      this.#onError(ours, error);
-    }
+    this.#sent.delete(id);
+    if (this.#serverRequests.size > 0) this.#serverRequests.endCall(pending.call);
+    return pending;
   }
 
   #onResult(id: number, resultJson: string): void {
-    const pending = this.#sent.get(id);
-    if (pending === undefined) {
-      this.#takeOwn(id)?.resolve(resultJson);
+    const pending = this.#takeAnswered(id);
+    if (pending === null) {
+      this.#own.resolve(id, resultJson);
       return;
     }
-    this.#sent.delete(id);
-    if (pending.serverRequests !== null) this.#dropServerRequests(pending);
     const { call } = pending;
-    if (this.era === 'modern' && call.era === 'legacy' && isInputRequired(resultJson)) {
-      this.#continueWithInput(pending, call, resultJson);
-    } else {
-      try {
+    try {
+      if (this.era === 'modern' && call.era === 'legacy' && isInputRequired(resultJson)) {
+        this.#continueWithInput(pending, resultJson);
+      } else {
         call.onResult(resultJson);
-      } catch (thrown) {
-        this.#logThrown(thrown);
       }
+    } catch (thrown) {
+      this.#logThrown(thrown);
     }
     if (this.#queue.size > 0) this.#sendQueued();
   }
 
-  #onError(id: number, error: unknown): void {
-    const pending = this.#sent.get(id);
-    const given = readRpcError(error);
-    if (pending === undefined) {
-      this.#takeOwn(id)?.reject(
-        new UpstreamRpcError(given ?? { code: UPSTREAM_BAD_ANSWER, message: 'neither a result nor an error' }),
-      );
-      return;
-    }
-    this.#sent.delete(id);
-    this.#dropServerRequests(pending);
-    const { call } = pending;
-    if (given === null) this.#failBadAnswer(call, 'neither a result nor an error');
-    else this.#call(() => call.onError(given));
+  #onError(id: number, error: RpcError | null): void {
+    const pending = this.#takeAnswered(id);
+    const given = error ?? {
+      code: UPSTREAM_BAD_ANSWER,
+      message: 'The upstream answered with neither a result nor an error',
+    };
+    if (pending === null) this.#own.reject(id, given);
+    else this.#guard(() => pending.call.onError(given));
     this.#sendQueued();
   }
 
-  #takeOwn(id: number): OwnRequest | undefined {
-    this.#ghosts.delete(id);
-    const own = this.#own.get(id);
-    this.#own.delete(id);
-    return own;
+  /** Better an error now than a time-out later, when a broken answer still names its call. */
+  #onBrokenLine(line: string): void {
+    const id = guessResponseId(line);
+    const pending = id === undefined ? null : this.#takeAnswered(id);
+    if (pending !== null) {
+      const message = 'answered with text that is not valid JSON; outcome unknown: it may have run.';
+      this.#fail(pending.call, UPSTREAM_BAD_ANSWER, message);
+    }
+    this.#ignoreLine(line);
   }
 
-  /** Outside text on standard output is common (banners, debug prints): it is logged, a little of it, and passed over. */
-  #onNoJson(line: string): void {
+  /** Outside text on standard output is common (banners, debug prints): a little of it is logged, and it is passed over. */
+  #ignoreLine(line: string): void {
     const { log, upstream } = this.#options;
-    // A broken answer still names its call when the id comes first: better an error now than a time-out later.
-    const id = /^\{"jsonrpc":\s?"2\.0",\s?"id":\s?([0-9]{1,15})\b/.exec(line)?.[1];
-    const pending = id === undefined ? undefined : this.#sent.get(Number(id));
-    if (pending !== undefined) {
-      this.#sent.delete(pending.id);
-      this.#dropServerRequests(pending);
-      this.#failBadAnswer(pending.call, 'text that is not valid JSON');
-    }
-    this.#ignoredLines++;
-    // 1, 2, 4, 8 …: a server that prints without end does not fill the log.
-    if ((this.#ignoredLines & (this.#ignoredLines - 1)) === 0) {
-      log.warn('upstream-line-ignored', {
-        upstream,
-        reason: 'not a JSON-RPC message',
-        count: this.#ignoredLines,
-        line: line.slice(0, 200),
-      });
-    }
+    const count = ++this.#ignoredLines;
+    // The 1st, 2nd, 4th, 8th …: a server that prints without end does not fill the log.
+    if ((count & (count - 1)) !== 0) return;
+    log.warn('upstream-line-ignored', { upstream, reason: 'not a JSON-RPC message', count, line: line.slice(0, 200) });
   }
 
   #onOversized(beginning: string): void {
-    const { upstream, maxLineBytes, onUnusable } = this.#options;
-    const reason = `it sent a line of more than ${maxLineBytes} bytes`;
-    const id = /^\{"jsonrpc":\s?"2\.0",\s?"id":\s?([0-9]{1,15})\b/.exec(beginning)?.[1];
-    const pending = id === undefined ? undefined : this.#sent.get(Number(id));
-    if (pending !== undefined) {
-      this.#sent.delete(pending.id);
-      this.#fail(
-        pending.call,
-        UPSTREAM_BAD_ANSWER,
-        `The answer of the upstream "${upstream}" is larger than ${maxLineBytes} bytes.`,
-      );
+    const { maxLineBytes } = this.#options;
+    const id = guessResponseId(beginning);
+    const pending = id === undefined ? null : this.#takeAnswered(id);
+    if (pending !== null) {
+      const message = `gave an answer of more than ${maxLineBytes} bytes, which is too large.`;
+      this.#fail(pending.call, UPSTREAM_BAD_ANSWER, message);
     }
-    onUnusable(reason);
+    this.#options.onUnusable(`it sent a line of more than ${maxLineBytes} bytes`);
   }
 
   // --- what the child sends on its own ---------------------------------------
@@ -465,30 +391,23 @@ class Connection implements StdioConnection {
   #onNotification(method: string, params: Record<string, unknown>): void {
     switch (method) {
       case 'notifications/progress': {
-        const token = params['progressToken'];
-        const pending = this.#sent.get(typeof token === 'string' ? Number(token) : (token as number));
-        const own = pending?.progressToken;
-        if (pending === undefined || own === undefined) return;
-        const { call } = pending;
-        this.#call(() => call.onNotification(method, JSON.stringify({ ...params, progressToken: own })));
+        const pending = this.#sent.get(Number(params['progressToken']));
+        if (pending === undefined || pending.progressToken === undefined) return;
+        const json = JSON.stringify({ ...params, progressToken: pending.progressToken });
+        this.#guard(() => pending.call.onNotification(method, json));
         return;
       }
-      case 'notifications/cancelled': {
-        const request = this.#serverRequests.get(params['requestId'] as RpcId);
-        if (request !== undefined) {
-          request.open = false;
-          this.#serverRequests.delete(request.id);
-        }
+      case 'notifications/cancelled':
+        this.#serverRequests.takeBack(params['requestId'] as RpcId);
         return;
-      }
       case 'notifications/message':
       case 'notifications/elicitation/complete': {
-        const pending = this.#onlyClient();
-        if (pending === null) {
+        const call = this.#onlyCall();
+        if (call === null) {
           this.#options.log.debug('upstream-notification-dropped', { upstream: this.#options.upstream, method });
-          return;
+        } else {
+          this.#guard(() => call.onNotification(method, JSON.stringify(params)));
         }
-        this.#call(() => pending.call.onNotification(method, JSON.stringify(params)));
         return;
       }
       default:
@@ -505,32 +424,15 @@ class Connection implements StdioConnection {
       this.#reply(id, { error: { code: METHOD_NOT_FOUND, message: `Method not found: ${method}` } });
       return;
     }
-    const pending = this.#onlyClient();
-    if (pending === null || this.#serverRequests.size >= maxServerRequests) {
-      const { log, upstream } = this.#options;
-      log.warn('upstream-request-refused', { upstream, method, reason: 'it cannot be told which client it is for' });
-      this.#reply(id, {
-        error: {
-          code: METHOD_NOT_FOUND,
-          message: `${method} cannot be passed on: this process serves several clients, and the request belongs to no single call in flight`,
-        },
-      });
+    const call = this.#onlyCall();
+    if (call !== null && this.#serverRequests.size < maxServerRequests) {
+      this.#guard(() => this.#serverRequests.ask(call, id, method, params));
       return;
     }
-    const request: ServerRequest = { id, open: true };
-    this.#serverRequests.set(id, request);
-    pending.serverRequests ??= new Set();
-    pending.serverRequests.add(request);
-    const { call } = pending;
-    this.#call(() =>
-      call.onServerRequest(method, params, (answer) => {
-        if (!request.open) return;
-        request.open = false;
-        this.#serverRequests.delete(id);
-        pending.serverRequests?.delete(request);
-        this.#reply(id, answer);
-      }),
-    );
+    const { log, upstream } = this.#options;
+    log.warn('upstream-request-refused', { upstream, method, reason: 'it cannot be told which client it is for' });
+    const message = `${method} cannot be passed on: it belongs to no single call that is in flight`;
+    this.#reply(id, { error: { code: METHOD_NOT_FOUND, message } });
   }
 
   /**
@@ -538,86 +440,58 @@ class Connection implements StdioConnection {
    * in flight, or the latest of several of the same session. Null when it
    * cannot be told, also while given-up calls of others may still be at work.
    */
-  #onlyClient(): Pending | null {
-    let found: Pending | null = null;
-    for (const pending of this.#sent.values()) {
-      if (found !== null && !sameSession(found.call.sessionId, pending.call.sessionId)) return null;
-      found = pending;
+  #onlyCall(): BackendCall | null {
+    let found: BackendCall | null = null;
+    for (const { call } of this.#sent.values()) {
+      if (found !== null && !isSameSession(found.sessionId, call.sessionId)) return null;
+      found = call;
     }
-    if (found === null) return null;
-    const now = Date.now();
-    for (const [id, ghost] of this.#ghosts) {
-      if (ghost.until <= now) this.#ghosts.delete(id);
-      else if (!sameSession(ghost.sessionId, found.call.sessionId)) return null;
-    }
-    return found;
+    return found === null || this.#abandoned.hasOthersThan(found.sessionId) ? null : found;
   }
 
-  /** The call is over: what the child still asks for it is refused. */
-  #dropServerRequests(pending: Pending): void {
-    if (pending.serverRequests === null) return;
-    for (const request of pending.serverRequests) {
-      if (!request.open) continue;
-      request.open = false;
-      this.#serverRequests.delete(request.id);
-      this.#reply(request.id, {
-        error: { code: METHOD_NOT_FOUND, message: 'The call that this request belongs to is over' },
-      });
-    }
-    pending.serverRequests = null;
-  }
-
-  #reply(id: RpcId, answer: { result: unknown } | { error: RpcError }): void {
-    if (this.#closed === null) this.#write(`${JSON.stringify({ jsonrpc: '2.0', id, ...answer })}\n`);
+  #reply(id: RpcId, answer: ServerAnswer): void {
+    this.#writer.write(`${JSON.stringify({ jsonrpc: '2.0', id, ...answer })}\n`);
   }
 
   // --- modern upstream, legacy caller ----------------------------------------
 
-  /** A legacy client cannot repeat its call with answers; the gateway asks it and repeats the call in its place. */
-  #continueWithInput(pending: Pending, call: BackendCall, resultJson: string): void {
-    let stopped = false;
+  /** A legacy client cannot repeat its call with answers: the gateway asks it, and repeats the call in its place. */
+  #continueWithInput(pending: Pending, resultJson: string): void {
+    const { call, rounds } = pending;
     // Stands for the call while the client is being asked, so that cancel and time-out find it.
-    const deadline = Date.now() + this.#options.callTimeoutMs;
-    const asking = newPending(this.#nextId++, call, deadline, undefined, pending.rounds, '');
+    const asking: Pending = {
+      id: this.#nextId++,
+      call,
+      deadline: Date.now() + this.#options.callTimeoutMs,
+      progressToken: undefined,
+      rounds,
+      line: '',
+      next: null,
+    };
     pending.next = asking;
     this.#sent.set(asking.id, asking);
-    answerInputRequests(call, resultJson, pending.rounds, {
+    answerInputRequests(call, resultJson, rounds, {
       onParams: (params) => {
-        if (stopped || !this.#sent.delete(asking.id)) return;
-        stopped = true;
-        const repeated = new RepeatedCall(call, params);
-        asking.next = this.#enqueue(repeated, pending.rounds + 1);
-        if (asking.next === null) {
-          const { upstream } = this.#options;
-          this.#call(() =>
-            call.onError(upstreamError(UPSTREAM_BUSY, upstream, `The upstream "${upstream}" is busy.`, 'unknown')),
-          );
-        }
+        if (!this.#sent.delete(asking.id)) return;
+        asking.next = this.#enqueue(callWith(call, { params }), rounds + 1);
+        if (asking.next === null) this.#fail(call, UPSTREAM_BUSY, 'is busy; outcome unknown: it may have run.');
       },
       onError: (error) => {
-        if (stopped || !this.#sent.delete(asking.id)) return;
-        stopped = true;
-        this.#call(() => call.onError(error));
+        if (this.#sent.delete(asking.id)) this.#guard(() => call.onError(error));
       },
     });
+    if (this.#timer === null) this.#armTimer(asking.deadline);
   }
 
   // --- failing ---------------------------------------------------------------
 
-  #fail(call: BackendCall, code: number, message: string): void {
-    this.#call(() => call.onError(upstreamError(code, this.#options.upstream, message, 'unknown')));
-  }
-
-  #failBadAnswer(call: BackendCall, what: string): void {
-    this.#fail(
-      call,
-      UPSTREAM_BAD_ANSWER,
-      `The upstream "${this.#options.upstream}" answered with ${what}; outcome unknown: it may have run.`,
-    );
+  #fail(call: BackendCall, code: number, what: string, outcome: CallOutcome = 'unknown'): void {
+    const { upstream } = this.#options;
+    this.#guard(() => call.onError(upstreamError(code, upstream, `The upstream "${upstream}" ${what}`, outcome)));
   }
 
   /** A caller that throws must not take the other callers' answers with it. */
-  #call(run: () => void): void {
+  #guard(run: () => void): void {
     try {
       run();
     } catch (thrown) {
@@ -628,77 +502,4 @@ class Connection implements StdioConnection {
   #logThrown(thrown: unknown): void {
     this.#options.log.error('call-handler-failed', { upstream: this.#options.upstream, reason: reasonOf(thrown) });
   }
-}
-
-/** An error answer of the child to a request of the gateway itself. */
-export class UpstreamRpcError extends Error {
-  readonly rpc: RpcError;
-
-  constructor(rpc: RpcError) {
-    super(rpc.message);
-    this.name = 'UpstreamRpcError';
-    this.rpc = rpc;
-  }
-}
-
-/** The same call with other params. */
-class RepeatedCall implements BackendCall {
-  readonly params: Record<string, unknown>;
-  readonly #call: BackendCall;
-
-  constructor(call: BackendCall, params: Record<string, unknown>) {
-    this.#call = call;
-    this.params = params;
-  }
-  get method() {
-    return this.#call.method;
-  }
-  get caller() {
-    return this.#call.caller;
-  }
-  get era() {
-    return this.#call.era;
-  }
-  get sessionId() {
-    return this.#call.sessionId;
-  }
-  get clientCapabilities() {
-    return this.#call.clientCapabilities;
-  }
-  onResult(resultJson: string) {
-    this.#call.onResult(resultJson);
-  }
-  onError(error: RpcError) {
-    this.#call.onError(error);
-  }
-  onNotification(method: string, paramsJson: string) {
-    this.#call.onNotification(method, paramsJson);
-  }
-  onServerRequest(...given: Parameters<BackendCall['onServerRequest']>) {
-    this.#call.onServerRequest(...given);
-  }
-}
-
-function newPending(
-  id: number,
-  call: BackendCall,
-  deadline: number,
-  progressToken: RpcId | undefined,
-  rounds: number,
-  line: string,
-): Pending {
-  return { id, call, deadline, progressToken, rounds, line, next: null, serverRequests: null };
-}
-
-/** Two calls without a session may come from different clients. */
-function sameSession(one: string | null, other: string | null): boolean {
-  return one !== null && one === other;
-}
-
-function readRpcError(error: unknown): RpcError | null {
-  if (typeof error !== 'object' || error === null) return null;
-  const { code, message, data } = error as Record<string, unknown>;
-  if (typeof code !== 'number') return null;
-  const text = typeof message === 'string' ? message : 'The upstream gave an error without a message';
-  return data === undefined ? { code, message: text } : { code, message: text, data };
 }

@@ -1,6 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StdioUpstream } from '../../deployment/schema.ts';
+import type { BackendCall } from '../types.ts';
+import { UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
 import { shakeHands, type Hello } from './handshake.ts';
 import { instanceMarker, prepareWatcher, unwatchGroup, watchGroup } from './orphan-watcher.ts';
@@ -23,20 +25,20 @@ export interface ChildSpec {
 }
 
 export interface InstanceEvents {
-  onUp(hello: Hello): void;
+  readonly onUp: (hello: Hello) => void;
   /**
    * The child is no more, or could not start. Its calls have failed already;
    * `unsent` are those that never reached it. Called once, never after `end`.
    */
-  onEnded(end: InstanceEnd): void;
-  onNotification(method: string, params: Record<string, unknown>): void;
+  readonly onEnded: (end: InstanceEnd) => void;
+  readonly onNotification: (method: string, params: Record<string, unknown>) => void;
 }
 
 export interface InstanceEnd {
   readonly reason: string;
   /** Trying again will not help: the program cannot be executed at all. */
   readonly hopeless: boolean;
-  readonly unsent: readonly import('../types.ts').BackendCall[];
+  readonly unsent: readonly BackendCall[];
 }
 
 /** One child process, from spawn to the end of its tree. */
@@ -87,6 +89,7 @@ class Instance implements StdioInstance {
   readonly #events: InstanceEvents;
   readonly #exited: Promise<void>;
   #ended = false;
+  #told = false;
   #stopping: Promise<void> | null = null;
   #unusable: string | null = null;
 
@@ -112,7 +115,7 @@ class Instance implements StdioInstance {
       callTimeoutMs: spec.upstream.callSeconds * 1_000,
       maxConcurrency: spec.upstream.maxConcurrency,
       maxLineBytes: spec.maxLineBytes,
-      onNotification: (method, params) => events.onNotification(method, params),
+      onNotification: events.onNotification,
       onUnusable: (reason) => this.#giveUp(reason),
     });
     this.#exited = new Promise((resolve) => {
@@ -142,6 +145,7 @@ class Instance implements StdioInstance {
   }
 
   end(graceMs: number): Promise<void> {
+    this.#told = true;
     this.#stopping ??= this.#stop(graceMs);
     return this.#stopping;
   }
@@ -150,9 +154,8 @@ class Instance implements StdioInstance {
   #giveUp(reason: string): void {
     if (this.#unusable !== null || this.#ended) return;
     this.#unusable = reason;
-    const unsent = this.connection.close(reason);
+    this.#tell({ reason, hopeless: false, unsent: this.connection.close(reason) });
     this.end(2_000).catch(() => {});
-    this.#tell({ reason, hopeless: false, unsent });
   }
 
   #onExit(code: number | null, signal: NodeJS.Signals | null): void {
@@ -173,13 +176,11 @@ class Instance implements StdioInstance {
   #finish(how: string, hopeless: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
-    const unsent = this.connection.close(how);
-    // Orphans of a crash go as well; nobody waits for that.
+    this.#tell({ reason: how, hopeless, unsent: this.connection.close(how) });
+    // Orphans of a crash go as well.
     this.end(1_000).catch(() => {});
-    if (this.#unusable === null) this.#tell({ reason: how, hopeless, unsent });
   }
 
-  #told = false;
   #tell(end: InstanceEnd): void {
     if (this.#told) return;
     this.#told = true;
@@ -188,7 +189,10 @@ class Instance implements StdioInstance {
 
   async #stop(graceMs: number): Promise<void> {
     const tree = this.#tree;
-    this.connection.close('it is being stopped');
+    for (const call of this.connection.close('it is being stopped')) {
+      const { name } = this.#spec;
+      call.onError(upstreamError(UPSTREAM_UNAVAILABLE, name, `The upstream "${name}" is being stopped.`, 'not run'));
+    }
     this.#child.stdin?.end();
     if (tree === null) return;
     const known = await readTree(tree);
@@ -217,14 +221,13 @@ class Instance implements StdioInstance {
     this.#child.stderr?.destroy();
   }
 
-  #exitsWithin(limitMs: number): Promise<boolean> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), limitMs);
-      void this.#exited.then(() => {
-        clearTimeout(timer);
-        resolve(true);
-      });
-    });
+  async #exitsWithin(limitMs: number): Promise<boolean> {
+    const clock = new AbortController();
+    const exited = this.#exited.then(() => true);
+    const tooLate = sleep(limitMs, false, { signal: clock.signal }).catch(() => false);
+    const result = await Promise.race([exited, tooLate]);
+    clock.abort();
+    return result;
   }
 
   async #isGoneWithin(tree: ProcessTree, limitMs: number): Promise<boolean> {
@@ -242,15 +245,9 @@ function isHopeless(error: NodeJS.ErrnoException): boolean {
 }
 
 function explainSpawnError(error: NodeJS.ErrnoException, program: string): string {
-  switch (error.code) {
-    case 'ENOENT':
-      return `${program} cannot be started: the interpreter in its first line (#!) is missing`;
-    case 'EACCES':
-    case 'EPERM':
-      return `${program} may not be executed by this user`;
-    case 'ENOEXEC':
-      return `${program} is no program for this machine, or a script without #! in its first line`;
-    default:
-      return `${program} cannot be started: ${error.message}`;
-  }
+  const { code } = error;
+  if (code === 'ENOENT') return `${program} cannot be started: the interpreter in its first line (#!) is missing`;
+  if (code === 'EACCES' || code === 'EPERM') return `${program} may not be executed by this user`;
+  if (code === 'ENOEXEC') return `${program} is no program for this machine, or a script without #! in its first line`;
+  return `${program} cannot be started: ${error.message}`;
 }

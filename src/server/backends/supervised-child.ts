@@ -19,16 +19,16 @@ export interface SupervisedChild {
 }
 
 export interface SupervisorEvents {
-  onStateChange(): void;
+  readonly onStateChange: () => void;
   /** The child serves; `again` when it did before. */
-  onUp(hello: Hello, again: boolean): void;
-  onNotification(method: string, params: Record<string, unknown>): void;
+  readonly onUp: (hello: Hello, again: boolean) => void;
+  readonly onNotification: (method: string, params: Record<string, unknown>) => void;
 }
 
 /** How long a call waits for a child that is being started again. */
 const restartWaitMs = 2_000;
 const maxWaitingCalls = 1_024;
-/** A child that ends sooner than this without having answered anything has not really started. */
+/** A child that ends sooner than this that nobody has used has not really started. */
 const startedAfterMs = 5_000;
 
 interface WaitingCall {
@@ -50,7 +50,10 @@ export function superviseChild(
   let instance: StdioInstance | null = null;
   let hello: Hello | null = null;
   let restarts = 0;
+  /** The child has answered initialize. */
   let served = false;
+  /** The child has been given calls. */
+  let used = false;
   let timer: NodeJS.Timeout | null = null;
   let stopping: Promise<void> | null = null;
   const leaving = new Set<Promise<void>>();
@@ -95,10 +98,10 @@ export function superviseChild(
     timer = null;
     if (stopping !== null) return;
     const now = Date.now();
-    const failedStart = !served || (state.state === 'up' && now - state.since < startedAfterMs && !answered);
+    const failedStart = !served || (state.state === 'up' && now - state.since < startedAfterMs && !used);
     const reason = served ? `it ${end.reason}` : `it did not start: ${end.reason}`;
     const lastWords = [...from.lastWords];
-    answered = false;
+    used = false;
     if (end.hopeless) {
       log.error('upstream-broken', { upstream: name, reason: end.reason });
       setState({ state: 'broken', since: now, retryAt: Number.POSITIVE_INFINITY, reason: end.reason, lastWords });
@@ -123,9 +126,6 @@ export function superviseChild(
       failWaiting();
     }
   }
-
-  /** Whether the running child has answered a client's call. */
-  let answered = false;
 
   function wait(call: BackendCall): WaitingCall {
     const one: WaitingCall = { call, timer: null, cancelSent: null };
@@ -201,7 +201,7 @@ export function superviseChild(
     },
     forward(call) {
       if (state.state === 'up' && instance?.connection != null) {
-        answered = true;
+        used = true;
         return instance.connection.send(call);
       }
       const mayComeBack =

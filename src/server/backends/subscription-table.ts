@@ -1,5 +1,5 @@
 /** Which sessions have subscribed to which resources of one backend. */
-export interface Subscriptions {
+export interface SubscriptionTable {
   /** True when this is the first subscription to the URI. */
   add(uri: string, sessionId: string | null): boolean;
   /** True when nobody is subscribed to the URI any more. */
@@ -11,7 +11,7 @@ export interface Subscriptions {
   readonly uris: readonly string[];
 }
 
-export function createSubscriptions(): Subscriptions {
+export function createSubscriptionTable(): SubscriptionTable {
   /** A session subscribes once; calls without a session (modern streams) are counted. */
   const byUri = new Map<string, Map<string | null, number>>();
 
