@@ -27,22 +27,20 @@ const shared = {
 };
 
 const results = await Promise.all([
-  existsSync(join(root, 'src/cli/main.ts')) &&
-    build({
-      ...shared,
-      entryPoints: { 'cli/main': 'src/cli/main.ts' },
-      outdir: aside,
-      splitting: true,
-      chunkNames: 'cli/chunks/[name]-[hash]',
-    }),
-  existsSync(join(root, 'src/server/serve.ts')) &&
-    build({ ...shared, entryPoints: { 'server/serve': 'src/server/serve.ts' }, outdir: aside }),
+  build({
+    ...shared,
+    entryPoints: { 'cli/main': 'src/cli/main.ts' },
+    outdir: aside,
+    splitting: true,
+    chunkNames: 'cli/chunks/[name]-[hash]',
+  }),
+  build({ ...shared, entryPoints: { 'server/serve': 'src/server/main.ts' }, outdir: aside }),
 ]);
 
 await mkdir(aside, { recursive: true });
 await writeFile(
   join(aside, 'THIRD-PARTY-LICENSES.txt'),
-  await licences(results.filter(Boolean).map((r) => r.metafile)),
+  await licences(results.map((result) => result.metafile)),
 );
 await rm(join(root, 'dist'), { recursive: true, force: true });
 await rename(aside, join(root, 'dist'));
