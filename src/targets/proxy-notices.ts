@@ -1,27 +1,20 @@
-import { isCertificateName } from '../deployment/host-name.ts';
-import type { ProxySite } from './proxy-site.ts';
 import type { TargetInput } from './types.ts';
 
-/** Settings of the server without which it works, but not rightly, behind a proxy. */
-export function proxyNotices(input: TargetInput, site: ProxySite): readonly string[] {
-  const { server, tls } = input.deployment;
-  const known = new Set([...server.allowedHosts, ...(tls.source === 'private-ca' ? (tls.names ?? []) : [])]);
-  const unknown = site.serverNames.filter(
-    (name) => isCertificateName(name) && !loopbackNames.has(name) && !known.has(name),
-  );
+/** Settings of the server without which it works, but not rightly, behind a proxy on the same machine. */
+export function proxyNotices({ deployment }: TargetInput): readonly string[] {
+  const { listen, trustedProxies } = deployment.server;
   const notices: string[] = [];
-  if (server.trustedProxies.length === 0) {
+  if (trustedProxies.length === 0) {
     notices.push(
-      'server.trustedProxies is empty: the server sees the address of the proxy in place of the client’s. ' +
+      'server.trustedProxies is empty: the server takes the address of the proxy for that of every client. ' +
         'Set it to [loopback] when the proxy is on this machine.',
     );
   }
-  if (unknown.length > 0 && server.publicUrl === undefined) {
+  if ([listen].flat().some((address) => address.startsWith('unix:'))) {
     notices.push(
-      `The server refuses a Host it does not know: set server.publicUrl, or add ${unknown.join(', ')} to server.allowedHosts.`,
+      `The Unix socket is open to the group of the server: put the user of the proxy into it, ` +
+        `for example: usermod -aG ${deployment.service.user} www-data`,
     );
   }
   return notices;
 }
-
-const loopbackNames: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);

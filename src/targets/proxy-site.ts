@@ -37,11 +37,14 @@ export interface Header {
   readonly value: string;
 }
 
-/** Answers of the server that name tools, upstreams and callers: for the people who run it. */
-export const operatorPaths: readonly string[] = ['/livez', '/readyz', '/status', '/metrics'];
+/**
+ * Pages of the server that a proxy passes on to everyone: of a request that
+ * came through a proxy the server asks a key before it says more than yes or no.
+ */
+export const openPages: readonly string[] = ['/health', '/livez', '/readyz', '/status'];
 
-/** How long a proxy may keep an idle connection to the server: less than the server itself does. */
-export const upstreamIdleSeconds = 4;
+/** How long a proxy keeps an idle connection to the server: less than the 80 s of the server itself. */
+export const upstreamIdleSeconds = 60;
 
 /** Decides what a reverse proxy in front of this deployment serves. Throws a UserError for a name that is none. */
 export function describeProxySite(input: TargetInput): ProxySite {
@@ -70,6 +73,8 @@ export function isPublicName(name: string): boolean {
   return !/\.(?:localhost|local|test|invalid|example|internal|lan|onion|alt|home\.arpa)$/.test(name);
 }
 
+const loopbackNames: readonly string[] = ['localhost', '127.0.0.1', '::1'];
+
 function chooseServerNames(deployment: Deployment, publicUrl: URL | null): readonly string[] {
   if (deployment.proxy.serverName !== undefined) {
     return [requireName(deployment.proxy.serverName, 'proxy.serverName')];
@@ -78,7 +83,7 @@ function chooseServerNames(deployment: Deployment, publicUrl: URL | null): reado
   if (deployment.tls.source === 'private-ca' && deployment.tls.names !== undefined) {
     return deployment.tls.names.map((name, index) => requireName(name, `tls.names.${index}`));
   }
-  return ['localhost', '127.0.0.1', '::1'];
+  return loopbackNames;
 }
 
 function requireName(text: string, place: string): string {
@@ -109,8 +114,13 @@ function chooseCertificate(input: TargetInput, serverNames: readonly string[]): 
   if (tls.source === 'files')
     return fileCertificate(resolve(baseDir, tls.certificate), resolve(baseDir, tls.key), 'tls');
   if (tls.source === 'private-ca') {
-    const covered = new Set((tls.names ?? ['localhost', '127.0.0.1', '::1']).map(canonicalName));
-    if (serverNames.every((name) => covered.has(name))) {
+    // Without a list the certificate has these and the name of publicUrl; for a public name a public one is wanted.
+    const covered = (name: string): boolean =>
+      loopbackNames.includes(name) ||
+      (tls.names === undefined
+        ? !isPublicName(name) && proxy.serverName === undefined
+        : tls.names.map(canonicalName).includes(name));
+    if (serverNames.every(covered)) {
       return fileCertificate(input.paths.certificateFile, input.paths.keyFile, 'the state folder');
     }
   }

@@ -2,7 +2,6 @@ import { isIP } from 'node:net';
 import { UserError } from '../deployment/errors.ts';
 import { isDnsName } from '../deployment/host-name.ts';
 import { isLoopback, listenAddresses, type ListenAddress } from '../deployment/listen-address.ts';
-import type { Deployment } from '../deployment/schema.ts';
 import type { TargetInput } from './types.ts';
 
 /** How a reverse proxy on the same host reaches the server. */
@@ -20,7 +19,8 @@ export function chooseUpstream(input: TargetInput, serverNames: readonly string[
   const addresses = listenAddresses(input.deployment.server);
   const chosen = addresses.find((a) => a.kind === 'unix') ?? addresses.find(isLoopback) ?? addresses[0];
   if (chosen === undefined) throw new UserError('server.listen is empty', { next: 'Set it to localhost:8443.' });
-  return { address: dialable(chosen), tls: chooseTls(input, serverNames) };
+  // The server speaks plain HTTP on a Unix socket: what connects there is on this machine.
+  return { address: dialable(chosen), tls: chosen.kind === 'unix' ? null : chooseTls(input, serverNames) };
 }
 
 /** `host:port` as it stands in a URL. */
@@ -52,15 +52,11 @@ function chooseTls(input: TargetInput, serverNames: readonly string[]): ProxyUps
     case 'off':
       return null;
     case 'private-ca':
-      return { serverName: nameToVerify(tls), caFile: input.paths.caFile };
+      // Every certificate of ours has it, whatever else it names; proxies compare DNS names only, not addresses.
+      return { serverName: 'localhost', caFile: input.paths.caFile };
     case 'files': {
       const [serverName = 'localhost'] = serverNames;
       return { serverName, caFile: input.paths.upstreamCaFile ?? '/etc/ssl/certs/ca-certificates.crt' };
     }
   }
-}
-
-/** Proxies check DNS names only, so an address in the certificate does not help them. */
-function nameToVerify(tls: Extract<Deployment['tls'], { source: 'private-ca' }>): string {
-  return tls.names?.find((name) => isDnsName(name)) ?? 'localhost';
 }

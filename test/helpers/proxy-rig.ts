@@ -13,8 +13,8 @@ export interface RunningProxy {
 }
 
 /** Runs nginx with this file as one site of its http block. `folder` must be empty and is written to. */
-export async function startNginx(siteFile: string, folder: string, port: number): Promise<RunningProxy> {
-  return start('nginx', ['-p', folder, '-c', writeNginxMain(siteFile, folder), '-g', 'daemon off;'], {}, port);
+export async function startNginx(siteFile: string, folder: string, ports: readonly number[]): Promise<RunningProxy> {
+  return start('nginx', ['-p', folder, '-c', writeNginxMain(siteFile, folder), '-g', 'daemon off;'], {}, ports);
 }
 
 /** A main configuration around a site, as a distribution ships it, with every path inside `folder`. */
@@ -49,9 +49,9 @@ export function writeNginxMain(siteFile: string, folder: string): string {
 }
 
 /** Runs Caddy with this file imported by a main Caddyfile. `folder` must be empty and is written to. */
-export async function startCaddy(siteFile: string, folder: string, port: number): Promise<RunningProxy> {
+export async function startCaddy(siteFile: string, folder: string, ports: readonly number[]): Promise<RunningProxy> {
   const main = writeCaddyMain(siteFile, folder);
-  return start('caddy', ['run', '--config', main, '--adapter', 'caddyfile'], caddyEnv(folder), port);
+  return start('caddy', ['run', '--config', main, '--adapter', 'caddyfile'], caddyEnv(folder), ports);
 }
 
 export function writeCaddyMain(siteFile: string, folder: string): string {
@@ -96,7 +96,7 @@ async function start(
   program: string,
   args: readonly string[],
   env: NodeJS.ProcessEnv,
-  port: number,
+  ports: readonly number[],
 ): Promise<RunningProxy> {
   const path = findProgram(program);
   if (path === null) throw new Error(`${program} is not installed`);
@@ -106,9 +106,10 @@ async function start(
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const listening = async (): Promise<boolean> => {
     if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}:\n${output}`);
-    return accepts(port);
+    const answers = await Promise.all(ports.map(accepts));
+    return answers.every(Boolean);
   };
-  await waitUntil(listening, 15_000, `${program} on port ${port}`);
+  await waitUntil(listening, 15_000, `${program} on ports ${ports.join(', ')}`);
   return { output: () => output, stop: () => stop(child) };
 }
 

@@ -89,7 +89,7 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
     writeFileSync(site, renderTarget(target, input)[0]?.content ?? '');
     let proxy: RunningProxy | null = null;
     try {
-      proxy = await start(site, own, https);
+      proxy = await start(site, own, [https, http]);
       await run({
         url: `https://mcp.test:${https}`,
         plainUrl: `http://mcp.test:${http}`,
@@ -283,22 +283,35 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
     });
   });
 
-  testWithTools([target], 'keeps metrics, status and probes to the machine itself; health is open', async () => {
-    const outside = Object.values(networkInterfaces())
-      .flat()
-      .find((address) => address?.family === 'IPv4' && !address.internal)?.address;
-    await withSite(async ({ url }) => {
-      for (const path of ['/metrics', '/status', '/livez', '/readyz']) {
-        expect([path, (await callHttp({ ...tls(), url: url + path })).status]).toEqual([path, 200]);
-        const relayed = await callHttp({ ...tls(), url: url + path, headers: { 'x-forwarded-for': '127.0.0.1' } });
+  testWithTools(
+    [target],
+    'keeps metrics to the machine itself; health, status and probes reach the server as proxied',
+    async () => {
+      const outside = Object.values(networkInterfaces())
+        .flat()
+        .find((address) => address?.family === 'IPv4' && !address.internal)?.address;
+      await withSite(async ({ url, upstream }) => {
+        const metrics = `${url}/metrics`;
+        expect((await callHttp({ ...tls(), url: metrics })).status).toBe(200);
+        // The server gives metrics to direct local callers only, so the proxy must not look like one that relays.
+        expect(upstream.seen[0]?.headers).toMatchObject({ host: 'mcp.test' });
+        for (const name of ['x-forwarded-for', 'forwarded', 'via', 'x-real-ip']) {
+          expect([name, upstream.seen[0]?.headers[name]]).toEqual([name, undefined]);
+        }
+        const relayed = await callHttp({ ...tls(), url: metrics, headers: { 'x-forwarded-for': '127.0.0.1' } });
         expectProblem(relayed, 403, /on the machine itself/);
-        if (outside === undefined) continue;
-        expectProblem(await callHttp({ ca: caPem, url: url + path, connectTo: outside }), 403, /on the machine itself/);
-      }
-      const health = await callHttp({ ca: caPem, url: `${url}/health`, connectTo: outside ?? '127.0.0.1' });
-      expect(health.status).toBe(200);
-    });
-  });
+        if (outside !== undefined) {
+          expectProblem(await callHttp({ ca: caPem, url: metrics, connectTo: outside }), 403, /on the machine itself/);
+        }
+        for (const path of ['/health', '/livez', '/readyz', '/status']) {
+          const connectTo = outside ?? '127.0.0.1';
+          expect([path, (await callHttp({ ca: caPem, url: url + path, connectTo })).status]).toEqual([path, 200]);
+          // Without it the server would take a stranger for a local caller and show details.
+          expect(upstream.seen.at(-1)).toMatchObject({ url: path, headers: { 'x-forwarded-for': connectTo } });
+        }
+      });
+    },
+  );
 
   testWithTools([target], 'writes an access log without keys and without queries', async () => {
     await withSite(async ({ url, accessLog }) => {

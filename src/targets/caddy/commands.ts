@@ -29,7 +29,7 @@ export function planCaddyCommands(input: TargetInput): TargetCommands {
       ...(input.addressLimit === undefined
         ? []
         : ['Caddy has no rate limit of its own, so the limit per address is left to the server’s limits per key.']),
-      ...proxyNotices(input, site),
+      ...proxyNotices(input),
     ],
   };
 }

@@ -3,7 +3,7 @@ import { quoteCaddyfile } from '../../render/quote/caddyfile.ts';
 import { identifierOnHost, nameOnHost } from '../name-on-host.ts';
 import { isAtLeast, parseVersion, type Version } from '../parse-version.ts';
 import { otherProblem, problemMembers, proxyProblems } from '../proxy-problems.ts';
-import { describeProxySite, operatorPaths, upstreamIdleSeconds, type ProxySite } from '../proxy-site.ts';
+import { describeProxySite, openPages, upstreamIdleSeconds, type ProxySite } from '../proxy-site.ts';
 import { hostAndPort, type ProxyUpstream } from '../proxy-upstream.ts';
 import type { TargetInput } from '../types.ts';
 
@@ -43,7 +43,7 @@ export function caddyView(input: TargetInput) {
     addressMatcher: isAtLeast(version, [2, 7, 0]) ? 'client_ip' : 'remote_ip',
     upstreamIdleSeconds,
     maxBody: site.maxBodyBytes,
-    operatorPaths: operatorPaths.join(' '),
+    openPages: openPages.join(' '),
     securityHeaders: site.securityHeaders.map(({ name, value }) => ({ name, value: quoteCaddyfile(value, name) })),
     problems: proxyProblems(site).map((problem) => ({
       status: problem.status,

@@ -1,9 +1,15 @@
 import { isIP } from 'node:net';
+import { UserError } from '../../deployment/errors.ts';
 import { listenAddresses } from '../../deployment/listen-address.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 
-/** Where Compose mounts secrets. */
-export const secretsFolder = '/run/secrets';
+/** Where the server looks for keys beside its configuration, and where the certificate is mounted. */
+export const containerFiles = {
+  config: '/app/mcp-deploy.yaml',
+  keyStore: '/app/.mcp-deploy/keys/keys.json',
+  certificate: '/run/secrets/mcp_tls_certificate',
+  key: '/run/secrets/mcp_tls_key',
+} as const;
 
 /** Port inside of the container; above 1024, so that no capability is needed. */
 export function containerPort(deployment: Deployment): number {
@@ -15,12 +21,23 @@ export function containerPort(deployment: Deployment): number {
  * of its own network, and what is published to whom is Compose's part. TLS
  * stays where it was: with certificates from mounted files in the server
  * itself, or with a proxy in front when the deployment has none.
+ * Throws a UserError for a deployment without keys, which a server beyond
+ * loopback refuses.
  */
-export function containerDeployment(deployment: Deployment): Omit<Deployment, 'proxy' | 'service'> {
-  const { proxy: _proxy, service: _service, ...rest } = deployment;
+export function containerDeployment(deployment: Deployment): Omit<Deployment, 'service'> {
+  if (!deployment.auth.required) {
+    throw new UserError('auth.required is false, which a container cannot be run with', {
+      why: 'In a container the server listens on more than loopback, and it refuses that without keys.',
+      next: 'Set auth.required to true in mcp-deploy.yaml.',
+    });
+  }
+  const { service: _service, ...rest } = deployment;
+  const { serverName, maxBodyMegabytes } = deployment.proxy;
   const plain = deployment.tls.source === 'off';
   return {
     ...rest,
+    // The public name is one that the server answers to; the proxy's own files are not in the container.
+    proxy: { ...(serverName === undefined ? {} : { serverName }), maxBodyMegabytes },
     server: {
       ...deployment.server,
       listen: `:${containerPort(deployment)}`,
@@ -28,7 +45,7 @@ export function containerDeployment(deployment: Deployment): Omit<Deployment, 'p
     },
     tls: plain
       ? { source: 'off' }
-      : { source: 'files', certificate: `${secretsFolder}/mcp_tls_certificate`, key: `${secretsFolder}/mcp_tls_key` },
+      : { source: 'files', certificate: containerFiles.certificate, key: containerFiles.key },
   };
 }
 

@@ -5,7 +5,7 @@ import { quoteCompose } from '../../render/quote/yaml.ts';
 import { nameOnHost } from '../name-on-host.ts';
 import { stopSeconds } from '../service-command.ts';
 import type { TargetInput } from '../types.ts';
-import { containerDeployment, containerPort, publishedPorts, secretsFolder } from './container-deployment.ts';
+import { containerDeployment, containerFiles, containerPort, publishedPorts } from './container-deployment.ts';
 
 /** Everything the templates of docker/ lay out. Texts are quoted for the file they stand in. */
 export type DockerView = ReturnType<typeof dockerView>;
@@ -19,21 +19,27 @@ export function dockerView(input: TargetInput) {
     image: quoteCompose(`${nameOnHost(deployment.name)}:latest`, 'name'),
     port: containerPort(deployment),
     entrypoint: quoteDockerfileExec(['node', '/app/serve.js'], 'the server command'),
-    command: quoteDockerfileExec(
-      ['--config', '/app/mcp-deploy.yaml', '--key-store', `${secretsFolder}/mcp_keys`],
-      'the server command',
-    ),
+    command: quoteDockerfileExec(['--config', containerFiles.config], 'the server command'),
     healthcheck: quoteDockerfileExec(['node', '-e', healthcheckScript(input)], 'the health check'),
     ports: publishedPorts(deployment).map((mapping) => ({ mapping: quoteCompose(mapping, 'server.listen') })),
-    secrets: secrets(input).map(({ name, file, place }) => ({ name, file: quoteCompose(file, place) })),
+    secrets: secrets(input).map((secret) => ({ ...secret, file: quoteCompose(secret.file, secret.place) })),
     environment: variables.length > 0 && variables.map((name) => ({ name })),
     drainSeconds: deployment.server.drainSeconds,
     stopSeconds: stopSeconds(deployment),
   };
 }
 
-function secrets({ deployment, paths }: TargetInput): readonly { name: string; file: string; place: string }[] {
-  const keys = { name: 'mcp_keys', file: paths.keyStoreFile, place: 'the key store' };
+interface MountedSecret {
+  readonly name: string;
+  /** On the host. */
+  readonly file: string;
+  /** In the container. */
+  readonly target: string;
+  readonly place: string;
+}
+
+function secrets({ deployment, paths }: TargetInput): readonly MountedSecret[] {
+  const keys = { name: 'mcp_keys', file: paths.keyStoreFile, target: containerFiles.keyStore, place: 'the key store' };
   const { tls } = deployment;
   switch (tls.source) {
     case 'off':
@@ -45,10 +51,10 @@ function secrets({ deployment, paths }: TargetInput): readonly { name: string; f
   }
 }
 
-function tlsSecrets(certificate: string, key: string): readonly { name: string; file: string; place: string }[] {
+function tlsSecrets(certificate: string, key: string): readonly MountedSecret[] {
   return [
-    { name: 'mcp_tls_certificate', file: certificate, place: 'tls.certificate' },
-    { name: 'mcp_tls_key', file: key, place: 'tls.key' },
+    { name: 'mcp_tls_certificate', file: certificate, target: containerFiles.certificate, place: 'tls.certificate' },
+    { name: 'mcp_tls_key', file: key, target: containerFiles.key, place: 'tls.key' },
   ];
 }
 

@@ -18,7 +18,7 @@ export function planNginxCommands(input: TargetInput): TargetCommands {
       ...(longName === undefined
         ? []
         : [`${longName} is a long name: nginx may ask for "server_names_hash_bucket_size 128;" in its http block.`]),
-      ...proxyNotices(input, site),
+      ...proxyNotices(input),
     ],
   };
 }

@@ -4,7 +4,7 @@ import { quoteNginx } from '../../render/quote/nginx.ts';
 import { identifierOnHost, nameOnHost } from '../name-on-host.ts';
 import { isAtLeast, parseVersion, type Version } from '../parse-version.ts';
 import { otherProblem, problemMembers, proxyProblems } from '../proxy-problems.ts';
-import { describeProxySite, isPublicName, operatorPaths, upstreamIdleSeconds, type ProxySite } from '../proxy-site.ts';
+import { describeProxySite, isPublicName, openPages, upstreamIdleSeconds, type ProxySite } from '../proxy-site.ts';
 import { hostAndPort } from '../proxy-upstream.ts';
 import type { TargetInput } from '../types.ts';
 
@@ -46,7 +46,7 @@ export function nginxView(input: TargetInput) {
     publicPath: quoteNginx(site.publicPath, 'server.publicUrl'),
     publicPathSlash: quoteNginx(`${site.publicPath}/`, 'server.publicUrl'),
     serverPath: quoteNginx(site.serverPath, 'server.path'),
-    operatorPaths: operatorPaths.map((path) => ({ path })),
+    openPages: openPages.map((path) => ({ path })),
     upstreamIdleSeconds,
     maxBody: bytes(site.maxBodyBytes),
     securityHeaders: site.securityHeaders.map(({ name, value }) => ({ name, value: quoteNginx(value, name) })),

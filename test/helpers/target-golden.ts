@@ -1,0 +1,40 @@
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+import { targets } from '../../src/targets/index.ts';
+import type { Target, TargetInput } from '../../src/targets/types.ts';
+import { parseDeploymentYaml, targetInput } from './target-input.ts';
+
+export interface GoldenCase {
+  readonly name: string;
+  readonly folder: string;
+  readonly input: TargetInput;
+  /** All, unless the case says which. */
+  readonly targets: readonly Target[];
+}
+
+/** The cases below test/golden/targets: deployment.yaml, and input.yaml for what is not part of a deployment. */
+export function goldenCases(): readonly GoldenCase[] {
+  const root = fileURLToPath(new URL('../golden/targets', import.meta.url));
+  return readdirSync(root)
+    .toSorted()
+    .map((name) => {
+      const folder = join(root, name);
+      const rest = existsSync(join(folder, 'input.yaml'))
+        ? (parse(read(folder, 'input.yaml')) as Partial<TargetInput> & { targets?: string[] })
+        : {};
+      const base = targetInput(parseDeploymentYaml(read(folder, 'deployment.yaml')), rest);
+      const wanted = 'targets' in rest ? rest.targets : undefined;
+      return {
+        name,
+        folder,
+        targets: targets.filter((target) => wanted === undefined || wanted.includes(target.name)),
+        input: { ...base, paths: { ...targetInput({ version: 1 }).paths, ...rest.paths } },
+      };
+    });
+}
+
+function read(folder: string, name: string): string {
+  return readFileSync(join(folder, name), 'utf8');
+}
