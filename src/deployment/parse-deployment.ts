@@ -29,11 +29,13 @@ export type ParsedDeployment =
  */
 export function parseDeployment(text: string, options: { readonly file: string }): ParsedDeployment {
   const yaml = readYamlText(text);
-  const problems: DeploymentProblem[] = yaml.problems.map(({ offset, aboutSetting, ...problem }) => ({
-    path: aboutSetting === true ? formatPath(pathAtOffset(yaml.document, offset)) : '',
-    ...yaml.position(offset),
-    ...problem,
-  }));
+  const problems: DeploymentProblem[] = yaml.problems
+    .slice(0, mostProblems)
+    .map(({ offset, aboutSetting, ...problem }) => ({
+      path: aboutSetting === true ? formatPath(pathAtOffset(yaml.document, offset)) : '',
+      ...yaml.position(offset),
+      ...problem,
+    }));
   const { document, data } = yaml;
   if (data === undefined) return { ok: false, problems: inOrder(problems) };
   if (data === null) {
@@ -52,7 +54,7 @@ export function parseDeployment(text: string, options: { readonly file: string }
     return yaml.position(at === 'value' && offsets.found ? offsets.value : offsets.key);
   };
   const shape = judgeShape(schema, data);
-  for (const { path, at, ...problem } of shape.problems) {
+  for (const { path, at, ...problem } of shape.problems.slice(0, mostProblems)) {
     problems.push({ path: formatPath(path), ...locate(path, at), ...problem });
   }
   // A wrong version must not hide what else is wrong.
@@ -77,12 +79,18 @@ export function formatProblems(problems: readonly DeploymentProblem[], file: str
 
 const schema = deploymentSchema as unknown as Schema;
 
+/** More do not help anybody, and each costs a search for its place. */
+const mostProblems = 200;
+
 function inOrder(problems: readonly DeploymentProblem[]): readonly DeploymentProblem[] {
   const sorted = problems.toSorted((a, b) => a.line - b.line || a.column - b.column);
   // A mistake under an anchor shows at every alias; it is one mistake.
-  const same = (a: DeploymentProblem, b: DeploymentProblem): boolean =>
-    a.line === b.line && a.column === b.column && a.message === b.message;
-  return sorted.filter((problem, index) => sorted.findIndex((other) => same(problem, other)) === index);
+  const distinct = new Map<string, DeploymentProblem>();
+  for (const problem of sorted) {
+    const key = `${problem.line}:${problem.column} ${problem.message}`;
+    if (!distinct.has(key)) distinct.set(key, problem);
+  }
+  return [...distinct.values()];
 }
 
 function wholeFile(message: string, hint: string): DeploymentProblem {

@@ -5,6 +5,7 @@ import {
   isPair,
   isScalar,
   isSeq,
+  Lexer,
   LineCounter,
   parseDocument,
   visit,
@@ -43,21 +44,15 @@ export function readYamlText(text: string): YamlText {
     return failed('the file is larger than 1 MiB', 'a deployment is a few hundred lines; is this the right file?');
   }
   const lines = new LineCounter();
-  let document: Document.Parsed;
-  try {
-    document = parseDocument(source, {
-      lineCounter: lines,
-      merge: true,
-      prettyErrors: false,
-      resolveKnownTags: false,
-      schema: 'core',
-      stringKeys: true,
-    });
-  } catch (error) {
-    // Thousands of brackets in each other exhaust the stack of the parser.
-    if (error instanceof RangeError) return failed('the file is nested too deeply');
-    throw error;
-  }
+  if (isNestedTooDeeply(source)) return failed('the file is nested too deeply');
+  const document = parseDocument(source, {
+    lineCounter: lines,
+    merge: true,
+    prettyErrors: false,
+    resolveKnownTags: false,
+    schema: 'core',
+    stringKeys: true,
+  });
   const position = (offset: number): { line: number; column: number } => {
     const { line, col } = lines.linePos(offset);
     return { line: Math.max(line, 1), column: Math.max(col, 1) };
@@ -128,6 +123,26 @@ function stepInto(
   if (pair === undefined) return null;
   return { key: (pair.key as Node).range?.[0], value: pair.value as Node | null };
 }
+
+/**
+ * The parser takes time with the square of the depth and its stack with the
+ * depth itself, so depth is counted on the tokens. Block maps cannot be deep: each level costs its indentation.
+ */
+function isNestedTooDeeply(source: string): boolean {
+  let brackets = 0;
+  let onLine = 0;
+  for (const token of new Lexer().lex(source)) {
+    if (token === '[' || token === '{') brackets += 1;
+    else if (token === ']' || token === '}') brackets -= 1;
+    else if (token === '-' || token === '?') onLine += 1;
+    else if (token.includes('\n')) onLine = 0;
+    if (brackets > deepest || onLine > deepest) return true;
+  }
+  return false;
+}
+
+/** A deployment is six deep. */
+const deepest = 50;
 
 /**
  * Aliases that stand for aliases multiply: ten lines can stand for a billion

@@ -127,6 +127,8 @@ function baseName(text: string): string {
 function slugOf(text: string): string {
   const slug = text
     .normalize('NFKD')
+    // The accents that NFKD takes off their letters.
+    .replaceAll(/\p{Mark}/gu, '')
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '-')
     .slice(0, 60)

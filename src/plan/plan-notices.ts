@@ -51,7 +51,7 @@ function hostNameNotice(name: string): Notice {
   };
 }
 
-const openNotice: Notice = { level: 'warning', text: 'Keys are not required: every program on this machine may call.' };
+const openNotice: Notice = { level: 'info', text: 'Keys are not required: every program on this machine may call.' };
 
 function shown(path: string, baseDir: string): string {
   return path.startsWith(`${baseDir}/`) ? path.slice(baseDir.length + 1) : path;
