@@ -107,6 +107,7 @@ describe('secrets', () => {
     ['a key in a text', { v: `the key ${key} was sent` }],
     ['a key in an event field name', { [`k ${key}`]: 1 }],
     ['a key at the cut of a long text', { v: `${'x'.repeat(2_030)}${key}` }],
+    ['a URL with a password across the last cut', { v: `${'x'.repeat(2_018)} https://me:${canary}@example.com/` }],
     ['a key across the first cut', { v: `${'x'.repeat(4_080)}${key}` }],
     ['Bearer', { v: `Authorization: Bearer ${canary}` }],
     ['Bearer twice', { v: `Bearer Bearer ${canary}` }],

@@ -57,6 +57,14 @@ describe('the bucket', () => {
     expect(limiter.take('k').allowed).toBe(true);
   });
 
+  test('a bucket never saves up more than its burst', () => {
+    const clock = startClock();
+    const limiter = createRateLimiter({ requests: 60, windowSeconds: 60, burst: 10 }, 'default', clock.now);
+    allowedOf(limiter, 'k', 5);
+    clock.pass(9_900);
+    expect(allowedOf(limiter, 'k', 50)).toBe(10);
+  });
+
   test('a refused call costs no token', () => {
     const clock = startClock();
     const limiter = createRateLimiter({ requests: 60, windowSeconds: 60, burst: 1 }, 'default', clock.now);

@@ -1,5 +1,6 @@
 import { writeSync } from 'node:fs';
 import { ExplainedError } from '../../deployment/errors.ts';
+import { quoteText } from './quote-text.ts';
 import { isSecretField, redactText } from './redact.ts';
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
@@ -162,12 +163,7 @@ function renderText(text: string, budget: Budget): string {
   const most = Math.max(0, Math.min(VALUE_CHARACTERS, budget.left));
   const shown = clean.length > most || text.length > 2 * VALUE_CHARACTERS ? `${clean.slice(0, most)}…` : clean;
   budget.left -= shown.length;
-  // JSON leaves DEL, C1 controls (0x9b starts a terminal sequence), line separators and direction marks as they are.
-  return JSON.stringify(shown).replace(/[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]/g, escapeUnit);
-}
-
-function escapeUnit(character: string): string {
-  return `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return quoteText(shown);
 }
 
 let endedMidLine = false;
