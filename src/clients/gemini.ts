@@ -1,0 +1,29 @@
+import { formatJson } from './entry-text.ts';
+import { caFromEnvironment, keyFromEnvironment } from './notes.ts';
+import type { McpClient } from './types.ts';
+
+/** Gemini CLI: fills in ${NAME}. Without the type it would take `url` for the old two-endpoint transport. */
+export const gemini: McpClient = {
+  id: 'gemini',
+  title: 'Gemini CLI',
+  files: {
+    linux: '~/.gemini/settings.json',
+    macos: '~/.gemini/settings.json',
+    windows: '~/.gemini/settings.json',
+    project: '.gemini/settings.json',
+  },
+  snippet(options) {
+    const { name, url, keyFile, keyVariable } = options;
+    const headers = keyFile === null ? {} : { headers: { Authorization: `Bearer \${${keyVariable}}` } };
+    return {
+      title: this.title,
+      file: '~/.gemini/settings.json, or .gemini/settings.json for one project',
+      format: 'json',
+      text: formatJson({ mcpServers: { [name]: { type: 'http', url, ...headers } } }),
+      notes: [
+        ...keyFromEnvironment(this.title, options),
+        ...caFromEnvironment(this.title, 'NODE_EXTRA_CA_CERTS', options),
+      ],
+    };
+  },
+};

@@ -1,0 +1,43 @@
+/** What a snippet is made from. */
+export interface SnippetOptions {
+  /** How the client calls the server in its lists. */
+  readonly name: string;
+  /** The endpoint, https://host/mcp. */
+  readonly url: string;
+  /** File that holds the API key; null when the endpoint asks for none. */
+  readonly keyFile: string | null;
+  /** Certificate file of the private CA; null when the certificate is publicly trusted. */
+  readonly caFile: string | null;
+  /** Environment variable that the snippet takes the key from. */
+  readonly keyVariable: string;
+}
+
+export interface ClientSnippet {
+  /** Id of the client. */
+  readonly client: string;
+  readonly title: string;
+  /** Where it is written, for a person; null for a command to run. */
+  readonly file: string | null;
+  readonly format: 'json' | 'toml' | 'shell';
+  /** To paste; ends with a line feed and never holds the key itself. */
+  readonly text: string;
+  /** What has to be true beside it: one sentence each. */
+  readonly notes: readonly string[];
+}
+
+/** Where a client keeps its servers; null where it runs not at all or has no such file. `~` and `%APPDATA%` as people write them. */
+export interface ClientFiles {
+  readonly linux: string | null;
+  readonly macos: string | null;
+  readonly windows: string | null;
+  /** Beside the code, for everyone who works on it. */
+  readonly project: string | null;
+}
+
+/** One MCP client: what it is called, where it reads, what has to stand there. */
+export interface McpClient {
+  readonly id: string;
+  readonly title: string;
+  readonly files: ClientFiles;
+  readonly snippet: (options: SnippetOptions) => Omit<ClientSnippet, 'client'>;
+}
