@@ -7,7 +7,7 @@ export function proxyNotices({ deployment }: TargetInput): readonly string[] {
   if (trustedProxies.length === 0) {
     notices.push(
       'server.trustedProxies is empty: the server takes the address of the proxy for that of every client. ' +
-        'Set it to [loopback] when the proxy is on this machine.',
+        'Set it to [127.0.0.1, "::1"] when the proxy is on this machine.',
     );
   }
   if ([listen].flat().some((address) => address.startsWith('unix:'))) {

@@ -15,7 +15,7 @@ export function proxyProblems(site: ProxySite): readonly ProxyProblem[] {
   return [
     { status: 400, detail: 'The request is not valid HTTP, or its headers are too large, or it came without TLS.' },
     { status: 403, detail: 'This address is open only to programs on the machine itself.' },
-    { status: 404, detail: `Nothing is served here; the MCP endpoint is ${site.publicPath}.` },
+    { status: 404, detail: `Nothing is served here; the MCP endpoint is ${site.path}.` },
     { status: 408, detail: 'The request did not arrive in time.' },
     { status: 413, detail: `The request is larger than ${megabytes} MB, the limit of this endpoint.` },
     { status: 414, detail: 'The address of the request is too long.' },

@@ -1,6 +1,5 @@
 import { isIP } from 'node:net';
 import { resolve } from 'node:path';
-import { domainToASCII } from 'node:url';
 import { UserError } from '../deployment/errors.ts';
 import { canonicalName, isCertificateName } from '../deployment/host-name.ts';
 import type { Deployment } from '../deployment/schema.ts';
@@ -15,10 +14,8 @@ export interface ProxySite {
   readonly httpsPort: number;
   readonly httpPort: number;
   readonly certificate: SiteCertificate;
-  /** Path that clients use. */
-  readonly publicPath: string;
-  /** Path at the server. */
-  readonly serverPath: string;
+  /** Path of the MCP endpoint; the proxy does not change it. */
+  readonly path: string;
   readonly upstream: ProxyUpstream;
   readonly maxBodyBytes: number;
   /** Response headers of every answer, also of errors. */
@@ -58,8 +55,7 @@ export function describeProxySite(input: TargetInput): ProxySite {
     httpsPort: input.proxyPorts?.https ?? publicPort,
     httpPort: input.proxyPorts?.http ?? 80,
     certificate: chooseCertificate(input, serverNames),
-    publicPath: choosePublicPath(deployment, publicUrl),
-    serverPath: deployment.server.path,
+    path: deployment.server.path,
     upstream: chooseUpstream(input, serverNames),
     maxBodyBytes: Math.ceil(deployment.proxy.maxBodyMegabytes * 1024 * 1024),
     securityHeaders: securityHeaders(serverNames),
@@ -87,15 +83,13 @@ function chooseServerNames(deployment: Deployment, publicUrl: URL | null): reado
 }
 
 function requireName(text: string, place: string): string {
-  // Names in other scripts travel in their ASCII form (RFC 5891); it is the one that clients send.
-  const name = isIP(text) === 0 && /[^\u0000-\u007f]/.test(text) ? domainToASCII(text) : text;
-  if (!isCertificateName(name)) {
+  if (!isCertificateName(text)) {
     throw new UserError(`${place} is not a host name: ${JSON.stringify(text)}`, {
       why: 'A name has letters, digits and - between dots, at most 253 characters; an IP address is fine too.',
       next: `Write the bare name, for example mcp.example.com, in ${place}.`,
     });
   }
-  return canonicalName(name);
+  return canonicalName(text);
 }
 
 function chooseCertificate(input: TargetInput, serverNames: readonly string[]): SiteCertificate {
@@ -132,19 +126,6 @@ function chooseCertificate(input: TargetInput, serverNames: readonly string[]): 
 
 function fileCertificate(certificate: string, key: string, place: string): SiteCertificate {
   return { kind: 'files', certificate, key, place };
-}
-
-function choosePublicPath(deployment: Deployment, publicUrl: URL | null): string {
-  const path = publicUrl === null ? '/' : publicUrl.pathname.replace(/\/+$/, '');
-  // A public URL without a path names the host only.
-  if (path === '' || path === '/') return deployment.server.path;
-  if (!/^\/[A-Za-z0-9._~/-]+$/.test(path)) {
-    throw new UserError(`server.publicUrl has a path that a proxy cannot match byte for byte: ${path}`, {
-      why: 'Percent signs and other special characters are decoded before the proxy compares paths.',
-      next: 'Use letters, digits and . _ ~ - / in the path of server.publicUrl.',
-    });
-  }
-  return path;
 }
 
 function securityHeaders(serverNames: readonly string[]): readonly Header[] {

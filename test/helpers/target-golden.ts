@@ -2,9 +2,11 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import type { Deployment } from '../../src/deployment/schema.ts';
 import { targets } from '../../src/targets/index.ts';
 import type { Target, TargetInput } from '../../src/targets/types.ts';
-import { parseDeploymentYaml, targetInput } from './target-input.ts';
+import { parseDeployment } from '../../src/deployment/parse-deployment.ts';
+import { targetInput } from './target-input.ts';
 
 export interface GoldenCase {
   readonly name: string;
@@ -24,7 +26,7 @@ export function goldenCases(): readonly GoldenCase[] {
       const rest = existsSync(join(folder, 'input.yaml'))
         ? (parse(read(folder, 'input.yaml')) as Partial<TargetInput> & { targets?: string[] })
         : {};
-      const base = targetInput(parseDeploymentYaml(read(folder, 'deployment.yaml')), rest);
+      const base = targetInput({ version: 1 }, { ...rest, deployment: deploymentOf(folder) });
       const wanted = 'targets' in rest ? rest.targets : undefined;
       return {
         name,
@@ -33,6 +35,13 @@ export function goldenCases(): readonly GoldenCase[] {
         input: { ...base, paths: { ...targetInput({ version: 1 }).paths, ...rest.paths } },
       };
     });
+}
+
+/** Through the parser that users meet, so that a case is always something they can write. */
+function deploymentOf(folder: string): Deployment {
+  const parsed = parseDeployment(read(folder, 'deployment.yaml'), { file: join(folder, 'deployment.yaml') });
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+  return parsed.deployment;
 }
 
 function read(folder: string, name: string): string {

@@ -1,7 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parse } from 'yaml';
 import { deploymentSchema, type DeploymentInput } from '../../src/deployment/schema.ts';
 import type { TargetInput } from '../../src/targets/types.ts';
 
@@ -28,8 +27,4 @@ export function targetInput(deployment: DeploymentInput, rest: Partial<TargetInp
     readServerBundle: () => 'console.log("the bundled server");\n',
     ...rest,
   };
-}
-
-export function parseDeploymentYaml(text: string): DeploymentInput {
-  return parse(text) as DeploymentInput;
 }

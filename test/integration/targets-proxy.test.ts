@@ -336,13 +336,13 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
         async ({ url, upstream: server }) => {
           const answer = await callHttp({ ...tls(), url: `${url}/tools/v1`, method: 'POST', body: '{}' });
           expect([upstream, answer.status]).toEqual([upstream, 200]);
-          expect(server.seen[0]?.url).toBe('/inner/mcp');
+          expect(server.seen[0]?.url).toBe('/tools/v1');
           expect((await callHttp({ ...tls(), url: `${url}/mcp` })).status).toBe(404);
         },
         {
           upstream,
           deployment: (listen) => ({
-            server: { listen, path: '/inner/mcp', publicUrl: 'https://mcp.test/tools/v1', behindProxy: true },
+            server: { listen, path: '/tools/v1', behindProxy: true },
           }),
         },
       );

@@ -32,9 +32,8 @@ export function caddyView(input: TargetInput) {
     certificate: siteCertificate(site),
     ownAuthority: site.certificate.kind === 'none',
     fromPublicAuthority: site.certificate.kind === 'public-authority',
-    publicPath: quoteCaddyfile(site.publicPath, 'server.publicUrl'),
-    publicPathSlash: quoteCaddyfile(`${site.publicPath}/`, 'server.publicUrl'),
-    serverPath: quoteCaddyfile(site.serverPath, 'server.path'),
+    mcpPath: quoteCaddyfile(site.path, 'server.path'),
+    mcpPathSlash: quoteCaddyfile(`${site.path}/`, 'server.path'),
     upstream: upstreamAddress(site.upstream),
     upstreamTls: site.upstream.tls === null ? false : upstreamTls(site.upstream.tls),
     // 2.8 brought the trust pool and deprecated the older word.
