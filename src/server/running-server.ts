@@ -213,6 +213,7 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
     parked.abandonAllOf(keyId);
   });
 
+  let watch: CertificateWatch | null = null;
   let open: Listeners;
   try {
     open = await openListeners(addresses, certificate, (req, res) => front.handle(req, res), log, options.timeouts);
@@ -220,14 +221,13 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
     stopTimers();
     throw error;
   }
-  const watch =
-    files === null || certificate === null
-      ? null
-      : new CertificateWatch(files, certificate, log, (next) => {
-          certificate = next;
-          open.useCertificate(next);
-          front.guard = buildGuard();
-        });
+  if (files !== null && certificate !== null) {
+    watch = new CertificateWatch(files, certificate, log, (next) => {
+      certificate = next;
+      open.useCertificate(next);
+      front.guard = buildGuard();
+    });
+  }
   registry.start();
 
   function stopTimers(): void {
@@ -262,7 +262,8 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
     async drain() {
       front.draining = true;
       const deadline = performance.now() + server.drainSeconds * 1_000;
-      while (stopped === null && inFlight - parked.size > 0 && performance.now() < deadline) await nap(20);
+      const mustWait = (): boolean => stopped === null && inFlight > parked.size && performance.now() < deadline;
+      while (mustWait()) await nap(20);
       stopped ??= stop(backendGraceMs);
       await stopped;
     },

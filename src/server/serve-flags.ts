@@ -85,20 +85,23 @@ function readPairs(argv: readonly string[]): Map<string, string[]> {
     } else if (equals !== -1) {
       add(flag, word.slice(equals + 1));
     } else {
-      const value = argv[at + 1];
-      if (value === undefined || withValue.has(value) || withoutValue.has(value)) {
-        throw new UserError(`${flag} needs a value`, { next: 'mcp-deploy serve --help' });
-      }
-      add(flag, value);
-      at++;
-      // Several addresses may follow one --listen.
-      while (flag === '--listen' && argv[at + 1] !== undefined && !argv[at + 1]?.startsWith('-')) {
-        add(flag, argv[at + 1] ?? '');
-        at++;
-      }
+      const values = valuesAfter(argv, at, flag === '--listen');
+      if (values.length === 0) throw new UserError(`${flag} needs a value`, { next: 'mcp-deploy serve --help' });
+      for (const value of values) add(flag, value);
+      at += values.length;
     }
   }
   return given;
+}
+
+/** The value after a flag; several addresses may follow one --listen. */
+function valuesAfter(argv: readonly string[], at: number, several: boolean): string[] {
+  const values: string[] = [];
+  for (const word of argv.slice(at + 1)) {
+    if (withValue.has(word) || withoutValue.has(word) || (values.length > 0 && !several)) break;
+    values.push(word);
+  }
+  return values;
 }
 
 export const serveHelp = `Usage: mcp-deploy serve --config FILE [--pid-file F]

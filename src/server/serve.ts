@@ -4,9 +4,10 @@ import { EnvironmentError, ExplainedError, UserError } from '../deployment/error
 import { deploymentSchema, listenAddress } from '../deployment/schema.ts';
 import { createLog } from './observe/log.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
-import { startServer, type RunningServer } from './running-server.ts';
+import { startServer } from './running-server.ts';
 import { parseServerConfig, type ServerConfig } from './server-config.ts';
 import { parseServeFlags, serveHelp, type ServeFlags } from './serve-flags.ts';
+import { watchSignals, type ServeSignals } from './serve-signals.ts';
 import type { ExtraKey } from './startup-checks.ts';
 import { serverVersion } from './version.ts';
 
@@ -17,6 +18,7 @@ import { serverVersion } from './version.ts';
  */
 export async function runServe(argv: string[]): Promise<number> {
   let pidFile: string | null = null;
+  const signals = watchSignals();
   try {
     const flags = parseServeFlags(argv);
     if (flags.mode === 'help') {
@@ -28,17 +30,22 @@ export async function runServe(argv: string[]): Promise<number> {
       writePidFile(flags.pidFile, serverVersion, configBytes);
       pidFile = flags.pidFile;
     }
-    return await serve(flags, configBytes);
+    return await serve(flags, configBytes, signals);
   } catch (error) {
     if (!(error instanceof ExplainedError)) throw error;
     process.stderr.write(formatProblem(error));
     return error.exitCode;
   } finally {
     if (pidFile !== null) removePidFile(pidFile);
+    signals.close();
   }
 }
 
-async function serve(flags: Exclude<ServeFlags, { mode: 'help' }>, configBytes: Buffer | null): Promise<number> {
+async function serve(
+  flags: Exclude<ServeFlags, { mode: 'help' }>,
+  configBytes: Buffer | null,
+  signals: ServeSignals,
+): Promise<number> {
   const config =
     flags.mode === 'config'
       ? await parseServerConfig(configBytes?.toString('utf8') ?? '', flags.configFile)
@@ -51,51 +58,9 @@ async function serve(flags: Exclude<ServeFlags, { mode: 'help' }>, configBytes: 
   const server = await startServer(config, { version: serverVersion, env: process.env, log, extraKeys });
   for (const url of server.urls) process.stdout.write(`listening ${url}\n`);
   log.info('server.listening', { urls: server.urls, version: serverVersion, pid: process.pid });
-  const code = await untilStopped(server, log);
+  const code = await signals.untilStopped(server, log);
   log.info('server.stopped');
   return code;
-}
-
-/** Waits for SIGTERM or SIGINT: the first drains, the second ends at once. SIGHUP reloads. */
-async function untilStopped(server: RunningServer, log: ReturnType<typeof createLog>): Promise<number> {
-  return new Promise((resolveCode) => {
-    let stopping = false;
-    let code = 0;
-    const finish = (stopped: Promise<void>): void => {
-      stopped.then(
-        () => {
-          process.off('SIGTERM', onStop).off('SIGINT', onStop).off('SIGHUP', onReload);
-          process.off('uncaughtException', onBug).off('unhandledRejection', onBug);
-          resolveCode(code);
-        },
-        (error: unknown) => {
-          log.error('server.stop-failed', { error });
-          resolveCode(70);
-        },
-      );
-    };
-    const onStop = (signal: NodeJS.Signals): void => {
-      log.info(stopping ? 'server.stopping-now' : 'server.draining', { signal });
-      const first = !stopping;
-      stopping = true;
-      if (first) finish(server.drain());
-      else void server.stopNow();
-    };
-    const onReload = (): void => {
-      log.info('server.reloading');
-      server.reload();
-    };
-    // A bug: nobody knows what state we are in, so the service manager gets a fresh process.
-    const onBug = (error: unknown): void => {
-      log.error('server.bug', { error });
-      if (stopping) return;
-      stopping = true;
-      code = 70;
-      finish(server.stopNow());
-    };
-    process.on('SIGTERM', onStop).on('SIGINT', onStop).on('SIGHUP', onReload);
-    process.on('uncaughtException', onBug).on('unhandledRejection', onBug);
-  });
 }
 
 function readConfigFile(file: string): Buffer {

@@ -127,7 +127,7 @@ export async function startRig(options: RigOptions = {}): Promise<ServerRig> {
     async legacyClient(capabilities = {}) {
       const client = new LegacyClient({ name: 'legacy', version: '1' }, { capabilities });
       const transport = new LegacyTransport(new URL(url), transportOptions());
-      await client.connect(transport as Parameters<LegacyClient['connect']>[0]);
+      await client.connect(transport);
       clients.push(client);
       return client;
     },

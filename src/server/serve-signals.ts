@@ -1,0 +1,58 @@
+import type { Log } from './observe/log.ts';
+import type { RunningServer } from './running-server.ts';
+
+/** Signals and bugs from the moment on that the process began to serve: one that comes early is not lost. */
+export interface ServeSignals {
+  /**
+   * Serves until a signal: SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads.
+   * @returns the exit code: 0, or 70 after a bug.
+   */
+  untilStopped(server: RunningServer, log: Log): Promise<number>;
+  /** Leaves signals to their defaults again. */
+  close(): void;
+}
+
+type Event = { readonly kind: 'stop' | 'reload' } | { readonly kind: 'bug'; readonly error: unknown };
+
+export function watchSignals(): ServeSignals {
+  const early: Event[] = [];
+  let take = (event: Event): void => void early.push(event);
+  const onStop = (): void => take({ kind: 'stop' });
+  const onReload = (): void => take({ kind: 'reload' });
+  const onBug = (error: unknown): void => take({ kind: 'bug', error });
+  process.on('SIGTERM', onStop).on('SIGINT', onStop).on('SIGHUP', onReload);
+
+  return {
+    async untilStopped(server, log) {
+      // A bug while serving: nobody knows what state we are in, so the service manager gets a fresh process.
+      process.on('uncaughtException', onBug).on('unhandledRejection', onBug);
+      const asked = await new Promise<Event>((resolve) => {
+        take = (event) => {
+          if (event.kind === 'reload') {
+            log.info('server.reloading');
+            server.reload();
+          } else {
+            resolve(event);
+          }
+        };
+        for (const event of early) take(event);
+      });
+      take = (event) => {
+        log.info('server.stopping-now', event.kind === 'bug' ? { error: event.error } : {});
+        if (event.kind !== 'reload') void server.stopNow();
+      };
+      if (asked.kind === 'bug') {
+        log.error('server.bug', { error: asked.error });
+        await server.stopNow();
+        return 70;
+      }
+      log.info('server.draining');
+      await server.drain();
+      return 0;
+    },
+    close() {
+      process.off('SIGTERM', onStop).off('SIGINT', onStop).off('SIGHUP', onReload);
+      process.off('uncaughtException', onBug).off('unhandledRejection', onBug);
+    },
+  };
+}
