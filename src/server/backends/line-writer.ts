@@ -3,13 +3,17 @@ import type { Writable } from 'node:stream';
 /** Writes lines to a child. All lines of one turn of the event loop go out in one write. */
 export interface LineWriter {
   write(line: string): void;
+  /** More should wait: the child does not take it, or much waits for this turn to end already. */
+  readonly full: boolean;
   /** When the child stopped taking more (epoch ms), or 0 while it takes. */
   readonly blockedSince: number;
   /** Nothing is written any more. */
   close(): void;
 }
 
-/** `onDrain` is called when the child reads again, `onFailed` when it has closed its input. */
+const maxOutgoingCharacters = 1_048_576;
+
+/** `onDrain` is called when it is not full any more, `onFailed` when it has closed its input. */
 export function createLineWriter(input: Writable, onDrain: () => void, onFailed: (error: Error) => void): LineWriter {
   let outgoing = '';
   let planned = false;
@@ -22,6 +26,7 @@ export function createLineWriter(input: Writable, onDrain: () => void, onFailed:
     const text = outgoing;
     outgoing = '';
     if (!input.write(text)) blockedSince = Date.now();
+    else if (text.length > maxOutgoingCharacters) onDrain();
   }
 
   input.on('drain', () => {
@@ -40,6 +45,9 @@ export function createLineWriter(input: Writable, onDrain: () => void, onFailed:
       if (planned || blockedSince !== 0) return;
       planned = true;
       setImmediate(flush);
+    },
+    get full() {
+      return blockedSince !== 0 || outgoing.length > maxOutgoingCharacters;
     },
     get blockedSince() {
       return blockedSince;

@@ -59,7 +59,9 @@ export interface ConnectionOptions {
   readonly maxLineBytes: number;
   /** A notification that belongs to no single call: list_changed, resources/updated. */
   readonly onNotification: (method: string, params: Record<string, unknown>) => void;
-  /** The child cannot be talked to any more (line too long, input stuck or closed) and must be ended. */
+  /** The child has closed its input; most often it is about to exit. */
+  readonly onInputClosed: (reason: string) => void;
+  /** The child cannot be talked to any more (line too long, input stuck) and must be ended. */
   readonly onUnusable: (reason: string) => void;
 }
 
@@ -110,7 +112,7 @@ class Connection implements StdioConnection {
     this.#writer = createLineWriter(
       input,
       () => this.#sendQueued(),
-      (error) => options.onUnusable(`its standard input is closed (${reasonOf(error)})`),
+      (error) => options.onInputClosed(`its standard input is closed (${reasonOf(error)})`),
     );
     const reader = createLineReader({
       maxLineBytes: options.maxLineBytes,
@@ -173,7 +175,7 @@ class Connection implements StdioConnection {
   // --- calls to the child ----------------------------------------------------
 
   #isFree(): boolean {
-    return this.#writer.blockedSince === 0 && this.#sent.size < this.#options.maxConcurrency;
+    return !this.#writer.full && this.#sent.size < this.#options.maxConcurrency;
   }
 
   #enqueue(call: BackendCall, rounds: number): Pending | null {

@@ -51,6 +51,7 @@ export interface StdioInstance {
 
 /** Answers that are still in the pipe when a child exits get this long to be read. */
 const lastAnswersMs = 50;
+const inputClosedMs = 200;
 let childrenStarted = 0;
 
 /** Starts a child and shakes hands with it. Never throws; what happens is told by `events`. */
@@ -116,6 +117,8 @@ class Instance implements StdioInstance {
       maxConcurrency: spec.upstream.maxConcurrency,
       maxLineBytes: spec.maxLineBytes,
       onNotification: events.onNotification,
+      // Its exit code says more than a broken pipe, when it comes at once.
+      onInputClosed: (reason) => void setTimeout(() => this.#giveUp(reason), inputClosedMs).unref(),
       onUnusable: (reason) => this.#giveUp(reason),
     });
     this.#exited = new Promise((resolve) => {
@@ -159,7 +162,7 @@ class Instance implements StdioInstance {
   }
 
   #onExit(code: number | null, signal: NodeJS.Signals | null): void {
-    const how = signal === null ? `exited with code ${code}` : `was ended by ${signal}`;
+    const how = signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`;
     const { stdout } = this.#child;
     if (stdout === null || stdout.readableEnded) {
       this.#finish(how, false);

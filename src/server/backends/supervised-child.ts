@@ -99,7 +99,7 @@ export function superviseChild(
     if (stopping !== null) return;
     const now = Date.now();
     const failedStart = !served || (state.state === 'up' && now - state.since < startedAfterMs && !used);
-    const reason = served ? `it ${end.reason}` : `it did not start: ${end.reason}`;
+    const reason = served ? end.reason : `it did not start: ${end.reason}`;
     const lastWords = [...from.lastWords];
     used = false;
     if (end.hopeless) {
