@@ -30,6 +30,8 @@ export interface JournalHeader {
   readonly schemaVersion: 1;
   readonly startedAt: string;
   readonly toolVersion: string;
+  /** The state folder it was written in: a copy of that folder must not undo anything in the original. */
+  readonly stateDir: string;
   readonly plan: Plan;
 }
 
@@ -70,7 +72,14 @@ export async function openJournal(
 ): Promise<Journal> {
   const { plan, stateDir, toolVersion } = options;
   const file = join(journalDirOf(stateDir), `${plan.release}-${plan.purpose}.jsonl`);
-  const header: JournalHeader = { type: 'plan', schemaVersion: 1, startedAt: ports.clock.now(), toolVersion, plan };
+  const header: JournalHeader = {
+    type: 'plan',
+    schemaVersion: 1,
+    startedAt: ports.clock.now(),
+    toolVersion,
+    stateDir,
+    plan,
+  };
   await ports.files.writeAtomic(file, `${JSON.stringify(header)}\n`, 0o600);
   return continueJournal(ports.files, { file, header, begun: [], undone: new Set(), ending: null });
 }

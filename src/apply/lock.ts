@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { EnvironmentError } from '../deployment/errors.ts';
 import { sha256Of } from './pre-images.ts';
 import { temporaryFileOf } from './temporary-file.ts';
@@ -97,8 +97,8 @@ type Attempt =
  * Why not simply unlink and create: two processes that have both read the dead
  * lock would both unlink, and the slower one would unlink the fresh lock of
  * the quicker one. So a dead lock may be removed only by the process that
- * holds the *claim* on it, a file named after a hash of the lock's text, which
- * is unique (nonce) for every taking:
+ * holds the *claim* on it, a file named after a hash of the lock's name and
+ * text, which is unique (nonce) for every taking:
  *   1. create `lock.claim-HASH` exclusively (one winner for this very lock);
  *   2. read the lock again: if it is not that text any more, it was removed
  *      before we had the claim; drop the claim and start over;
@@ -117,7 +117,7 @@ async function tryTake(path: string, content: string, options: LockOptions): Pro
   const by = parseHolder(text);
   if (await isHeld(by, text, path, options)) return { taken: false, reason: 'held', by };
 
-  const claim = `${path}.claim-${sha256Of(text).slice(0, 16)}`;
+  const claim = join(options.stateDir, `lock.claim-${sha256Of(`${basename(path)}\n${text}`).slice(0, 24)}`);
   const claimed = await tryTake(claim, content, options);
   if (!claimed.taken) return { taken: false, reason: 'clearing', by: claimed.by ?? by };
   try {

@@ -35,7 +35,7 @@ export async function runWithProgress(
   }
 }
 
-type RenderedTask = ListrTaskObject<unknown, ListrRendererFactory, ListrRendererFactory>;
+type RenderedTask = ListrTaskObject<unknown, ListrRendererFactory>;
 
 async function createList(lines: ProgressLines, options: ProgressOptions): Promise<{ run(): Promise<unknown> }> {
   const { Listr, ListrTaskEventType, ListrTaskState } = await import('listr2');

@@ -46,9 +46,11 @@ export async function recoverUnfinished(options: {
 
   let recovery: Recovery | null = null;
   for (const { state, endsCleanly } of await readUnfinishedJournals(ports, stateDir)) {
+    if (state.header.stateDir !== stateDir) throw elsewhere(state, stateDir);
     if (state.ending === 'commit') {
       await removeStateFolderContent(files, stateDir);
-      return describe(state, 'uninstall-finished');
+      recovery = describe(state, 'uninstall-finished');
+      break;
     }
     const leftovers = await undoJournal(continueJournal(files, state, endsCleanly), {
       ports,
@@ -114,6 +116,14 @@ function incomplete(state: JournalState, leftovers: readonly string[]): Environm
     why: `Not put back:\n${leftovers.map((text) => `  ${text}`).join('\n')}`,
     next: 'Mend what is said in brackets and run the command again: it goes on with the undo.',
     exitCode: 5,
+  });
+}
+
+/** The paths in the journal are absolute: from here they would reach back into the other folder. */
+function elsewhere(state: JournalState, stateDir: string): EnvironmentError {
+  return new EnvironmentError(`${cutOff(state)}, in another folder: ${state.header.stateDir}`, {
+    why: `${stateDir} was moved or copied from there since, and the undo belongs there.`,
+    next: `Move it back and run the command there. If this is a copy, begin anew: rm -r ${stateDir}`,
   });
 }
 

@@ -4,6 +4,7 @@ import { readNewestRelease } from '../apply/commit.ts';
 import { sha256Of } from '../apply/pre-images.ts';
 import { readUnfinished } from '../apply/recover.ts';
 import type { ApplyPorts, FileSystem } from '../apply/ports.ts';
+import { isInside } from '../apply/state-folder.ts';
 import { EnvironmentError, ExplainedError } from '../deployment/errors.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
@@ -42,7 +43,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
   const deploymentFile = options.deploymentFile ?? join(baseDir, 'mcp-deploy.yaml');
   const ca: CertificateFiles = { certificate: join(stateDir, 'pki/ca.crt'), key: join(stateDir, 'pki/ca.key') };
 
-  const release = await readNewestRelease(files, stateDir);
+  const release = withinFolder(await readNewestRelease(files, stateDir), baseDir);
   const server = await readServer({ files, processes }, join(stateDir, 'run/server.json'));
   const unfinished = await readUnfinished({ ports: { files }, stateDir });
   return {
@@ -70,6 +71,16 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
   };
 }
 
+/** Records hold absolute paths. In a folder that was copied or moved they must not reach back into the old one. */
+function withinFolder(release: ReleaseRecord | null, baseDir: string): ReleaseRecord | null {
+  if (release === null) return null;
+  return {
+    ...release,
+    files: Object.fromEntries(Object.entries(release.files).filter(([path]) => isInside(path, baseDir))),
+    directories: release.directories.filter((path) => isInside(path, baseDir)),
+  };
+}
+
 /** Files whose text a plan compares. */
 const textFiles: ReadonlySet<string> = new Set(['server.json']);
 
@@ -78,10 +89,11 @@ async function managedFiles(
   { stateDir, deploymentFile, release }: { stateDir: string; deploymentFile: string; release: ReleaseRecord | null },
 ): Promise<ReadonlySet<string>> {
   const keys = (await files.list(join(stateDir, 'keys'))).filter((name) => name.endsWith('.key'));
+  const keptAside = (await files.list(stateDir)).filter((name) => name.startsWith('server.json.yours'));
   const names = [
     '.gitignore',
     ...textFiles,
-    'server.json.yours',
+    ...keptAside,
     'pki/ca.crt',
     'pki/ca.key',
     'pki/server.crt',
