@@ -40,7 +40,10 @@ function changeOne(text: string, path: SettingPath, value: unknown): string {
   const error = document.errors[0];
   if (error !== undefined) throw new Error(`cannot edit a file that is not valid YAML: ${error.message}`);
 
-  const wanted = changed(document.toJS() as unknown, path, value);
+  const data = document.toJS() as unknown;
+  if (value === undefined && !document.hasIn(path)) return text;
+  const wanted = changed(data, path, value);
+  if (sameData(data, wanted)) return text;
   const spliced = splice(source, document, path, value);
   if (spliced !== null && sameData(readData(spliced), wanted)) return mark + spliced;
 
@@ -60,7 +63,7 @@ function splice(source: string, document: Document, path: SettingPath, value: un
   if (depth === path.length && pair !== null) {
     return value === undefined ? removed(source, map, pair) : replaced(source, pair, value, lineEnd);
   }
-  if (value === undefined) return source;
+  if (value === undefined) return null;
   // What is missing on the way is made together with the value.
   const rest = path.slice(depth);
   const inner = rest.slice(1).reduceRight<unknown>((child, part) => ({ [part]: child }), value);

@@ -74,7 +74,9 @@ function whyNewCertificate(names: readonly string[], validDays: number, facts: H
   if (!now.keyMatches) return 'its key is missing or belongs to another one';
   if (!now.issuedByCa) return 'signed by another CA';
   if (!sameNames(now.names, names)) return describeNames(now.names, names);
-  if (now.daysLeft < Math.min(validDays / 3, renewBeforeDays)) return endsIn(now.daysLeft);
+  // Days are counted in whole ones: a new certificate has one less than its life, and must not be renewed at once.
+  const isNew = now.daysLeft >= validDays - 1;
+  if (!isNew && now.daysLeft < Math.min(validDays / 3, renewBeforeDays)) return endsIn(now.daysLeft);
   if (now.daysLeft > validDays) return `a life of ${validDays} days is wanted, ${now.daysLeft} are left`;
   return null;
 }
