@@ -265,13 +265,16 @@ class Connection implements StdioConnection {
       this.#fail(pending.call, UPSTREAM_TIMEOUT, `${message} outcome unknown: it may have run.`);
     }
     const { blockedSince } = this.#writer;
-    if (blockedSince !== 0 && now - blockedSince >= Math.min(stuckInputMs, callTimeoutMs)) {
+    const stuckAt =
+      blockedSince === 0 ? Number.POSITIVE_INFINITY : blockedSince + Math.min(stuckInputMs, callTimeoutMs);
+    if (stuckAt <= now) {
       this.#options.onUnusable('it stopped reading its standard input');
       return;
     }
     const first = this.#sent.values().next();
-    const next = first.done === true ? this.#queue.values().next() : first;
-    if (next.done !== true && this.#timer === null) this.#armTimer(next.value.deadline);
+    const oldest = first.done === true ? this.#queue.values().next() : first;
+    const next = Math.min(stuckAt, oldest.done === true ? Number.POSITIVE_INFINITY : oldest.value.deadline);
+    if (next !== Number.POSITIVE_INFINITY && this.#timer === null) this.#armTimer(next);
   }
 
   // --- answers of the child --------------------------------------------------
