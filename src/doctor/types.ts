@@ -13,6 +13,23 @@ export interface DoctorTarget {
   readonly own: boolean;
 }
 
+/** Files and state of this folder's own deployment, for the checks that look at the host. Paths are absolute. */
+export interface OwnFacts {
+  readonly stateDir: string;
+  readonly caFile: string | null;
+  readonly caKeyFile: string | null;
+  readonly certificateFile: string | null;
+  readonly keyFile: string | null;
+  /** Salted hashes of the API keys. */
+  readonly keyStoreFile: string | null;
+  /** The first API key in clear, for its owner. */
+  readonly apiKeyFile: string | null;
+  readonly logFile: string | null;
+  readonly serverRunning: boolean;
+  /** False when the deployment lets everyone in. */
+  readonly keysRequired: boolean;
+}
+
 export interface Evidence {
   /** Where it was seen: a probe and its object, e.g. "tls handshake with localhost:8443". */
   readonly source: string;
@@ -30,32 +47,103 @@ export type Severity = 'error' | 'warning';
 
 /** What a judge says. A probe that failed or did not run makes its checks `unknown`, never `pass`. */
 export type Verdict =
+  /** `detail` is what stands behind the tick, a few words: "19 days left". */
   | { readonly outcome: 'pass'; readonly detail?: string }
   | { readonly outcome: 'not-applicable'; readonly reason: string }
+  /** Left alone on purpose, and the reason says how to allow it. */
+  | { readonly outcome: 'not-tried'; readonly reason: string }
   | { readonly outcome: 'unknown'; readonly reason: string }
-  | {
-      readonly outcome: 'fail';
-      readonly title: string;
-      /** One sentence, or the word "undetermined". */
-      readonly cause: string;
-      readonly evidence: readonly Evidence[];
-      readonly fix: Fix;
-      readonly severity?: Severity;
-    };
+  /** Explained by the failure of another check in a way that `after` cannot say, since it does not always hold. */
+  | { readonly outcome: 'follows'; readonly from: string }
+  | FailVerdict;
+
+export interface FailVerdict {
+  readonly outcome: 'fail';
+  /** What is wrong, in the words of this case. */
+  readonly title: string;
+  /** One sentence, or the word "undetermined". */
+  readonly cause: string;
+  readonly evidence: readonly Evidence[];
+  readonly fix: Fix;
+  /** Where they differ from those of the check. */
+  readonly severity?: Severity;
+  readonly hop?: Hop;
+}
+
+/** The looks that can be left out when no check asks for them. Name, TCP and TLS lie on the way to all others. */
+export type ProbeId =
+  | 'name'
+  | 'tcp'
+  | 'tls'
+  | 'answers'
+  | 'well-known'
+  | 'health'
+  | 'modern'
+  | 'legacy'
+  | 'session'
+  | 'stream'
+  | 'limits'
+  | 'host';
+
+/** The first part of every code, in the order of the report. */
+export const categories = [
+  'host',
+  'name',
+  'tcp',
+  'tls',
+  'http',
+  'key',
+  'protocol',
+  'tools',
+  'stream',
+  'limits',
+  'health',
+] as const;
+export type Category = (typeof categories)[number];
 
 export interface Check<Observations> {
   /** Permanent: `category/name`, e.g. `tls/name-mismatch`. Documented in docs/findings.md. */
   readonly code: string;
   /** The healthy fact: reads right behind a tick and behind a cross. */
   readonly title: string;
-  readonly category: string;
+  /** The same in two or three words, for the one-line-per-category report. */
+  readonly label: string;
+  readonly category: Category;
   readonly hop: Hop;
   readonly severity: Severity;
-  /** Codes whose failure explains this one: then it is listed as following, not judged. */
+  /** What is judged. */
+  readonly needs: readonly ProbeId[];
+  /** Codes whose failure explains this one: then it is listed as following, not judged. They stand before it in the catalogue. */
   readonly after: readonly string[];
   /** For `explain`: what it means and why it matters, a paragraph. */
   readonly explanation: string;
   readonly judge: (observations: Observations) => Verdict;
+}
+
+export interface PassedCheck {
+  readonly code: string;
+  readonly title: string;
+  readonly category: Category;
+  readonly detail?: string;
+}
+
+/**
+ * Why a check has no verdict: another finding explains it, it does not apply
+ * to this target, it was not tried without leave, it was left out on request,
+ * or it could not be told.
+ */
+export interface NotChecked {
+  readonly code: string;
+  readonly kind: 'follows' | 'not-applicable' | 'not-tried' | 'left-out' | 'unknown';
+  readonly reason: string;
+}
+
+/** One hop of the way in the order of a request, as the report shows it. */
+export interface PathHop {
+  readonly hop: Hop;
+  /** What is known of it: "nginx/1.22.1". */
+  readonly label: string;
+  readonly state: 'ok' | 'warning' | 'error' | 'unknown';
 }
 
 export interface Finding {
@@ -69,19 +157,16 @@ export interface Finding {
   readonly fix: Fix;
 }
 
-/** `doctor --json`, and the source of every other format. */
+/** `doctor --json`, and the source of every other format. Its schema: schema/doctor-report.schema.json. */
 export interface DoctorReport {
+  /** No error was found, and every check whose failure would be one could be judged. */
   readonly ok: boolean;
   readonly target: string;
   /** Code of the first broken thing on the path, or null. */
   readonly rootCause: string | null;
+  readonly path: readonly PathHop[];
   readonly findings: readonly Finding[];
-  readonly passed: readonly {
-    readonly code: string;
-    readonly title: string;
-    readonly category: string;
-    readonly detail?: string;
-  }[];
-  readonly notChecked: readonly { readonly code: string; readonly reason: string }[];
+  readonly passed: readonly PassedCheck[];
+  readonly notChecked: readonly NotChecked[];
   readonly durationMs: number;
 }

@@ -18,6 +18,8 @@ export interface HttpsFetchOptions {
 export interface Exchange {
   readonly method: string;
   readonly url: string;
+  /** `method` of the JSON-RPC message that was sent, when there was one. */
+  readonly rpcMethod: string | null;
   /** Status and headers, or the error that came instead. */
   readonly answer:
     | { readonly status: number; readonly headers: Readonly<Record<string, string>>; readonly headersMs: number }
@@ -61,10 +63,11 @@ function exchange(
   const method = init.method ?? 'GET';
   const signals = [init.signal, options.signal].filter((given) => given !== undefined && given !== null);
   const signal = signals.length > 1 ? AbortSignal.any(signals) : signals[0];
+  const rpcMethod = rpcMethodOf(init.body);
   const startedAt = performance.now();
   return new Promise((resolve, reject) => {
     const fail = (error: Error): void => {
-      options.onExchange?.({ method, url: url.href, answer: { error } });
+      options.onExchange?.({ method, url: url.href, rpcMethod, answer: { error } });
       reject(new TypeError('fetch failed', { cause: error }));
     };
     if (signal?.aborted) {
@@ -108,6 +111,7 @@ function exchange(
       options.onExchange?.({
         method,
         url: url.href,
+        rpcMethod,
         answer: {
           status: message.statusCode ?? 0,
           headers: responseHeaders,
@@ -203,6 +207,16 @@ function bodyBytes(body: RequestInit['body']): Buffer | null {
   if (body instanceof Uint8Array) return Buffer.from(body);
   if (body instanceof URLSearchParams) return Buffer.from(body.toString());
   throw new TypeError('this fetch sends strings, bytes and form parameters only');
+}
+
+function rpcMethodOf(body: RequestInit['body']): string | null {
+  if (typeof body !== 'string' || !body.startsWith('{')) return null;
+  try {
+    const { method } = JSON.parse(body) as { method?: unknown };
+    return typeof method === 'string' ? method : null;
+  } catch {
+    return null;
+  }
 }
 
 function asError(reason: unknown): Error {

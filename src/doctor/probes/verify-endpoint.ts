@@ -1,6 +1,6 @@
 import { EnvironmentError, type ErrorDetail } from '../../deployment/errors.ts';
 import { describeNetworkFailure, type NetworkFailure } from '../network-failure.ts';
-import { ClientLookError, exchangeRecorder, lookWithClient, type ClientLook, type Era } from './client-look.ts';
+import { ClientLookError, exchangeRecorder, lookWithClient, type ClientLook, type Era } from './look-with-client.ts';
 import { createFetch, type Exchange } from './https-fetch.ts';
 
 export interface VerifiedEndpoint {

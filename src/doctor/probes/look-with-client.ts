@@ -12,6 +12,8 @@ export interface ClientLook {
   /** Null when the server does not declare tools. */
   readonly tools: readonly ListedTool[] | null;
   readonly called: { readonly tool: string; readonly durationMs: number; readonly isError: boolean } | null;
+  /** The server gave a session id. */
+  readonly session: boolean;
   readonly connectMs: number;
 }
 
@@ -43,6 +45,7 @@ interface Session {
   era(): Era;
   protocolVersion(): string;
   server(): { name: string; version: string } | undefined;
+  hasId(): boolean;
   hasTools(): boolean;
   listTools(signal: AbortSignal): Promise<readonly ListedTool[]>;
   callTool(call: SafeCall, signal: AbortSignal): Promise<{ isError: boolean }>;
@@ -75,6 +78,7 @@ export async function lookWithClient(era: Era, spec: ClientLookSpec, outer: Abor
       server: session.server() ?? { name: 'unnamed', version: 'unknown' },
       tools,
       called,
+      session: session.hasId(),
       connectMs,
     };
   } finally {
@@ -140,6 +144,7 @@ async function openModern(spec: ClientLookSpec): Promise<Session> {
     era: () => client.getProtocolEra() ?? 'legacy',
     protocolVersion: () => client.getNegotiatedProtocolVersion() ?? 'unknown',
     server: () => client.getServerVersion(),
+    hasId: () => transport.sessionId !== undefined,
     hasTools: () => client.getServerCapabilities()?.tools !== undefined,
     listTools: async (signal) => (await client.listTools(undefined, { signal, timeout: spec.timeoutMs })).tools,
     callTool: async (call, signal) => {
@@ -169,6 +174,7 @@ async function openLegacy(spec: ClientLookSpec): Promise<Session> {
     era: () => 'legacy',
     protocolVersion: () => transport.protocolVersion ?? 'unknown',
     server: () => client.getServerVersion(),
+    hasId: () => transport.sessionId !== undefined,
     hasTools: () => client.getServerCapabilities()?.tools !== undefined,
     listTools: async (signal) => {
       const tools: ListedTool[] = [];

@@ -1,0 +1,38 @@
+import type { EndpointCheck } from './endpoint-check.ts';
+import { healthChecks } from './health.ts';
+import { hostChecks, processChecks } from './host.ts';
+import { httpEndpointChecks } from './http-endpoint.ts';
+import { httpChecks } from './http.ts';
+import { keyChecks, keyShapeChecks } from './key.ts';
+import { limitsChecks } from './limits.ts';
+import { nameChecks } from './name.ts';
+import { protocolChecks, toolsChecks } from './protocol.ts';
+import { streamChecks } from './stream.ts';
+import { tcpChecks } from './tcp.ts';
+import { certificateChecks } from './tls-certificate.ts';
+import { tlsKeyChecks } from './tls-key.ts';
+import { tlsChecks } from './tls.ts';
+
+/**
+ * Every check, in the order in which a request meets what they judge: the
+ * first error in this order is the root cause. What endangers a deployment
+ * without breaking a call comes last.
+ */
+export const catalogue: readonly EndpointCheck[] = [
+  ...keyShapeChecks,
+  ...tlsKeyChecks,
+  ...processChecks,
+  ...nameChecks,
+  ...tcpChecks,
+  ...tlsChecks,
+  ...certificateChecks,
+  ...httpChecks,
+  ...healthChecks,
+  ...httpEndpointChecks,
+  ...keyChecks,
+  ...protocolChecks,
+  ...toolsChecks,
+  ...streamChecks,
+  ...limitsChecks,
+  ...hostChecks,
+];

@@ -1,0 +1,146 @@
+import type { Answer, LimitsSeen, Observations } from '../observations.ts';
+import type { Verdict } from '../types.ts';
+import {
+  answerEvidence,
+  beforeMcp,
+  checksOf,
+  fail,
+  isHtml,
+  notApplicable,
+  notSeen,
+  notTried,
+  pass,
+  unknown,
+} from './endpoint-check.ts';
+
+const afterConnect = [...beforeMcp, 'key/bearer', 'protocol/legacy', 'protocol/modern'];
+
+export const limitsChecks = checksOf('limits', [
+  {
+    code: 'limits/answers-429',
+    title: 'too many calls are answered with 429',
+    label: '429 after a burst',
+    hop: 'server',
+    severity: 'error',
+    needs: ['limits'],
+    after: afterConnect,
+    explanation:
+      'Tool calls must be limited (specification, tools, security considerations). Calls of a tool that does not exist ' +
+      'are sent until the first 429, at most 200, on our own deployments or with --limits. A limit that is declared and ' +
+      'not kept is an error; none at all is a warning; one that lies above what is sent is not judged.',
+    judge: (seen) =>
+      withLimits(seen, ({ sent, refusal, declared, usualStatus, durationMs }) => {
+        if (refusal !== null) return pass(`429 within ${sent} calls`);
+        if (usualStatus === 503) {
+          return fail({
+            title: 'too many calls are answered with 503',
+            cause: 'the limit of the proxy answers 503, which clients take for an outage (nginx: limit_req_status)',
+            evidence: [{ source: `${sent} calls`, observed: 'mostly 503', expected: '429' }],
+            hop: 'proxy',
+            fix: { summary: 'Let the limit answer with 429; in nginx: limit_req_status 429;', commands: [] },
+          });
+        }
+        if (declared !== null && declared.quota > sent) {
+          return unknown(`the declared limit of ${declared.quota} is above the ${sent} calls that are sent`);
+        }
+        return fail({
+          title:
+            declared === null
+              ? `no limit in ${sent} calls`
+              : `the declared limit of ${declared.quota} calls is not kept`,
+          cause: declared === null ? 'tool calls are not limited, or far above what one client needs' : 'undetermined',
+          severity: declared === null ? 'warning' : 'error',
+          evidence: [
+            {
+              source: `${sent} calls in ${(durationMs / 1000).toFixed(1)} s`,
+              observed: `${usualStatus} for all of them`,
+              expected: declared === null ? '429 at some point' : `429 after ${declared.quota}`,
+            },
+          ],
+          fix: seen.target.own
+            ? { summary: 'Set limits.perKey in mcp-deploy.yaml.', commands: ['mcp-deploy apply'] }
+            : { summary: 'Limit calls per key, in the server or in the proxy.', commands: [] },
+        });
+      }),
+  },
+  {
+    code: 'limits/retry-after',
+    title: 'a 429 says when to come back',
+    label: 'Retry-After',
+    hop: 'server',
+    severity: 'error',
+    needs: ['limits'],
+    after: [...afterConnect, 'limits/answers-429'],
+    explanation:
+      'Clients that are told nothing try again at once, all of them, and keep the limit exhausted. Retry-After (RFC 9110, ' +
+      '10.2.3) in seconds or as a date stops that.',
+    judge: (seen) =>
+      withRefusal(seen, (refusal) => {
+        const value = refusal.headers['retry-after'];
+        const seconds = value === undefined ? null : secondsOf(value, seen.target.at);
+        if (seconds !== null && seconds > 0) return pass(`Retry-After ${value?.slice(0, 30)}`);
+        return fail({
+          title: value === undefined ? 'the 429 has no Retry-After' : 'the Retry-After of the 429 is not in the future',
+          cause: isHtml(refusal) ? 'the limit of the proxy answers with its own page' : 'the limiter leaves it out',
+          evidence: [
+            {
+              source: '429 answer',
+              observed: value === undefined ? 'no Retry-After' : `Retry-After: ${value}`,
+              expected: 'Retry-After: SECONDS, at least 1',
+            },
+          ],
+          fix: { summary: 'Send Retry-After with every 429; in nginx: add_header Retry-After 5 always;', commands: [] },
+        });
+      }),
+  },
+  {
+    code: 'limits/headers',
+    title: 'the limit is told in RateLimit headers',
+    label: 'RateLimit headers',
+    hop: 'server',
+    severity: 'warning',
+    needs: ['limits'],
+    after: [...afterConnect, 'limits/answers-429'],
+    explanation:
+      'RateLimit and RateLimit-Policy (draft-ietf-httpapi-ratelimit-headers) let clients slow down before the limit. Our ' +
+      'own server sends them; a proxy in front must let them through. Elsewhere they are not asked for.',
+    judge: (seen) =>
+      withRefusal(seen, (refusal) => {
+        if (!seen.target.own) return notApplicable('a draft that only our own server has to follow');
+        const missing = ['ratelimit', 'ratelimit-policy'].filter((name) => refusal.headers[name] === undefined);
+        if (missing.length === 0) return pass();
+        return fail({
+          title: 'the 429 has no RateLimit headers',
+          cause: 'a proxy answers with its own limit, or takes the headers off',
+          hop: 'proxy',
+          evidence: [answerEvidence('beyond the limit', refusal, missing.join(' and '))],
+          fix: {
+            summary: 'Let the proxy pass these headers on, or set its own limit above that of the server.',
+            commands: [],
+          },
+        });
+      }),
+  },
+]);
+
+type Refusal = Extract<Answer, { kind: 'answered' }>;
+
+function withLimits(seen: Observations, judge: (limits: LimitsSeen) => Verdict): Verdict {
+  if (!seen.target.limitsAllowed) {
+    return notTried('not tried on a server that is not yours (--limits allows up to 200 requests)');
+  }
+  return seen.limits.status === 'ok' ? judge(seen.limits) : notSeen(seen.limits);
+}
+
+function withRefusal(seen: Observations, judge: (refusal: Refusal) => Verdict): Verdict {
+  return withLimits(seen, ({ refusal }) =>
+    refusal?.kind === 'answered' ? judge(refusal) : notApplicable('nothing was answered with 429'),
+  );
+}
+
+/** Seconds from a number or an HTTP date; null when it is neither. */
+function secondsOf(value: string, at: string): number | null {
+  if (/^\d+$/.test(value.trim())) return Number(value);
+  const date = Date.parse(value);
+  return Number.isNaN(date) ? null : (date - Date.parse(at)) / 1000;
+}

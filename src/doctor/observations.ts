@@ -1,0 +1,212 @@
+import type { NetworkFailure } from './network-failure.ts';
+import type { CertificateDescription } from '../pki/describe-certificate.ts';
+import type { CertificateProblem } from '../pki/certificate-problem.ts';
+
+/**
+ * What the probes saw: plain data, one member per probe, and the only thing
+ * that checks judge. `failed` means that the look itself did not come about,
+ * `skipped` that it was not tried.
+ */
+export interface Observations {
+  readonly target: TargetFacts;
+  readonly name: Observed<NameSeen>;
+  readonly tcp: Observed<TcpSeen>;
+  readonly tls: Observed<TlsSeen>;
+  readonly answers: Observed<AnswersSeen>;
+  readonly wellKnown: Observed<WellKnownSeen>;
+  readonly health: Observed<HealthSeen>;
+  readonly modern: ClientObserved;
+  readonly legacy: ClientObserved;
+  readonly session: Observed<SessionSeen>;
+  readonly stream: Observed<StreamSeen>;
+  readonly limits: Observed<LimitsSeen>;
+  readonly host: Observed<HostSeen>;
+}
+
+export type Observed<T> = ({ readonly status: 'ok' } & T) | NotSeen;
+
+export type NotSeen =
+  | { readonly status: 'failed'; readonly reason: string; readonly failure: NetworkFailure | null }
+  | { readonly status: 'skipped'; readonly reason: string };
+
+export interface TargetFacts {
+  readonly url: string;
+  readonly encrypted: boolean;
+  /** Without brackets. */
+  readonly host: string;
+  readonly port: number;
+  /** The host is localhost or a loopback address. */
+  readonly loopback: boolean;
+  /** This folder's deployment. */
+  readonly own: boolean;
+  /** Own deployment: it is meant to refuse callers without a key. */
+  readonly keysRequired: boolean;
+  readonly keyGiven: boolean;
+  /** What is odd about the given key, without any part of it; null when nothing is. */
+  readonly keyFlaw: 'contains white space' | 'starts with the word Bearer' | null;
+  readonly caGiven: boolean;
+  /** Requests may be sent until the server refuses them. */
+  readonly limitsAllowed: boolean;
+  /** ISO 8601, UTC: when the look began, by the clock of this machine. */
+  readonly at: string;
+}
+
+export interface NameSeen {
+  /** The URL holds an address, so there was nothing to look up. */
+  readonly literal: boolean;
+  readonly v4: readonly string[];
+  readonly v6: readonly string[];
+}
+
+export interface TcpSeen {
+  readonly attempts: readonly TcpAttempt[];
+}
+
+export interface TcpAttempt {
+  readonly address: string;
+  readonly family: 4 | 6;
+  readonly outcome:
+    | { readonly connected: true; readonly durationMs: number }
+    | { readonly connected: false; readonly failure: NetworkFailure };
+}
+
+export interface TlsSeen {
+  readonly address: string;
+  /** Why the ordinary handshake was not completed, certificate questions apart; then nothing else is known. */
+  readonly refused: NetworkFailure | null;
+  readonly protocol: string | null;
+  readonly alpn: string | null;
+  /** Which versions the server lets in; null when it was not found out. */
+  readonly versions: { readonly upTo11: boolean | null; readonly v12: boolean | null; readonly v13: boolean | null };
+  /** Who vouches for the certificate; null when nobody. */
+  readonly trustedBy: 'given CA' | 'public roots' | null;
+  /** OpenSSL's complaint when nobody vouches, for example SELF_SIGNED_CERT_IN_CHAIN. */
+  readonly trustError: string | null;
+  readonly nameMatches: boolean;
+  /** Where the last certificate that was sent says its issuer can be had (RFC 5280, 4.2.2.1); null when it does not. */
+  readonly issuerUrl: string | null;
+  /** As served, leaf first. */
+  readonly chain: readonly CertificateDescription[];
+  /** What is wrong with the chain, name, dates and strength, judged offline. */
+  readonly problems: readonly CertificateProblem[];
+}
+
+/** One HTTP exchange, cut to what is judged. The API key never occurs in it. */
+export type Answer =
+  | {
+      readonly kind: 'answered';
+      /** What was asked: "POST initialize", "GET /health". */
+      readonly to: string;
+      readonly status: number;
+      /** Lower-case names. */
+      readonly headers: Readonly<Record<string, string>>;
+      /** At most 2,000 characters, control characters removed. */
+      readonly bodyStart: string;
+      /** The body, when it was complete JSON; for an event stream its first message. */
+      readonly json: unknown;
+      readonly durationMs: number;
+    }
+  | { readonly kind: 'failed'; readonly to: string; readonly failure: NetworkFailure };
+
+/**
+ * The same harmless request with different keys: server/discover, or
+ * initialize where that says nothing of keys. Null: there was no key to try.
+ */
+export interface AnswersSeen {
+  readonly noKey: Answer;
+  readonly wrongKey: Answer | null;
+  readonly bearer: Answer | null;
+  readonly xApiKey: Answer | null;
+}
+
+export interface WellKnownSeen {
+  readonly answers: readonly { readonly path: string; readonly answer: Answer }[];
+  /** The document that the challenge of the 401 names, when it names one on the same origin. */
+  readonly resourceMetadata: { readonly url: string; readonly answer: Answer | null } | null;
+}
+
+export interface HealthSeen {
+  readonly health: Answer;
+  readonly ready: Answer;
+}
+
+export interface ClientSeen {
+  /** The era in which the client ended up. */
+  readonly era: 'legacy' | 'modern';
+  readonly protocolVersion: string;
+  readonly server: { readonly name: string; readonly version: string };
+  /** Null when the server does not declare tools. */
+  readonly toolCount: number | null;
+  readonly called: { readonly tool: string; readonly durationMs: number; readonly isError: boolean } | null;
+  /** The server gave a session id. */
+  readonly session: boolean;
+  readonly connectMs: number;
+}
+
+export interface ClientStuck {
+  readonly status: 'stuck';
+  readonly stage: 'connect' | 'list' | 'call';
+  /** The tool, when stuck in a call. */
+  readonly tool: string | null;
+  /** What the client said. */
+  readonly message: string;
+  /** The exchange on which it gave up. */
+  readonly last: {
+    readonly rpcMethod: string | null;
+    readonly status: number | null;
+    readonly contentType: string | null;
+    readonly retryAfter: string | null;
+    readonly failure: NetworkFailure | null;
+  } | null;
+}
+
+export type ClientObserved = Observed<ClientSeen> | ClientStuck;
+
+export interface SessionSeen {
+  readonly answer: Answer;
+}
+
+export interface StreamSeen {
+  /** GET with a session (legacy) or subscriptions/listen (modern). */
+  readonly kind: 'get' | 'listen';
+  /** Null: the server does not offer such a stream (405). */
+  readonly opened: {
+    /** Null: no head while it was watched. */
+    readonly headersMs: number | null;
+    /** Null: no byte while it was watched. */
+    readonly firstByteMs: number | null;
+    readonly watchedMs: number;
+  } | null;
+}
+
+export interface LimitsSeen {
+  readonly sent: number;
+  readonly durationMs: number;
+  /** The first 429, or null. */
+  readonly refusal: Answer | null;
+  /** From RateLimit-Policy: the largest quota declared, or null. */
+  readonly declared: { readonly quota: number; readonly windowSeconds: number | null } | null;
+  /** The status most requests got before. */
+  readonly usualStatus: number;
+}
+
+export interface HostSeen {
+  readonly serverRunning: boolean;
+  readonly files: readonly FileSeen[];
+  /** SHA-256 of the certificate file's first certificate; null when it is missing or unreadable. */
+  readonly certificateFingerprint: string | null;
+  /** Whether the private key file belongs to the certificate file; null when either could not be read. */
+  readonly keyMatches: boolean | null;
+  /** Of keys that are accepted now. */
+  readonly keys: readonly { readonly id: string; readonly label: string; readonly ageDays: number }[] | null;
+  readonly disk: { readonly freeBytes: number; readonly path: string } | null;
+}
+
+export interface FileSeen {
+  readonly path: string;
+  readonly what: 'state folder' | 'CA key' | 'server key' | 'key store' | 'API key' | 'certificate' | 'CA certificate';
+  /** Nobody but the owner may read it. */
+  readonly secret: boolean;
+  /** Permission bits, or null when it does not exist or cannot be looked at. */
+  readonly mode: number | null;
+}

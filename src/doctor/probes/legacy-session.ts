@@ -1,0 +1,35 @@
+import { askOnce } from './ask-once.ts';
+import { keyHeaders } from './look-with-client.ts';
+import type { EndpointLook } from './probe-answers.ts';
+import { initializeRequest, legacyRequest, legacyRevision } from './rpc-request.ts';
+
+export interface LegacySession {
+  /** Key, session and revision: what every further request carries. */
+  readonly headers: Record<string, string>;
+  /** False when the server keeps no sessions. */
+  readonly hasId: boolean;
+  /** Ends it on the server. */
+  end(): Promise<void>;
+}
+
+/** Opens a legacy session by hand, for looks that a client does not offer. Null when the server refuses. */
+export async function openLegacySession(look: EndpointLook, signal: AbortSignal): Promise<LegacySession | null> {
+  const ask = (request: Parameters<typeof askOnce>[0]['request']) =>
+    askOnce({ http: look.http, url: look.url, request, timeoutMs: look.timeoutMs, secret: look.key }, signal);
+  const answer = await ask(initializeRequest(keyHeaders(look.key)));
+  if (answer.kind === 'failed' || answer.status !== 200) return null;
+  const id = answer.headers['mcp-session-id'];
+  const headers = {
+    ...keyHeaders(look.key),
+    'mcp-protocol-version': legacyRevision,
+    ...(id === undefined ? {} : { 'mcp-session-id': id }),
+  };
+  await ask(legacyRequest('notifications/initialized', {}, headers, null));
+  return {
+    headers,
+    hasId: id !== undefined,
+    end: async () => {
+      if (id !== undefined) await ask({ method: 'DELETE', headers });
+    },
+  };
+}

@@ -1,0 +1,80 @@
+import { readFile, stat, statfs } from 'node:fs/promises';
+import { describeCertificate } from '../../pki/describe-certificate.ts';
+import { keyMatchesCertificate } from '../../pki/key-matches-certificate.ts';
+import { listKeysIn } from '../../server/policy/key-store.ts';
+import type { FileSeen, HostSeen, Observed } from '../observations.ts';
+import type { OwnFacts } from '../types.ts';
+
+/** Files, modes and room on disk of this folder's deployment. What cannot be read is null, never guessed. */
+export async function probeHost(own: OwnFacts, now: string): Promise<Observed<HostSeen>> {
+  const [certificatePem, keyPem, storeText] = await Promise.all(
+    [own.certificateFile, own.keyFile, own.keyStoreFile].map(readText),
+  );
+  const listed: readonly (readonly [path: string | null, what: FileSeen['what'], secret: boolean])[] = [
+    [own.stateDir, 'state folder', false],
+    [own.caKeyFile, 'CA key', true],
+    [own.keyFile, 'server key', true],
+    [own.keyStoreFile, 'key store', true],
+    [own.apiKeyFile, 'API key', true],
+    [own.certificateFile, 'certificate', false],
+    [own.caFile, 'CA certificate', false],
+  ];
+  const files = await Promise.all(
+    listed.flatMap(([path, what, secret]) =>
+      path === null ? [] : [modeOf(path).then((mode): FileSeen => ({ path, what, secret, mode }))],
+    ),
+  );
+  return {
+    status: 'ok',
+    serverRunning: own.serverRunning,
+    files,
+    certificateFingerprint: orNull(() =>
+      certificatePem == null ? null : describeCertificate(certificatePem).fingerprint256,
+    ),
+    keyMatches: orNull(() =>
+      certificatePem == null || keyPem == null ? null : keyMatchesCertificate(certificatePem, keyPem),
+    ),
+    keys: orNull(() =>
+      storeText == null
+        ? null
+        : listKeysIn(storeText, now)
+            .filter(({ state }) => state === 'active' || state === 'rotating')
+            .map(({ id, label, ageDays }) => ({ id, label, ageDays })),
+    ),
+    disk: await freeSpace(own.stateDir),
+  };
+}
+
+async function readText(path: string | null): Promise<string | null> {
+  if (path === null) return null;
+  try {
+    return await readFile(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+async function modeOf(path: string): Promise<number | null> {
+  try {
+    return (await stat(path)).mode & 0o7777;
+  } catch {
+    return null;
+  }
+}
+
+async function freeSpace(path: string): Promise<HostSeen['disk']> {
+  try {
+    const { bavail, bsize } = await statfs(path);
+    return { freeBytes: bavail * bsize, path };
+  } catch {
+    return null;
+  }
+}
+
+function orNull<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,94 @@
+import { describeNetworkFailure } from '../network-failure.ts';
+import type { Observed, StreamSeen } from '../observations.ts';
+import { openLegacySession } from './legacy-session.ts';
+import { keyHeaders } from './look-with-client.ts';
+import type { EndpointLook } from './probe-answers.ts';
+import { modernRequest } from './rpc-request.ts';
+
+export interface StreamSpec extends EndpointLook {
+  readonly era: 'legacy' | 'modern';
+  /** How long the headers may take. */
+  readonly headersTimeoutMs: number;
+  /** How long to look for a first byte once the headers are there. */
+  readonly watchMs: number;
+}
+
+/**
+ * Opens the long stream that clients open on connecting and times its head
+ * and its first byte: what a buffering proxy holds back.
+ */
+export async function probeStream(spec: StreamSpec, signal: AbortSignal): Promise<Observed<StreamSeen>> {
+  if (spec.era === 'modern') {
+    const request = modernRequest(
+      'subscriptions/listen',
+      { notifications: { toolsListChanged: true } },
+      keyHeaders(spec.key),
+    );
+    return watch('listen', spec, request, signal);
+  }
+  const session = await openLegacySession(spec, signal);
+  if (session === null) return { status: 'failed', reason: 'no session could be opened for it', failure: null };
+  try {
+    return await watch(
+      'get',
+      spec,
+      { method: 'GET', headers: { ...session.headers, accept: 'text/event-stream' } },
+      signal,
+    );
+  } finally {
+    await session.end();
+  }
+}
+
+async function watch(
+  kind: StreamSeen['kind'],
+  spec: StreamSpec,
+  request: RequestInit,
+  signal: AbortSignal,
+): Promise<Observed<StreamSeen>> {
+  const startedAt = performance.now();
+  const sinceStart = (): number => performance.now() - startedAt;
+  const stop = new AbortController();
+  const headersTimer = setTimeout(() => stop.abort(), spec.headersTimeoutMs);
+  try {
+    const response = await spec.http(spec.url, { ...request, signal: AbortSignal.any([signal, stop.signal]) });
+    clearTimeout(headersTimer);
+    const headersMs = sinceStart();
+    if (response.status === 405 || response.status === 404 || response.status === 501) {
+      return { status: 'ok', kind, opened: null };
+    }
+    if (response.status !== 200 || !(response.headers.get('content-type') ?? '').includes('text/event-stream')) {
+      const contentType = response.headers.get('content-type') ?? 'no content type';
+      await response.body?.cancel();
+      // A server without subscriptions may say so in a JSON answer.
+      if (kind === 'listen') return { status: 'ok', kind, opened: null };
+      return { status: 'failed', reason: `it was answered with ${response.status}, ${contentType}`, failure: null };
+    }
+    const firstByteMs = (await firstByte(response, spec.watchMs)) ? sinceStart() : null;
+    return { status: 'ok', kind, opened: { headersMs, firstByteMs, watchedMs: sinceStart() } };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (stop.signal.aborted) {
+      return { status: 'ok', kind, opened: { headersMs: null, firstByteMs: null, watchedMs: sinceStart() } };
+    }
+    const failure = describeNetworkFailure(error);
+    return { status: 'failed', reason: failure.message, failure };
+  } finally {
+    clearTimeout(headersTimer);
+  }
+}
+
+async function firstByte(response: Response, watchMs: number): Promise<boolean> {
+  if (response.body === null) return false;
+  const reader = response.body.getReader();
+  let timer: NodeJS.Timeout | undefined;
+  const nothing = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), watchMs);
+  });
+  try {
+    return await Promise.race([reader.read().then(({ done }) => !done), nothing]);
+  } finally {
+    clearTimeout(timer);
+    await reader.cancel();
+  }
+}

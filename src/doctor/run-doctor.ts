@@ -1,0 +1,80 @@
+import { catalogue } from './checks/catalogue.ts';
+import type { EndpointCheck } from './checks/endpoint-check.ts';
+import { judgeObservations } from './judge-observations.ts';
+import { observeEndpoint, usualPatience, type Patience } from './probes/observe-endpoint.ts';
+import { UserError } from '../deployment/errors.ts';
+import { nearestWord } from '../deployment/nearest-word.ts';
+import { categories, type DoctorReport, type OwnFacts } from './types.ts';
+
+export type { OwnFacts } from './types.ts';
+
+export interface DoctorOptions {
+  readonly url: string;
+  /** The CA that clients of this server are given; null: public roots only. */
+  readonly caPem: string | null;
+  readonly key: string | null;
+  /** Files and state of this folder's deployment, or null for any other server. */
+  readonly own: OwnFacts | null;
+  /** Whether a server that is not ours may be sent requests until it refuses them. */
+  readonly limits: boolean;
+  /** Codes (`tls/name`) or categories (`tls`); everything when empty. */
+  readonly only?: readonly string[];
+  readonly skip?: readonly string[];
+  readonly signal: AbortSignal;
+  readonly onProgress: (text: string) => void;
+  readonly patience?: Partial<Patience>;
+}
+
+/** Never more than this, so that nobody's production is put under load by a look at it. */
+const maxLimitRequests = 200;
+
+/**
+ * Looks at every hop on the way to an MCP server and judges what was seen.
+ * @throws UserError when `only` or `skip` name nothing; the signal's reason when it is aborted.
+ */
+export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
+  const startedAt = performance.now();
+  const selected = selectChecks(options.only ?? [], options.skip ?? []);
+  const observations = await observeEndpoint(
+    {
+      url: options.url,
+      caPem: options.caPem,
+      key: options.key,
+      own: options.own,
+      tryLimits: options.own !== null || options.limits,
+      maxLimitRequests,
+      wanted: new Set(selected.flatMap(({ needs }) => needs)),
+      patience: { ...usualPatience, ...options.patience },
+      onProgress: options.onProgress,
+    },
+    options.signal,
+  );
+  return judgeObservations({
+    observations,
+    checks: catalogue,
+    selected: new Set(selected.map(({ code }) => code)),
+    durationMs: performance.now() - startedAt,
+  });
+}
+
+function selectChecks(only: readonly string[], skip: readonly string[]): readonly EndpointCheck[] {
+  for (const [flag, words] of [
+    ['--only', only],
+    ['--skip', skip],
+  ] as const) {
+    for (const word of words) refuseUnknown(flag, word);
+  }
+  const names = (check: EndpointCheck, words: readonly string[]): boolean =>
+    words.includes(check.code) || words.includes(check.category);
+  return catalogue.filter((check) => (only.length === 0 || names(check, only)) && !names(check, skip));
+}
+
+function refuseUnknown(flag: string, word: string): void {
+  const known = [...categories, ...catalogue.map(({ code }) => code)];
+  if (known.includes(word)) return;
+  const near = nearestWord(word, known);
+  throw new UserError(`${flag} ${word} names no check and no category of checks.`, {
+    ...(near === null ? {} : { why: `Did you mean ${near}?` }),
+    next: `Categories: ${categories.join(', ')}. The codes are in docs/findings.md.`,
+  });
+}
