@@ -1,0 +1,246 @@
+import { spawnSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect } from 'vitest';
+import { parse } from 'yaml';
+import { issueSelfSigned } from '../../src/pki/issue-certificate.ts';
+import { findTarget } from '../../src/targets/index.ts';
+import { isAtLeast, parseVersion } from '../../src/targets/parse-version.ts';
+import type { RenderedFile, TargetInput, TargetName } from '../../src/targets/types.ts';
+import { caddyEnv, writeCaddyMain, writeNginxMain } from '../helpers/proxy-rig.ts';
+import { goldenCases } from '../helpers/target-golden.ts';
+import { findProgram, runTool, testWithTools } from '../helpers/tools.ts';
+
+// Every golden case, read by the program that it is for. The paths of the case are moved below a folder of the
+// test, with their odd characters, so that the files they name can really be there.
+
+let folder = '';
+let certificate = { certificatePem: '', keyPem: '' };
+
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'mcp-programs-'));
+  certificate = await issueSelfSigned({ names: ['localhost'], validDays: 30 });
+});
+
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+describe.each(goldenCases())('golden case $name', ({ name, input, targets }) => {
+  /** The files of the target with every path below a new folder; null when the case is refused or not for it. */
+  function renderBelow(
+    target: TargetName,
+  ): { root: string; files: readonly RenderedFile[]; input: TargetInput } | null {
+    if (!targets.some((wanted) => wanted.name === target)) return null;
+    const root = mkdtempSync(join(folder, `${target}-`));
+    const moved = moveBelow(input, root);
+    try {
+      return { root, input: moved, files: findTarget(target).files(moved) };
+    } catch (error) {
+      expect(error).toMatchObject({ name: 'UserError' });
+      return null;
+    }
+  }
+
+  const only = (files: readonly RenderedFile[]): string => files[0]?.content ?? '';
+
+  testWithTools(['nginx'], `nginx accepts ${name} without a warning`, () => {
+    const rendered = renderBelow('nginx');
+    if (rendered === null || isNewerThanInstalled(rendered.input, 'nginx', ['-v'])) return;
+    const { root, files } = rendered;
+    const text = only(files).replaceAll('/etc/letsencrypt', `${root}/etc/letsencrypt`);
+    writeCertificates(
+      text,
+      /^\s*(?:ssl_certificate|ssl_certificate_key|proxy_ssl_trusted_certificate) (.+);$/gm,
+      unquoteNginx,
+    );
+    writeFileSync(join(root, 'site'), text);
+    const main = writeNginxMain(join(root, 'site'), root);
+    const { stderr, status } = run('nginx', ['-t', '-p', root, '-c', main]);
+    expect(stderr).not.toMatch(/\[(?:warn|emerg|error|alert|crit)\]/);
+    expect(status).toBe(0);
+  });
+
+  testWithTools(['caddy'], `Caddy accepts ${name}, formatted as it formats`, () => {
+    const rendered = renderBelow('caddy');
+    if (rendered === null || isNewerThanInstalled(rendered.input, 'caddy', ['version'])) return;
+    const { root, files } = rendered;
+    const text = only(files);
+    writeCertificates(text, /^\ttls (.+)$/gm, (quoted) => quoted);
+    for (const [, path = ''] of text.matchAll(/^\t\ttls_trusted_ca_certs (.+)$/gm))
+      writePem(unquoteCaddy(path)[0] ?? '');
+    const site = join(root, 'site');
+    writeFileSync(site, text);
+    const environment = caddyEnv(root);
+    const validated = run(
+      'caddy',
+      ['validate', '--config', writeCaddyMain(site, root), '--adapter', 'caddyfile'],
+      environment,
+    );
+    expect([validated.status, caddyComplaints(validated.stderr)]).toEqual([0, []]);
+    const formatted = run('caddy', ['fmt', '--diff', site], environment);
+    expect(formatted.stdout.split('\n').filter((line) => /^[-+]/.test(line))).toEqual([]);
+    expect(formatted.status).toBe(0);
+  });
+
+  testWithTools(['systemd-analyze'], `systemd accepts ${name} and finds it well confined`, () => {
+    const rendered = renderBelow('systemd');
+    if (rendered === null) return;
+    const { root, files, input: moved } = rendered;
+    // verify looks for the program of ExecStart: it finds this one only when it reads our quotes as we mean them.
+    mkdirSync(dirname(moved.paths.nodePath), { recursive: true });
+    writeFileSync(moved.paths.nodePath, '#!/bin/sh\n', { mode: 0o755 });
+    const unit = join(root, 'mcp-test.service');
+    writeFileSync(unit, only(files));
+    expect(verifyUnit(unit)).toEqual({ status: 0, stderr: '' });
+
+    const security = run('systemd-analyze', ['security', '--offline=true', '--threshold=20', '--no-pager', unit]);
+    expect([security.status, security.stdout]).toEqual([
+      0,
+      expect.stringMatching(/Overall exposure level for .*: [01]\.\d/),
+    ]);
+  });
+
+  testWithTools(['plistutil'], `plistutil reads ${name} back as it was meant`, () => {
+    const rendered = renderBelow('launchd');
+    if (rendered === null) return;
+    const { root, files, input: moved } = rendered;
+    const [source, binary, back] = ['agent.plist', 'agent.bin', 'agent.back.plist'].map((name) => join(root, name));
+    writeFileSync(source ?? '', only(files));
+    runTool('plistutil', ['-i', source ?? '', '-f', 'bin', '-o', binary ?? '']);
+    runTool('plistutil', ['-i', binary ?? '', '-f', 'xml', '-o', back ?? '']);
+    const values = [...readFileSync(back ?? '', 'utf8').matchAll(/<string>([^<]*)<\/string>/g)].map(([, text = '']) =>
+      unescapeXml(text),
+    );
+    const { paths } = moved;
+    expect(values).toEqual(
+      expect.arrayContaining([paths.nodePath, paths.serverFile, paths.configFile, paths.baseDir, paths.logFile]),
+    );
+  });
+
+  testWithTools(['docker-compose'], `Compose reads ${name} back as it was meant`, () => {
+    const rendered = renderBelow('docker');
+    if (rendered === null) return;
+    const { root, files, input: moved } = rendered;
+    const compose = files.find(({ path }) => path.endsWith('compose.yaml'))?.content ?? '';
+    // docker-compose 1.29, which Debian 12 has, takes the project's name from its folder only.
+    writeFileSync(join(root, 'compose.yaml'), compose.replace(/^name: .*\n/m, ''));
+    const { status, stdout, stderr } = run('docker-compose', ['-f', join(root, 'compose.yaml'), 'config'], {
+      ...process.env,
+      NOTES_TOKEN: 'token from outside',
+    });
+    expect([status, stderr]).toEqual([0, expect.not.stringMatching(/WARN|ERROR/i)]);
+    const read = parse(stdout) as {
+      secrets: Record<string, { file: string }>;
+      services: { server: { read_only: boolean; cap_drop: string[]; secrets: { source: string; target: string }[] } };
+    };
+    // config escapes dollar signs once more, for a file of its own.
+    expect(read.secrets['mcp_keys']?.file.replaceAll('$$', '$')).toBe(moved.paths.keyStoreFile);
+    expect(read.services.server).toMatchObject({ read_only: true, cap_drop: ['ALL'] });
+    // No secret is a value of the file: keys and certificates are named, never held.
+    expect(compose).not.toMatch(/token from outside|BEGIN|[A-Za-z0-9_-]{43}/);
+  });
+});
+
+testWithTools(['systemd-analyze'], 'a misspelt setting of a unit is seen, although systemd-analyze exits 0', () => {
+  const input = goldenCases()[0]?.input;
+  if (input === undefined) throw new Error('no golden case');
+  const node = findProgram('node') ?? process.execPath;
+  const text = only(findTarget('systemd').files({ ...input, paths: { ...input.paths, nodePath: node } }));
+  const right = join(folder, 'right.service');
+  const wrong = join(folder, 'wrong.service');
+  writeFileSync(right, text);
+  writeFileSync(wrong, text.replace('MemoryMax=', 'MemoryLimitt='));
+  expect(verifyUnit(right)).toEqual({ status: 0, stderr: '' });
+  expect(verifyUnit(wrong)).toEqual({ status: 0, stderr: expect.stringContaining('MemoryLimitt') as unknown });
+
+  function only(files: readonly RenderedFile[]): string {
+    return files[0]?.content ?? '';
+  }
+});
+
+function verifyUnit(unit: string): { status: number | null; stderr: string } {
+  const { status, stderr } = run('systemd-analyze', ['verify', unit]);
+  return { status, stderr };
+}
+
+function run(
+  program: string,
+  args: readonly string[],
+  env: NodeJS.ProcessEnv = process.env,
+): { status: number | null; stdout: string; stderr: string } {
+  const path = findProgram(program);
+  if (path === null) throw new Error(`${program} is not installed`);
+  const { status, stdout, stderr } = spawnSync(path, args, { encoding: 'utf8', env });
+  return { status, stdout, stderr };
+}
+
+/** What Caddy warns of, but for two things that are as they should be. */
+function caddyComplaints(log: string): string[] {
+  return log
+    .split('\n')
+    .filter((line) => /"level":"(?:warn|error)"/.test(line))
+    .filter((line) => !line.includes('no OCSP server specified in certificate'))
+    .filter((line) => !line.includes('server is listening only on the HTTP port'));
+}
+
+/** A case for a version that is newer than the program here cannot be judged by it. */
+function isNewerThanInstalled(input: TargetInput, program: string, versionArgs: readonly string[]): boolean {
+  if (input.programVersion === undefined) return false;
+  const path = findProgram(program) ?? program;
+  const shown = spawnSync(path, versionArgs, { encoding: 'utf8' });
+  const installed = parseVersion(`${shown.stdout}${shown.stderr}`.trim());
+  return !isAtLeast(installed, parseVersion(input.programVersion));
+}
+
+/** Every absolute path of the input below `root`. */
+function moveBelow(input: TargetInput, root: string): TargetInput {
+  const below = (path: string): string => (path.startsWith('/') ? root + path : path);
+  const { deployment } = input;
+  const { proxy, tls } = deployment;
+  const paths = Object.fromEntries(
+    Object.entries(input.paths).map(([name, value]) => [name, typeof value === 'string' ? below(value) : value]),
+  ) as unknown as TargetInput['paths'];
+  return {
+    ...input,
+    paths: { ...paths, proxyLogDir: root, upstreamCaFile: join(root, 'ca certificates.pem') },
+    // Low ports are for root only.
+    proxyPorts: { https: 18_443, http: 18_080 },
+    deployment: {
+      ...deployment,
+      tls: tls.source === 'files' ? { ...tls, certificate: below(tls.certificate), key: below(tls.key) } : tls,
+      proxy: {
+        ...proxy,
+        ...(proxy.certificate === undefined ? {} : { certificate: below(proxy.certificate) }),
+        ...(proxy.key === undefined ? {} : { key: below(proxy.key) }),
+      },
+    },
+  };
+}
+
+/** Puts a certificate or a key wherever the text names one. */
+function writeCertificates(text: string, directive: RegExp, unquote: (quoted: string) => string): void {
+  for (const [, quoted = ''] of text.matchAll(directive)) {
+    const paths = directive.source.includes('ssl_') ? [unquote(quoted)] : unquoteCaddy(quoted);
+    for (const path of paths) if (path.startsWith('/')) writePem(path);
+  }
+}
+
+function writePem(path: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, /key[^/]*$/.test(path) ? certificate.keyPem : certificate.certificatePem);
+}
+
+function unquoteNginx(quoted: string): string {
+  return quoted.startsWith('"') ? quoted.slice(1, -1).replace(/\\(["\\])/g, '$1') : quoted;
+}
+
+/** The tokens of a line of a Caddyfile. */
+function unquoteCaddy(line: string): string[] {
+  return [...line.matchAll(/`([^`]*)`|"((?:[^"\\]|\\.)*)"|(\S+)/g)].map(
+    ([, ticked, quoted, bare]) => ticked ?? quoted?.replaceAll('\\"', '"') ?? bare ?? '',
+  );
+}
+
+function unescapeXml(text: string): string {
+  return text.replaceAll('&lt;', '<').replaceAll('&gt;', '>').replaceAll('&quot;', '"').replaceAll('&amp;', '&');
+}
