@@ -175,7 +175,7 @@ test('two up at once: one does it, the other waits its turn or says who holds th
     for (const result of results) {
       if (result.exitCode === 0) continue;
       expect(result.exitCode).toBe(3);
-      expect(result.stderr).toMatch(/pid \d+/);
+      expect(result.stderr).toMatch(/Process \d+ on/);
     }
     expect(documentOf(await runBin(['status', '--json'], { cwd: folder }))).toMatchObject({ server: { state: 'running' } });
     expect(JSON.parse(await readFile(join(folder, '.mcp-deploy/releases/1.json'), 'utf8'))).toMatchObject({ release: 1 });
