@@ -1,4 +1,4 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import {
   appendFileSync,
   existsSync,
@@ -261,20 +261,21 @@ test.runIf(existsSync('/dev/full'))(
   },
 );
 
-test('after a SIGKILL the file has every line that was written 100 ms before it', async () => {
+/** A program that uses the writer, for what only a process of its own can show. */
+function buildProgram(body: string): string {
   const program = join(folder, 'writer.mjs');
   const source = (name: string) =>
     JSON.stringify(new URL(`../../src/server/observe/${name}`, import.meta.url).pathname);
   buildSync({
     stdin: {
-      contents: `import { createAuditWriter } from ${source('audit.ts')};
+      contents: `import { renameSync } from 'node:fs';
+        import { createAuditWriter } from ${source('audit.ts')};
         import { createLog } from ${source('log.ts')};
-        const writer = createAuditWriter({ file: ${JSON.stringify(file)}, log: createLog({ level: 'info' }) });
+        const file = ${JSON.stringify(file)};
+        const writer = createAuditWriter({ file, log: createLog({ level: 'error' }) });
+        const entry = ${JSON.stringify(entry)};
         let id = 0;
-        setInterval(() => {
-          for (let count = 0; count < 20; count += 1) writer.write({ ...${JSON.stringify(entry)}, id: id++ });
-          process.stdout.write(id + ' ' + Date.now() + '\\n');
-        }, 5);`,
+        ${body}`,
       resolveDir: folder,
     },
     bundle: true,
@@ -282,6 +283,40 @@ test('after a SIGKILL the file has every line that was written 100 ms before it'
     format: 'esm',
     outfile: program,
   });
+  return program;
+}
+
+test('a write that the system takes only a part of tears one line, and written and dropped lines add up', () => {
+  // A limit on the file size cuts a write in the middle just as the last free block of a disk does.
+  const program = buildProgram(`
+    for (; id < 500; id += 1) writer.write({ ...entry, id });
+    const end = Date.now() + 5_000;
+    while (writer.dropped === 0 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 5));
+    const droppedFirst = writer.dropped;
+    renameSync(file, file + '.1');
+    await writer.reopen();
+    for (; id < 520; id += 1) writer.write({ ...entry, id });
+    await writer.close();
+    console.log(JSON.stringify({ droppedFirst, dropped: writer.dropped }));`);
+  const ran = spawnSync('/bin/sh', ['-c', 'ulimit -f 50; exec "$0" "$1"', process.execPath, program], {
+    encoding: 'utf8',
+  });
+  const { droppedFirst, dropped } = JSON.parse(ran.stdout) as { droppedFirst: number; dropped: number };
+  const lines = readFileSync(`${file}.1`, 'utf8').split('\n');
+  const torn = lines.pop() ?? '';
+  expect(torn).not.toBe('');
+  expect(lines.map((line) => (JSON.parse(line) as { id: number }).id)).toEqual(numbers(0, 500 - droppedFirst));
+  expect(dropped).toBe(droppedFirst);
+  expect(idsIn(file)).toEqual(numbers(500, 520));
+  expect(ran.stderr).toContain('EFBIG');
+});
+
+test('after a SIGKILL the file has every line that was written 100 ms before it', async () => {
+  const program = buildProgram(`
+    setInterval(() => {
+      for (let count = 0; count < 20; count += 1) writer.write({ ...entry, id: id++ });
+      process.stdout.write(id + ' ' + Date.now() + '\\n');
+    }, 5);`);
   const child = spawn(process.execPath, [program], { stdio: ['ignore', 'pipe', 'inherit'] });
   let told = '';
   child.stdout.on('data', (chunk: Buffer) => (told += chunk.toString()));

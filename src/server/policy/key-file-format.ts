@@ -1,0 +1,136 @@
+import { createHmac } from 'node:crypto';
+import { UserError } from '../../deployment/errors.ts';
+
+/**
+ * What is in the file of API keys, `keys.json`: salted hashes only. Why a plain HMAC and no slow password hash: a key
+ * is 32 random bytes, so there is nothing to guess that a slow hash would protect, and the server pays for it on the
+ * way of a request. Why one salt for the file: a presented key is then found by one hash and one Map look-up, however
+ * many keys there are.
+ */
+
+export interface KeyRecord {
+  /** Short and not secret: for logs, `keys revoke`, sessions. */
+  readonly id: string;
+  readonly label: string;
+  /** HMAC-SHA-256 of the key text with the salt of the file, base64url. */
+  readonly hash: string;
+  readonly createdAt: string;
+  readonly expiresAt?: string;
+  readonly revokedAt?: string;
+  /** Id of the key that this one replaces. */
+  readonly rotatedFrom?: string;
+}
+
+export interface KeyStore {
+  readonly version: 1;
+  /** 32 random bytes, base64. */
+  readonly salt: string;
+  readonly keys: readonly KeyRecord[];
+}
+
+/** 1 to 64 of letters, digits, space and . _ @ -, with no space at either end. */
+export const keyLabelPattern = /^[A-Za-z0-9._@-](?:[A-Za-z0-9 ._@-]{0,62}[A-Za-z0-9._@-])?$/;
+export const keyIdPattern = /^k-[0-9a-f]{8}$/;
+/** RFC 3339 with seconds optional. */
+export const isoTimePattern = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2})$/;
+
+/**
+ * Reads a key file strictly. An unknown field is refused, not skipped: it may be a restriction of a newer
+ * version, and ignoring a restriction would let a key do more than its owner allowed. No part of the file
+ * is quoted in a message.
+ * @throws UserError with what is wrong and what to do.
+ */
+export function parseKeyStore(text: string): KeyStore {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw broken(text.trim() === '' ? 'It is empty.' : 'It is not complete JSON, as after an interrupted write.');
+  }
+  if (!isObject(value)) throw broken('It does not hold a JSON object.');
+  if (value['version'] !== 1) {
+    throw broken(
+      `Its version is ${describeScalar(value['version'])}; this mcp-deploy reads version 1.`,
+      'Use the mcp-deploy that wrote it, or restore the file from a backup.',
+    );
+  }
+  refuseUnknownFields(value, ['version', 'salt', 'keys'], 'The file');
+  const { salt, keys } = value;
+  if (typeof salt !== 'string' || Buffer.from(salt, 'base64').toString('base64') !== salt || salt.length !== 44) {
+    throw broken('Its salt is not 32 bytes in base64.');
+  }
+  if (!Array.isArray(keys)) throw broken('Its "keys" is not a list.');
+  const records = keys.map(parseRecord);
+  refuseTwice(
+    records.map((record) => record.id),
+    'id',
+  );
+  refuseTwice(
+    records.map((record) => record.hash),
+    'hash',
+  );
+  return { version: 1, salt, keys: records };
+}
+
+/** The text of a key file: two spaces, a newline at the end, so that a change shows as few lines. */
+export function formatKeyStore(store: KeyStore): string {
+  return `${JSON.stringify(store, null, 2)}\n`;
+}
+
+/** The hash under which a key stands in the store: HMAC-SHA-256 with the salt, base64url. */
+export function hashKey(salt: string, key: string): string {
+  return createHmac('sha256', Buffer.from(salt, 'base64')).update(key, 'utf8').digest('base64url');
+}
+
+function parseRecord(value: unknown, index: number): KeyRecord {
+  const name = `Key ${index + 1}`;
+  if (!isObject(value)) throw broken(`${name} is not an object.`);
+  refuseUnknownFields(value, ['id', 'label', 'hash', 'createdAt', 'expiresAt', 'revokedAt', 'rotatedFrom'], name);
+  const { id, label, hash, createdAt, expiresAt, revokedAt, rotatedFrom } = value;
+  if (typeof id !== 'string' || !keyIdPattern.test(id)) throw broken(`${name} has no valid id.`);
+  if (typeof label !== 'string' || !keyLabelPattern.test(label)) throw broken(`${name} has no valid label.`);
+  if (typeof hash !== 'string' || !/^[A-Za-z0-9_-]{43}$/.test(hash)) throw broken(`${name} has no valid hash.`);
+  if (rotatedFrom !== undefined && (typeof rotatedFrom !== 'string' || !keyIdPattern.test(rotatedFrom))) {
+    throw broken(`${name} has no valid rotatedFrom.`);
+  }
+  if (!isTime(createdAt)) throw broken(`${name} has no valid createdAt.`);
+  if (expiresAt !== undefined && !isTime(expiresAt)) throw broken(`${name} has no valid expiresAt.`);
+  if (revokedAt !== undefined && !isTime(revokedAt)) throw broken(`${name} has no valid revokedAt.`);
+  return {
+    id,
+    label,
+    hash,
+    createdAt,
+    ...(expiresAt === undefined ? {} : { expiresAt }),
+    ...(revokedAt === undefined ? {} : { revokedAt }),
+    ...(rotatedFrom === undefined ? {} : { rotatedFrom }),
+  };
+}
+
+function isTime(value: unknown): value is string {
+  return typeof value === 'string' && isoTimePattern.test(value) && !Number.isNaN(Date.parse(value));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function refuseUnknownFields(value: Record<string, unknown>, known: readonly string[], name: string): void {
+  const unknown = Object.keys(value).find((field) => !known.includes(field));
+  if (unknown !== undefined) {
+    throw broken(`${name} has a field that this version does not know: ${JSON.stringify(unknown.slice(0, 40))}.`);
+  }
+}
+
+function refuseTwice(values: readonly string[], what: string): void {
+  if (new Set(values).size < values.length) throw broken(`Two keys have the same ${what}.`);
+}
+
+function describeScalar(value: unknown): string {
+  if (value === undefined) return 'missing';
+  return typeof value === 'number' ? String(value) : 'not a number';
+}
+
+function broken(why: string, next = 'Restore the file from a backup, or move it away and make new keys.'): UserError {
+  return new UserError('The key file cannot be used', { why, next });
+}
