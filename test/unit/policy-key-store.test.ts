@@ -71,14 +71,27 @@ describe('making a key', () => {
     },
   );
 
-  test.each(['', ' ', ' a', 'a ', 'a\nb', 'a\tb', 'é', 'a/b', 'a"b', 'x'.repeat(65), 'k-0123abcd', 'a\u0000', '<b>'])(
-    'the label %j is refused with an example',
-    (label) => {
-      const error = refusal(() => createKeyIn(null, { label, now: day1 }));
-      expect(error.message).toContain('cannot be a label');
-      expect(error.next).toContain('for example');
-    },
-  );
+  test.each([
+    '',
+    ' ',
+    '-',
+    '--all',
+    ' a',
+    'a ',
+    'a\nb',
+    'a\tb',
+    'é',
+    'a/b',
+    'a"b',
+    'x'.repeat(65),
+    'k-0123abcd',
+    'a\u0000',
+    '<b>',
+  ])('the label %j is refused with an example', (label) => {
+    const error = refusal(() => createKeyIn(null, { label, now: day1 }));
+    expect(error.message).toContain('cannot be a label');
+    expect(error.next).toContain('for example');
+  });
 
   test('a label in use is refused with the command that replaces its key', () => {
     const { storeText } = createKeyIn(null, { label: 'team a', now: day1 });

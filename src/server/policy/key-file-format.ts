@@ -28,8 +28,8 @@ export interface KeyStore {
   readonly keys: readonly KeyRecord[];
 }
 
-/** 1 to 64 of letters, digits, space and . _ @ -, with no space at either end. */
-export const keyLabelPattern = /^[A-Za-z0-9._@-](?:[A-Za-z0-9 ._@-]{0,62}[A-Za-z0-9._@-])?$/;
+/** 1 to 64 of letters, digits, space and . _ @ -, with no space at either end and no - in front (it would read as a flag). */
+export const keyLabelPattern = /^[A-Za-z0-9._@](?:[A-Za-z0-9 ._@-]{0,62}[A-Za-z0-9._@-])?$/;
 export const keyIdPattern = /^k-[0-9a-f]{8}$/;
 /** RFC 3339 with seconds optional. */
 export const isoTimePattern = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}(?::\d{2}(?:\.\d{1,9})?)?(?:Z|[+-]\d{2}:\d{2})$/;

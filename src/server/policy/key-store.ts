@@ -18,7 +18,7 @@ export { hashKey, parseKeyStore, type KeyRecord, type KeyStore };
  */
 
 /** `rotating`: a newer key of the same label exists and this one still works until `expiresAt`. */
-export type KeyState = 'active' | 'rotating' | 'expired' | 'revoked';
+type KeyState = 'active' | 'rotating' | 'expired' | 'revoked';
 
 export interface KeyListEntry {
   readonly id: string;
@@ -179,7 +179,7 @@ function checkLabel(label: string): void {
   }
   if (keyLabelPattern.test(label)) return;
   throw new UserError(`${JSON.stringify(label.slice(0, 80))} cannot be a label`, {
-    why: 'A label has 1 to 64 of a-z, A-Z, 0-9, space and . _ @ -, with no space at either end.',
+    why: 'A label has 1 to 64 of a-z, A-Z, 0-9, space and . _ @ -, with no space at either end and no - in front.',
     next: 'Take a name that says who uses the key, for example: laptop',
   });
 }
