@@ -29,9 +29,9 @@ export function describeClient(id: string): McpClient {
  */
 export function clientSnippet(id: string, options: SnippetOptions): ClientSnippet {
   const client = describeClient(id);
-  if (options.name === '' || options.name.startsWith('-') || options.name.includes('\0')) {
+  if (options.name === '' || options.name.startsWith('-') || /\0|\p{Surrogate}/u.test(options.name)) {
     throw new UserError(`${JSON.stringify(options.name)} cannot be the name of a server in ${client.title}`, {
-      why: 'It is empty, holds a NUL character, or begins with a hyphen and would be taken for an option.',
+      why: 'It is empty, is no proper text, or begins with a hyphen and would be taken for an option.',
       next: 'Use letters, digits and inner hyphens, for example: mcp',
     });
   }

@@ -1,6 +1,8 @@
 import type { X509Certificate } from 'node:crypto';
 import { usageNames } from './oids.ts';
-import { parseCertificates, type ParsedCertificate } from './parse-certificates.ts';
+import { formatIpAddress } from './ip-address.ts';
+import { parseCertificates, readFields, type ParsedCertificate } from './parse-certificates.ts';
+import { printable } from './printable-text.ts';
 
 /** A certificate in plain words and JSON-safe; text from the certificate has no control characters. */
 export interface CertificateDescription {
@@ -19,6 +21,8 @@ export interface CertificateDescription {
   /** For example "EC P-256" or "RSA 2048". */
   readonly keyType: string;
   readonly isCa: boolean;
+  /** What the name constraints of a CA let it sign for, ranges as ADDRESS/MASK; null when it is not constrained. */
+  readonly permittedNames: readonly string[] | null;
   /** Subject and issuer are the same name. */
   readonly selfIssued: boolean;
   /** How many certificates the input held. */
@@ -69,6 +73,7 @@ function describe(certificate: ParsedCertificate, chainLength: number, now: Date
     fingerprint256: x509.fingerprint256,
     keyType: describeKeyType(x509),
     isCa: x509.ca,
+    permittedNames: permittedNamesOf(certificate),
     selfIssued: certificate.selfIssued,
     chainLength,
     usages: usagesOf(x509),
@@ -79,4 +84,16 @@ function describe(certificate: ParsedCertificate, chainLength: number, now: Date
 export function usagesOf(x509: X509Certificate): readonly string[] {
   const listed = (x509.keyUsage as readonly string[] | undefined) ?? [];
   return listed.map((oid) => usageNames[oid] ?? oid);
+}
+
+function permittedNamesOf(certificate: ParsedCertificate): readonly string[] | null {
+  const constraints = readFields(certificate).nameConstraints;
+  if (constraints === null) return null;
+  const addresses = constraints.permittedIp.flatMap((range) => {
+    const half = range.length / 2;
+    const [address, mask] = [formatIpAddress(range.subarray(0, half)), range.subarray(half)];
+    if (address === null) return [];
+    return mask.every((octet) => octet === 0xff) ? address : `${address}/${formatIpAddress(mask)}`;
+  });
+  return [...constraints.permittedDns.map(printable), ...addresses];
 }

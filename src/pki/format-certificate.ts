@@ -11,6 +11,7 @@ export function formatCertificateText(descriptions: readonly CertificateDescript
     const rows: readonly (readonly [string, string])[] = [
       ['names', description.names.join(', ')],
       ['subject', description.subject],
+      ['signs for', (description.permittedNames ?? []).join(', ')],
       ['issuer', description.selfIssued ? 'itself' : description.issuer],
       ['valid', `${dayOf(description.notBefore)} to ${dayOf(description.notAfter)}, ${daysText(description.daysLeft)}`],
       ['key', description.keyType],

@@ -4,6 +4,7 @@ import { bytesOf, childrenOf, decodeDer, encodeDer, isTagged, isUniversal, oidOf
 import { formatIpAddress } from './ip-address.ts';
 import { parseNameConstraints, type NameConstraints } from './name-constraints.ts';
 import { oids } from './oids.ts';
+import { printable } from './printable-text.ts';
 import { isUtf16, judgeDerKind, pemKinds } from './recognise-content.ts';
 
 /** More than any chain or system bundle needs, little enough to read in a moment. */
@@ -178,14 +179,6 @@ function namesIn(subjectAltName: DerNode | null): readonly string[] {
 /** node:crypto gives one attribute a line. */
 function nameText(lines: string | undefined): string {
   return printable((lines ?? '').split('\n').join(', '));
-}
-
-/** What comes from a certificate ends on a terminal: nothing in it may move the cursor or turn the line around. */
-function printable(text: string): string {
-  return text.replace(
-    /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
-    (character) => `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`,
-  );
 }
 
 function notACertificate(what: string, isWhat: string, next?: string): UserError {

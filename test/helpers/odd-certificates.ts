@@ -8,6 +8,7 @@ import {
   keyUsage,
   subjectAltName,
   subjectKeyIdentifier,
+  type KeyUsage,
 } from '../../src/pki/extensions.ts';
 import {
   encodePrivateKey,
@@ -42,6 +43,8 @@ export interface OddSpec {
   readonly notBefore?: Date;
   readonly notAfter?: Date;
   readonly keys?: KeyPair;
+  /** What the key may do; as fits `ca` by default. */
+  readonly keyUsages?: readonly KeyUsage[];
   /** How the issuer signs; as its key does by default. */
   readonly signer?: Signer;
 }
@@ -60,7 +63,7 @@ export async function issueOdd(spec: OddSpec): Promise<OddCertificate> {
       spki: keys.spki,
       extensions: [
         basicConstraints(spec.ca === true ? { pathLength: spec.pathLength ?? 3 } : false),
-        keyUsage(spec.ca === true ? ['keyCertSign', 'cRLSign'] : ['digitalSignature']),
+        keyUsage(spec.keyUsages ?? (spec.ca === true ? ['keyCertSign', 'cRLSign'] : ['digitalSignature'])),
         ...(spec.names === undefined ? [] : [subjectAltName(parseCertificateNames(spec.names), false)]),
         ...(spec.usageOids === undefined
           ? []

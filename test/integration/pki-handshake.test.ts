@@ -116,8 +116,16 @@ describe.each(cases.map((one, index) => [...one, index] as const))(
       const host = isIP(name) === 6 ? `[${name}]` : name;
       const port = String(ports[index]);
       const result = await run('curl', [
-        ...['-sS', '--noproxy', '*', '--max-time', '20', '--cacert', caFile],
-        ...['--connect-to', `${host}:${port}:127.0.0.1:${port}`, `https://${host}:${port}/`],
+        '-sS',
+        '--noproxy',
+        '*',
+        '--max-time',
+        '20',
+        '--cacert',
+        caFile,
+        '--connect-to',
+        `${host}:${port}:127.0.0.1:${port}`,
+        `https://${host}:${port}/`,
       ]);
       // 60: the certificate was refused; anything else would be a failure of the test itself
       expect([result.code, result.stderr]).toEqual(accepted ? [0, ''] : [60, expect.stringContaining('SSL')]);
@@ -125,8 +133,14 @@ describe.each(cases.map((one, index) => [...one, index] as const))(
 
     testWithTools(['openssl'], `${title}: is ${verdict} by openssl`, async () => {
       const result = await run('openssl', [
-        ...['s_client', '-connect', `127.0.0.1:${ports[index]}`, '-CAfile', caFile, '-verify_return_error'],
-        ...[isIP(name) === 0 ? '-verify_hostname' : '-verify_ip', name],
+        's_client',
+        '-connect',
+        `127.0.0.1:${ports[index]}`,
+        '-CAfile',
+        caFile,
+        '-verify_return_error',
+        isIP(name) === 0 ? '-verify_hostname' : '-verify_ip',
+        name,
       ]);
       expect(result.code === 0, result.stderr).toBe(accepted);
       expect(result.stdout.includes('Verify return code: 0 (ok)') || result.stdout.includes('Verification: OK')).toBe(
@@ -169,8 +183,18 @@ testWithTools(
       const store = join(folder, `java-${stores.size}.p12`);
       writeFileSync(certificate, caPem);
       runTool('keytool', [
-        ...['-importcert', '-noprompt', '-alias', 'ca', '-file', certificate, '-keystore', store],
-        ...['-storetype', 'PKCS12', '-storepass', 'changeit'],
+        '-importcert',
+        '-noprompt',
+        '-alias',
+        'ca',
+        '-file',
+        certificate,
+        '-keystore',
+        store,
+        '-storetype',
+        'PKCS12',
+        '-storepass',
+        'changeit',
       ]);
       stores.set(caPem, store);
     }

@@ -183,14 +183,23 @@ testWithTools(['openssl'], 'certificates made by openssl are described and judge
   const key = join(folder, 'theirs.key');
   const certificate = join(folder, 'theirs.crt');
   runTool('openssl', [
-    ...['req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-keyout', key, '-out', certificate, '-days', '365'],
-    ...[
-      '-subj',
-      '/C=CH/O=Ünï "Ltd"/CN=localhost',
-      '-utf8',
-      '-addext',
-      'subjectAltName=DNS:localhost,IP:::1,email:a@b.example',
-    ],
+    'req',
+    '-x509',
+    '-newkey',
+    'rsa:2048',
+    '-nodes',
+    '-keyout',
+    key,
+    '-out',
+    certificate,
+    '-days',
+    '365',
+
+    '-subj',
+    '/C=CH/O=Ünï "Ltd"/CN=localhost',
+    '-utf8',
+    '-addext',
+    'subjectAltName=DNS:localhost,IP:::1,email:a@b.example',
   ]);
   const pem = runTool('openssl', ['x509', '-in', certificate]);
   expect(describeCertificate(pem)).toMatchObject({

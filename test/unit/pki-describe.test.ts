@@ -1,7 +1,7 @@
 import { createPrivateKey, createPublicKey, X509Certificate } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { UserError } from '../../src/deployment/errors.ts';
-import { der, encodeDer, encodePem } from '../../src/pki/der.ts';
+import { der, encodeDer, encodePem, type DerNode } from '../../src/pki/der.ts';
 import { describeCertificate, describeChain } from '../../src/pki/describe-certificate.ts';
 import { basicConstraints, extension } from '../../src/pki/extensions.ts';
 import { formatCertificateText } from '../../src/pki/format-certificate.ts';
@@ -104,6 +104,31 @@ test('a chain is described in the order of the file', () => {
   ]);
 });
 
+test('the names that a CA may sign for are told, ranges with their mask, and null means any', async () => {
+  expect(describeCertificate(leaf.certificatePem).permittedNames).toBeNull();
+  expect(describeCertificate(ca.certificatePem).permittedNames).toEqual([
+    'mcp.example.com',
+    '192.0.2.7',
+    '2001:db8::7',
+  ]);
+  const keys = await generateKeys('ec-p256');
+  const name = distinguishedName('range');
+  const subtree = (base: DerNode): DerNode => der.sequence(base);
+  const permitted = [der.tagged(2, Buffer.from('a.example')), der.tagged(7, Buffer.of(10, 0, 0, 0, 255, 0, 0, 0))];
+  const certificatePem = await signCertificate(
+    {
+      issuer: name,
+      subject: name,
+      notBefore: now,
+      notAfter: now,
+      spki: keys.spki,
+      extensions: [extension(oids.nameConstraints, true, der.sequence(der.wrapped(0, ...permitted.map(subtree))))],
+    },
+    signerFor(keys.privateKey),
+  );
+  expect(describeCertificate(certificatePem).permittedNames).toEqual(['a.example', '10.0.0.0/255.0.0.0']);
+});
+
 test('days left are negative once it has expired', () => {
   const at = (iso: string): number => describeCertificate(leaf.certificatePem, new Date(iso)).daysLeft;
   expect([
@@ -178,6 +203,7 @@ test('the text of a chain is calm, complete and at most 80 columns wide', () => 
 
 2 of 2: root certificate authority
   subject      CN=example CA
+  signs for    mcp.example.com, 192.0.2.7, 2001:db8::7
   issuer       itself
   valid        2026-11-21 to 2036-11-18, 3650 days left
   key          EC P-256

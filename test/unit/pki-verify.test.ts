@@ -281,14 +281,31 @@ test('one name outside of the constraints of the CA spoils the certificate', asy
   ]);
 });
 
-test('an issuer that is no CA is not trusted', async () => {
-  // OpenSSL's own check already refuses an issuer without keyCertSign; basic constraints are what is left to find.
+test('an issuer that is no CA is not trusted, whatever its key may do', async () => {
   const child = await issueOdd({ commonName: 'child', names: ['x.example'], issuer: notCa });
+  const chainPem = child.certificatePem + notCa.certificatePem;
+  expect(codesOf({ chainPem, caPem: root.certificatePem })).toContain('chain-incomplete');
+  const pretender = await issueOdd({ commonName: 'pretender', issuer: root, keyUsages: ['keyCertSign'] });
+  const under = await issueOdd({ commonName: 'child', names: ['x.example'], issuer: pretender });
   const problems = judgeCertificate({
-    chainPem: child.certificatePem + notCa.certificatePem,
+    chainPem: under.certificatePem + pretender.certificatePem,
     caPem: root.certificatePem,
   });
-  expect(problems.map((problem) => problem.code)).toContain('chain-incomplete');
+  expect(problems).toMatchObject([
+    { code: 'not-trusted', observed: expect.stringMatching(/is no certificate authority/) },
+  ]);
+});
+
+test('the walk along a chain ends after ten certificates', async () => {
+  let issuer = root;
+  const chain: string[] = [];
+  for (let depth = 0; depth < 12; depth += 1) {
+    issuer = await issueOdd({ commonName: `CA ${depth}`, ca: true, pathLength: 20, issuer });
+    chain.unshift(issuer.certificatePem);
+  }
+  const deep = await issueOdd({ commonName: 'x', names: ['x.example'], issuer });
+  const codes = codesOf({ chainPem: deep.certificatePem + chain.join(''), caPem: root.certificatePem });
+  expect(codes).toContain('chain-incomplete');
 });
 
 test('a changed byte in the signed part is noticed', () => {
