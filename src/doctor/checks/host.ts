@@ -60,6 +60,7 @@ export const hostChecks = checksOf('host', [
       'not judged.',
     judge: (seen) =>
       withHost(seen, ({ files }) => {
+        if (files.length === 0) return notApplicable('this system has no permission bits');
         const seenFiles = files.filter(({ mode }) => mode !== null);
         if (seenFiles.length === 0) return unknown('no file could be looked at');
         const open = seenFiles.filter((file) => isTooOpen(file));

@@ -17,7 +17,10 @@ export const keyChecks = checksOf('key', [
     judge: (seen) =>
       withAnswers(seen, ({ noKey }) => {
         if (seen.target.own && !seen.target.keysRequired) return notApplicable('auth.required is false');
-        if (noKey.kind === 'answered' && isRefusal(noKey)) return pass(`none refused (${noKey.status})`);
+        // A redirect to a login is no way in either; clients do not follow it.
+        if (noKey.kind === 'answered' && (isRefusal(noKey) || isRedirect(noKey.status))) {
+          return pass(`none refused (${noKey.status})`);
+        }
         if (!isAccepted(noKey)) return unknown('what was answered says nothing of keys');
         if (!seen.target.own && !seen.target.keyGiven) return notApplicable('no key was given and none is asked for');
         return fail({
@@ -216,6 +219,10 @@ function withAnswers(seen: Observations, judge: (answers: AnswersSeen) => Verdic
 /** 401, or 403 as some servers have it. */
 function isRefusal(answer: Answer): boolean {
   return answer.kind === 'answered' && (answer.status === 401 || answer.status === 403);
+}
+
+function isRedirect(status: number): boolean {
+  return status >= 300 && status < 400;
 }
 
 /** Only a success proves that the caller was let in; other errors may come before the key is looked at. */

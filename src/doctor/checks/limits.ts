@@ -21,7 +21,7 @@ export const limitsChecks = checksOf('limits', [
     title: 'too many calls are answered with 429',
     label: '429 after a burst',
     hop: 'server',
-    severity: 'error',
+    severity: 'warning',
     needs: ['limits'],
     after: afterConnect,
     explanation:
@@ -36,6 +36,7 @@ export const limitsChecks = checksOf('limits', [
             title: 'too many calls are answered with 503',
             cause: 'the limit of the proxy answers 503, which clients take for an outage (nginx: limit_req_status)',
             evidence: [{ source: `${sent} calls`, observed: 'mostly 503', expected: '429' }],
+            severity: 'error',
             hop: 'proxy',
             fix: { summary: 'Let the limit answer with 429; in nginx: limit_req_status 429;', commands: [] },
           });

@@ -19,8 +19,9 @@ export async function probeHost(own: OwnFacts, now: string): Promise<Observed<Ho
     [own.certificateFile, 'certificate', false],
     [own.caFile, 'CA certificate', false],
   ];
+  // Windows knows no permission bits; Node makes some up.
   const files = await Promise.all(
-    listed.flatMap(([path, what, secret]) =>
+    (process.platform === 'win32' ? [] : listed).flatMap(([path, what, secret]) =>
       path === null ? [] : [modeOf(path).then((mode): FileSeen => ({ path, what, secret, mode }))],
     ),
   );
