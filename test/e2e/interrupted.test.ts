@@ -5,18 +5,28 @@ import { expect, test } from 'vitest';
 import { documentOf, runBin, withFolder } from '../helpers/cli.ts';
 import { snapshotTree } from '../helpers/tree.ts';
 
-/** Moments spread over the life of one `up`: start-up, keys, certificates, server start, verification. */
-const momentsMs = [30, 60, 90, 120, 160, 200, 260, 320, 400, 500, 650, 800, 1_000, 1_300];
+/** Moments spread over the life of one `up`, as shares of how long it takes on this machine now. */
+const moments = [0.1, 0.2, 0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.9, 1];
+
+/** How long one whole `up` takes here and now, milliseconds; taken away again. */
+async function durationOfUp(folder: string): Promise<number> {
+  const startedAt = performance.now();
+  expect((await runBin(['up'], { cwd: folder })).exitCode).toBe(0);
+  const durationMs = performance.now() - startedAt;
+  expect((await runBin(['uninstall', '--yes'], { cwd: folder })).exitCode).toBe(0);
+  return durationMs;
+}
 
 test('Ctrl-C at any moment of up: exit 130 and the folder as before, or finished with exit 0; no server stays behind', async () => {
   await withFolder(async (folder) => {
     await writeFile(join(folder, 'mine.txt'), 'mine\n');
     const before = await snapshotTree(folder);
+    const durationMs = await durationOfUp(folder);
     let undone = 0;
-    for (const moment of momentsMs) {
+    for (const moment of moments) {
       const result = await runBin(['up'], {
         cwd: folder,
-        onStart: (child) => void setTimeout(() => child.kill('SIGINT'), moment),
+        onStart: (child) => void setTimeout(() => child.kill('SIGINT'), moment * durationMs),
       });
       if (result.exitCode === 0) {
         documentOf(await runBin(['uninstall', '--yes', '--json'], { cwd: folder }));
@@ -37,11 +47,12 @@ test('kill -9 at any moment of up: the next up finishes the work, uninstall leav
   await withFolder(async (folder) => {
     await writeFile(join(folder, 'mine.txt'), 'mine\n');
     const before = await snapshotTree(folder);
+    const durationMs = await durationOfUp(folder);
     let killed = 0;
-    for (const [index, moment] of momentsMs.entries()) {
+    for (const [index, moment] of moments.entries()) {
       const first = await runBin(['up'], {
         cwd: folder,
-        onStart: (child) => void setTimeout(() => child.kill('SIGKILL'), moment),
+        onStart: (child) => void setTimeout(() => child.kill('SIGKILL'), moment * durationMs),
       });
       if (first.signal === 'SIGKILL') killed += 1;
       if (index % 2 === 0) {
