@@ -36,8 +36,8 @@ const defaultIdleMs = 30 * 60_000;
 /** Starting costs far more than serving: more at once only make all of them late. */
 const maxStarting = 8;
 const maxWaitingCalls = 1_024;
-/** How long a call waits for a place. */
-const placeWaitMs = 2_000;
+/** How long a call waits for a place: longer than a child may take to end. */
+const placeWaitMs = 5_000;
 const endGraceMs = 2_000;
 
 /** Capabilities of a client that are passed on to its own child. */
@@ -253,7 +253,7 @@ class Pool implements ChildPool {
         if (failedStart) this.#onFailedStart(end.reason);
         const message = `${failedStart ? 'did not start' : 'ended'}: ${end.reason}.`;
         this.#failWaiting(child, message);
-        for (const call of end.unsent) this.#failLater(call, UPSTREAM_UNAVAILABLE, message);
+        for (const { call } of end.unsent) this.#failLater(call, UPSTREAM_UNAVAILABLE, message);
         this.#letGo(child, 1_000);
         this.#startWaiting();
       },

@@ -7,7 +7,9 @@ export interface LineWriter {
   readonly full: boolean;
   /** When the child stopped taking more (epoch ms), or 0 while it takes. */
   readonly blockedSince: number;
-  /** Nothing is written any more. */
+  /** Nothing is written any more, and it counts as full. */
+  hold(): void;
+  /** Nothing is written any more, and nothing is called back. */
   close(): void;
 }
 
@@ -18,11 +20,12 @@ export function createLineWriter(input: Writable, onDrain: () => void, onFailed:
   let outgoing = '';
   let planned = false;
   let closed = false;
+  let held = false;
   let blockedSince = 0;
 
   function flush(): void {
     planned = false;
-    if (outgoing === '' || closed || !input.writable) return;
+    if (outgoing === '' || held || closed || !input.writable) return;
     const text = outgoing;
     outgoing = '';
     if (!input.write(text)) blockedSince = Date.now();
@@ -32,9 +35,10 @@ export function createLineWriter(input: Writable, onDrain: () => void, onFailed:
   input.on('drain', () => {
     blockedSince = 0;
     flush();
-    onDrain();
+    if (!held) onDrain();
   });
   input.on('error', (error) => {
+    held = true;
     if (!closed) onFailed(error);
   });
 
@@ -47,10 +51,13 @@ export function createLineWriter(input: Writable, onDrain: () => void, onFailed:
       setImmediate(flush);
     },
     get full() {
-      return blockedSince !== 0 || outgoing.length > maxOutgoingCharacters;
+      return held || blockedSince !== 0 || outgoing.length > maxOutgoingCharacters;
     },
     get blockedSince() {
       return blockedSince;
+    },
+    hold() {
+      held = true;
     },
     close() {
       closed = true;

@@ -14,8 +14,8 @@ export interface ProcessTree {
 }
 
 /**
- * Sends a signal to the whole process group of a child. A group that is gone
- * is no failure.
+ * Sends a signal to the whole process group of a child that has not exited, so
+ * that nothing slips through by starting something meanwhile.
  */
 export function signalGroup(pid: number, signal: NodeJS.Signals): void {
   try {
@@ -32,10 +32,11 @@ export function signalGroup(pid: number, signal: NodeJS.Signals): void {
  */
 export async function signalTree(
   tree: ProcessTree,
+  leads: boolean,
   signal: NodeJS.Signals,
   known: readonly ProcessIdentity[] = [],
 ): Promise<number> {
-  const members = await readTree(tree);
+  const members = await readTree(tree, leads);
   for (const process of known) {
     if (!members.some((member) => member.pid === process.pid) && isStillThere(process)) members.push(process);
   }
@@ -59,12 +60,15 @@ export interface ProcessIdentity {
 /**
  * Everything of a tree that lives now: descendants by the chain of parents and,
  * on Linux, whoever carries the marker (a process that called setsid and lost
- * its parent keeps its environment).
+ * its parent keeps its environment). `leads`: the child itself has not exited;
+ * afterwards its number may be given to a stranger, who must not be taken for it.
  */
-export async function readTree(tree: ProcessTree): Promise<ProcessIdentity[]> {
-  const all = process.platform === 'linux' ? await readProcFolder(tree.marker) : await readPs();
-  const members = new Set<number>([tree.pid]);
-  for (const row of all) if (row.marked || row.group === tree.pid) members.add(row.pid);
+export async function readTree(tree: ProcessTree, leads: boolean): Promise<ProcessIdentity[]> {
+  const all = await readProcesses();
+  const members = new Set<number>();
+  const ours = leads || all.every((row) => row.pid !== tree.pid);
+  for (const row of all) if (row.marker === tree.marker || (ours && row.group === tree.pid)) members.add(row.pid);
+  if (leads) members.add(tree.pid);
   for (let grown = true; grown;) {
     grown = false;
     for (const row of all) {
@@ -80,34 +84,67 @@ export async function readTree(tree: ProcessTree): Promise<ProcessIdentity[]> {
 interface ProcessRow extends ProcessIdentity {
   readonly parent: number;
   readonly group: number;
-  readonly marked: boolean;
+  /** Value of the marker variable, '' without it. */
+  readonly marker: string;
 }
 
-async function readProcFolder(marker: string): Promise<ProcessRow[]> {
-  const needle = `${MARKER_VARIABLE}=${marker}\0`;
+let running: Promise<ProcessRow[]> | null = null;
+let next: Promise<ProcessRow[]> | null = null;
+
+/**
+ * A look at all processes that starts after this call. Many children that end
+ * at once share their looks.
+ */
+function readProcesses(): Promise<ProcessRow[]> {
+  if (running === null) {
+    running = (process.platform === 'linux' ? readProcFolder() : readPs()).finally(() => {
+      running = null;
+    });
+    return running;
+  }
+  next ??= running.then(() => {
+    next = null;
+    return readProcesses();
+  });
+  return next;
+}
+
+/** Few enough to leave threads to others, enough not to wait for each. */
+const readsAtOnce = 16;
+
+async function readProcFolder(): Promise<ProcessRow[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^[0-9]+$/.test(name) && Number(name) !== process.pid);
   const rows: ProcessRow[] = [];
-  for (const name of await readdir('/proc')) {
-    const pid = Number(name);
-    if (!Number.isInteger(pid) || pid === process.pid) continue;
-    try {
-      const stat = parseStat(await readFile(`/proc/${name}/stat`, 'latin1'));
-      if (stat === null) continue;
-      // Processes of other users may not be read, and are none of ours.
-      const environ = await readFile(`/proc/${name}/environ`, 'latin1').catch(() => '');
-      const marked = environ.startsWith(needle) || environ.includes(`\0${needle}`);
-      rows.push({ pid, ...stat, marked });
-    } catch {
-      // It ended between the two looks.
-    }
+  for (let at = 0; at < pids.length; at += readsAtOnce) {
+    const read = await Promise.all(pids.slice(at, at + readsAtOnce).map(readProcess));
+    for (const row of read) if (row !== null) rows.push(row);
   }
   return rows;
+}
+
+async function readProcess(pid: string): Promise<ProcessRow | null> {
+  const [stat, environ] = await Promise.all([
+    readFile(`/proc/${pid}/stat`, 'latin1').catch(() => ''),
+    // Processes of other users may not be read, and are none of ours.
+    readFile(`/proc/${pid}/environ`, 'latin1').catch(() => ''),
+  ]);
+  const parsed = parseStat(stat);
+  return parsed === null ? null : { pid: Number(pid), ...parsed, marker: markerIn(environ) };
+}
+
+function markerIn(environ: string): string {
+  const name = `${MARKER_VARIABLE}=`;
+  const start = environ.startsWith(name) ? 0 : environ.indexOf(`\0${name}`) + 1;
+  if (start === 0 && !environ.startsWith(name)) return '';
+  const end = environ.indexOf('\0', start);
+  return environ.slice(start + name.length, end === -1 ? environ.length : end);
 }
 
 /** Parent, group and start time of a /proc/PID/stat line (proc_pid_stat(5)), or null for a zombie, which is nobody any more. */
 function parseStat(text: string): { parent: number; group: number; startTime: string } | null {
   // The name in parentheses may hold spaces and parentheses itself.
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
-  if (fields[0] === 'Z' || fields[0] === 'X') return null;
+  if (text === '' || fields[0] === 'Z' || fields[0] === 'X') return null;
   return { parent: Number(fields[1]), group: Number(fields[2]), startTime: fields[19] ?? '' };
 }
 
@@ -131,7 +168,7 @@ function readPs(): Promise<ProcessRow[]> {
       for (const line of stdout.split('\n')) {
         const [pid, parent, group, state] = line.trim().split(/\s+/);
         if (pid === undefined || pid === '' || state?.startsWith('Z') === true) continue;
-        rows.push({ pid: Number(pid), parent: Number(parent), group: Number(group), startTime: '', marked: false });
+        rows.push({ pid: Number(pid), parent: Number(parent), group: Number(group), startTime: '', marker: '' });
       }
       resolve(rows);
     });

@@ -1,6 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { BackendCall, CancelCall, Era, RpcError, RpcId } from '../types.ts';
-import { createAbandonedCalls, isSameSession, type AbandonedCalls } from './abandoned-calls.ts';
+import { createAbandonedCalls, type AbandonedCalls } from './abandoned-calls.ts';
 import {
   METHOD_NOT_FOUND,
   UPSTREAM_BAD_ANSWER,
@@ -16,6 +16,7 @@ import { answerInputRequests, isInputRequired } from './input-required.ts';
 import { createLineReader } from './line-reader.ts';
 import { createLineWriter, type LineWriter } from './line-writer.ts';
 import { createOwnRequests, type OwnRequests } from './own-requests.ts';
+import { PendingCalls, type Pending, type UnsentCall } from './pending-calls.ts';
 import { legacyRequestLine, modernRequestLine, progressTokenOf, type ClientInfo } from './request-text.ts';
 import { findResponseSpan } from './response-span.ts';
 import { guessResponseId, readRpcMessage, type RpcMessage } from './rpc-message.ts';
@@ -36,11 +37,13 @@ export interface StdioConnection {
   /** A request of the gateway itself; see OwnRequests. `timeoutMs` 0: no limit. */
   request(method: string, params: Record<string, unknown>, timeoutMs: number): OwnAnswer;
   notify(method: string, params?: Record<string, unknown>): void;
+  /** The child has exited, though its last answers may still be read: nothing more is sent to it. */
+  holdWrites(): void;
   /**
    * The child has ended: every call that was sent fails with `reason`, in this
    * turn. Returns the calls that still waited and have not been sent.
    */
-  close(reason: string): BackendCall[];
+  close(reason: string): readonly UnsentCall[];
 }
 
 /** Result text of an own request. Rejects with UpstreamRpcError for an error answer, with an Error otherwise. */
@@ -65,10 +68,6 @@ export interface ConnectionOptions {
   readonly onUnusable: (reason: string) => void;
 }
 
-const maxQueuedCalls = 1_024;
-const maxQueuedCharacters = 64 * 1_024 * 1_024;
-/** A child that has read nothing for this long while calls ran out of time will not come back. */
-const stuckInputMs = 30_000;
 /** Requests of a child to clients that may wait for answers at once. */
 const maxServerRequests = 256;
 
@@ -76,31 +75,15 @@ export function openStdioConnection(input: Writable, output: Readable, options: 
   return new Connection(input, output, options);
 }
 
-/** One client's call on its way. Ids grow and all have the same time, so that insertion order is also the order of deadlines. */
-interface Pending {
-  readonly id: number;
-  readonly call: BackendCall;
-  readonly deadline: number;
-  readonly progressToken: RpcId | undefined;
-  /** Rounds of input_required already answered for this call. */
-  readonly rounds: number;
-  line: string;
-  /** What stands for the call now, once it goes on under another id. */
-  next: Pending | null;
-}
-
 class Connection implements StdioConnection {
   era: Era = 'legacy';
   readonly #options: ConnectionOptions;
   readonly #writer: LineWriter;
-  readonly #sent = new Map<number, Pending>();
-  readonly #queue = new Map<number, Pending>();
+  readonly #calls: PendingCalls;
   readonly #own: OwnRequests;
   readonly #serverRequests: ServerRequests;
   readonly #abandoned: AbandonedCalls;
-  #queuedCharacters = 0;
   #nextId = 1;
-  #timer: NodeJS.Timeout | null = null;
   #closed: string | null = null;
   #ignoredLines = 0;
 
@@ -111,9 +94,16 @@ class Connection implements StdioConnection {
     this.#abandoned = createAbandonedCalls(options.callTimeoutMs);
     this.#writer = createLineWriter(
       input,
-      () => this.#sendQueued(),
+      () => this.#calls.sendQueued(),
       (error) => options.onInputClosed(`its standard input is closed (${reasonOf(error)})`),
     );
+    this.#calls = new PendingCalls({
+      maxConcurrency: options.maxConcurrency,
+      timeoutMs: options.callTimeoutMs,
+      writer: this.#writer,
+      onExpired: (pending, sent) => this.#onExpired(pending, sent),
+      onStuck: () => options.onUnusable('it stopped reading its standard input'),
+    });
     const reader = createLineReader({
       maxLineBytes: options.maxLineBytes,
       onLine: (line) => this.#onLine(line),
@@ -125,17 +115,20 @@ class Connection implements StdioConnection {
   }
 
   get inFlight(): number {
-    return this.#sent.size + this.#queue.size;
+    return this.#calls.size;
   }
 
   send(call: BackendCall): CancelCall {
-    const pending = this.#enqueue(call, 0);
-    if (pending === null) {
-      const message = `is busy: ${this.#queue.size} calls wait already. Try again in a moment.`;
+    if (this.#calls.isFull) {
+      const message = `is busy: ${this.#calls.queued} calls wait already. Try again in a moment.`;
       queueMicrotask(() => this.#fail(call, UPSTREAM_BUSY, message, 'not run'));
       return () => {};
     }
-    return (reason) => this.#cancel(pending, reason);
+    const pending = this.#add(call, 0);
+    return (reason) => {
+      const given = this.#calls.cancel(pending, reason);
+      if (given !== null) this.#abandon(given, reason);
+    };
   }
 
   request(method: string, params: Record<string, unknown>, timeoutMs: number): OwnAnswer {
@@ -155,16 +148,16 @@ class Connection implements StdioConnection {
     this.#writer.write(`${JSON.stringify({ jsonrpc: '2.0', method, params })}\n`);
   }
 
-  close(reason: string): BackendCall[] {
+  holdWrites(): void {
+    this.#writer.hold();
+  }
+
+  close(reason: string): readonly UnsentCall[] {
     if (this.#closed !== null) return [];
     this.#closed = reason;
     this.#writer.close();
-    if (this.#timer !== null) clearTimeout(this.#timer);
-    const unsent = Array.from(this.#queue.values(), (pending) => pending.call);
-    const sent = Array.from(this.#sent.values(), (pending) => pending.call);
-    this.#queue.clear();
-    this.#sent.clear();
     this.#serverRequests.clear();
+    const { sent, unsent } = this.#calls.close();
     for (const call of sent) {
       this.#fail(call, UPSTREAM_ENDED, `ended during this call (${reason}); outcome unknown: it may have run.`);
     }
@@ -172,109 +165,28 @@ class Connection implements StdioConnection {
     return unsent;
   }
 
-  // --- calls to the child ----------------------------------------------------
-
-  #isFree(): boolean {
-    return !this.#writer.full && this.#sent.size < this.#options.maxConcurrency;
-  }
-
-  #enqueue(call: BackendCall, rounds: number): Pending | null {
-    const free = this.#queue.size === 0 && this.#isFree();
-    if (!free && (this.#queue.size >= maxQueuedCalls || this.#queuedCharacters >= maxQueuedCharacters)) return null;
+  #add(call: BackendCall, rounds: number): Pending {
     const id = this.#nextId++;
-    const deadline = Date.now() + this.#options.callTimeoutMs;
     const line =
       this.era === 'modern'
         ? modernRequestLine(id, call, this.#options.clientInfo)
         : legacyRequestLine(id, call.method, call.params);
-    const pending: Pending = {
-      id,
-      call,
-      deadline,
-      progressToken: progressTokenOf(call.params),
-      rounds,
-      line,
-      next: null,
-    };
-    if (free) {
-      this.#sendNow(pending);
-    } else {
-      this.#queue.set(id, pending);
-      this.#queuedCharacters += line.length;
-    }
-    if (this.#timer === null) this.#armTimer(deadline);
-    return pending;
+    return this.#calls.add(id, call, progressTokenOf(call.params), line, rounds);
   }
 
-  #sendNow(pending: Pending): void {
-    this.#sent.set(pending.id, pending);
-    this.#writer.write(pending.line);
-    pending.line = '';
-  }
-
-  #sendQueued(): void {
-    while (this.#queue.size > 0 && this.#isFree()) {
-      const first = this.#queue.values().next();
-      if (first.done === true) return;
-      this.#unqueue(first.value);
-      this.#sendNow(first.value);
-    }
-  }
-
-  #unqueue(pending: Pending): boolean {
-    if (!this.#queue.delete(pending.id)) return false;
-    this.#queuedCharacters -= pending.line.length;
-    return true;
-  }
-
-  #cancel(given: Pending, reason: string): void {
-    let pending = given;
-    while (pending.next !== null) pending = pending.next;
-    if (!this.#unqueue(pending) && this.#sent.delete(pending.id)) this.#abandon(pending, reason);
-  }
-
+  /** The child is told that nobody waits for it any more. */
   #abandon(pending: Pending, reason: string): void {
     this.notify('notifications/cancelled', { requestId: pending.id, reason });
     this.#abandoned.add(pending.id, pending.call.sessionId);
     this.#serverRequests.endCall(pending.call);
-    this.#sendQueued();
+    this.#calls.sendQueued();
   }
 
-  // --- deadlines -------------------------------------------------------------
-
-  /** One timer for all calls: it waits for the oldest and is not touched when calls come and go. */
-  #armTimer(deadline: number): void {
-    this.#timer = setTimeout(() => this.#expire(), Math.max(1, deadline - Date.now()));
-    this.#timer.unref();
-  }
-
-  #expire(): void {
-    this.#timer = null;
-    const now = Date.now();
-    const { callTimeoutMs } = this.#options;
-    const message = `did not answer within ${callTimeoutMs / 1_000} s;`;
-    for (const pending of this.#queue.values()) {
-      if (pending.deadline > now) break;
-      this.#unqueue(pending);
-      this.#fail(pending.call, UPSTREAM_TIMEOUT, `${message} the call waited and did not run.`, 'not run');
-    }
-    for (const pending of this.#sent.values()) {
-      if (pending.deadline > now) break;
-      this.#sent.delete(pending.id);
-      this.#abandon(pending, 'time-out');
-      this.#fail(pending.call, UPSTREAM_TIMEOUT, `${message} outcome unknown: it may have run.`);
-    }
-    const { blockedSince } = this.#writer;
-    const stuckAt =
-      blockedSince === 0 ? Number.POSITIVE_INFINITY : blockedSince + Math.min(stuckInputMs, callTimeoutMs);
-    if (stuckAt <= now) {
-      this.#options.onUnusable('it stopped reading its standard input');
-      return;
-    }
-    const first = this.#sent.values().next();
-    const oldest = first.done === true ? this.#queue.values().next() : first;
-    const next = Math.min(stuckAt, oldest.done === true ? Number.POSITIVE_INFINITY : oldest.value.deadline);
-    if (next !== Number.POSITIVE_INFINITY && this.#timer === null) this.#armTimer(next);
+  #onExpired(pending: Pending, sent: boolean): void {
+    if (sent) this.#abandon(pending, 'time-out');
+    const what = `did not answer within ${this.#options.callTimeoutMs / 1_000} s;`;
+    if (sent) this.#fail(pending.call, UPSTREAM_TIMEOUT, `${what} outcome unknown: it may have run.`);
+    else this.#fail(pending.call, UPSTREAM_TIMEOUT, `${what} the call waited and did not run.`, 'not run');
   }
 
   // --- answers of the child --------------------------------------------------
@@ -320,12 +232,11 @@ class Connection implements StdioConnection {
 
   /** The call that an answer is for, which is over with it; null when it is none of a client's. */
   #takeAnswered(id: number): Pending | null {
-    const pending = this.#sent.get(id);
+    const pending = this.#calls.take(id);
     if (pending === undefined) {
       this.#abandoned.forget(id);
       return null;
     }
-    this.#sent.delete(id);
     if (this.#serverRequests.size > 0) this.#serverRequests.endCall(pending.call);
     return pending;
   }
@@ -346,7 +257,7 @@ class Connection implements StdioConnection {
     } catch (thrown) {
       this.#logThrown(thrown);
     }
-    if (this.#queue.size > 0) this.#sendQueued();
+    if (this.#calls.queued > 0) this.#calls.sendQueued();
   }
 
   #onError(id: number, error: RpcError | null): void {
@@ -357,7 +268,7 @@ class Connection implements StdioConnection {
     };
     if (pending === null) this.#own.reject(id, given);
     else this.#guard(() => pending.call.onError(given));
-    this.#sendQueued();
+    this.#calls.sendQueued();
   }
 
   /** Better an error now than a time-out later, when a broken answer still names its call. */
@@ -396,7 +307,7 @@ class Connection implements StdioConnection {
   #onNotification(method: string, params: Record<string, unknown>): void {
     switch (method) {
       case 'notifications/progress': {
-        const pending = this.#sent.get(Number(params['progressToken']));
+        const pending = this.#calls.find(Number(params['progressToken']));
         if (pending === undefined || pending.progressToken === undefined) return;
         const json = JSON.stringify({ ...params, progressToken: pending.progressToken });
         this.#guard(() => pending.call.onNotification(method, json));
@@ -440,18 +351,10 @@ class Connection implements StdioConnection {
     this.#reply(id, { error: { code: METHOD_NOT_FOUND, message } });
   }
 
-  /**
-   * The call that what the child sends on its own must belong to: the only one
-   * in flight, or the latest of several of the same session. Null when it
-   * cannot be told, also while given-up calls of others may still be at work.
-   */
+  /** The call that what the child sends on its own belongs to; given-up calls of others may still be at work. */
   #onlyCall(): BackendCall | null {
-    let found: BackendCall | null = null;
-    for (const { call } of this.#sent.values()) {
-      if (found !== null && !isSameSession(found.sessionId, call.sessionId)) return null;
-      found = call;
-    }
-    return found === null || this.#abandoned.hasOthersThan(found.sessionId) ? null : found;
+    const call = this.#calls.onlyCall();
+    return call === null || this.#abandoned.hasOthersThan(call.sessionId) ? null : call;
   }
 
   #reply(id: RpcId, answer: ServerAnswer): void {
@@ -463,29 +366,17 @@ class Connection implements StdioConnection {
   /** A legacy client cannot repeat its call with answers: the gateway asks it, and repeats the call in its place. */
   #continueWithInput(pending: Pending, resultJson: string): void {
     const { call, rounds } = pending;
-    // Stands for the call while the client is being asked, so that cancel and time-out find it.
-    const asking: Pending = {
-      id: this.#nextId++,
-      call,
-      deadline: Date.now() + this.#options.callTimeoutMs,
-      progressToken: undefined,
-      rounds,
-      line: '',
-      next: null,
-    };
-    pending.next = asking;
-    this.#sent.set(asking.id, asking);
+    const asking = this.#calls.addAsking(this.#nextId++, pending);
     answerInputRequests(call, resultJson, rounds, {
       onParams: (params) => {
-        if (!this.#sent.delete(asking.id)) return;
-        asking.next = this.#enqueue(callWith(call, { params }), rounds + 1);
-        if (asking.next === null) this.#fail(call, UPSTREAM_BUSY, 'is busy; outcome unknown: it may have run.');
+        if (this.#calls.take(asking.id) === undefined) return;
+        if (this.#calls.isFull) this.#fail(call, UPSTREAM_BUSY, 'is busy; outcome unknown: it may have run.');
+        else asking.next = this.#add(callWith(call, { params }), rounds + 1);
       },
       onError: (error) => {
-        if (this.#sent.delete(asking.id)) this.#guard(() => call.onError(error));
+        if (this.#calls.take(asking.id) !== undefined) this.#guard(() => call.onError(error));
       },
     });
-    if (this.#timer === null) this.#armTimer(asking.deadline);
   }
 
   // --- failing ---------------------------------------------------------------

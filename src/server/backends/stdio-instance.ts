@@ -1,11 +1,11 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { StdioUpstream } from '../../deployment/schema.ts';
-import type { BackendCall } from '../types.ts';
 import { UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
 import { shakeHands, type Hello } from './handshake.ts';
 import { instanceMarker, prepareWatcher, unwatchGroup, watchGroup } from './orphan-watcher.ts';
+import type { UnsentCall } from './pending-calls.ts';
 import { MARKER_VARIABLE, readTree, signalGroup, signalTree, type ProcessTree } from './process-tree.ts';
 import type { ClientInfo } from './request-text.ts';
 import { readStderr } from './stderr-reader.ts';
@@ -38,7 +38,7 @@ export interface InstanceEnd {
   readonly reason: string;
   /** Trying again will not help: the program cannot be executed at all. */
   readonly hopeless: boolean;
-  readonly unsent: readonly BackendCall[];
+  readonly unsent: readonly UnsentCall[];
 }
 
 /** One child process, from spawn to the end of its tree. */
@@ -51,7 +51,8 @@ export interface StdioInstance {
 
 /** Answers that are still in the pipe when a child exits get this long to be read. */
 const lastAnswersMs = 50;
-const inputClosedMs = 200;
+/** A child that closes a pipe has most often exited, and its exit code says more: that long is waited for it. */
+const pipeClosedMs = 200;
 let childrenStarted = 0;
 
 /** Starts a child and shakes hands with it. Never throws; what happens is told by `events`. */
@@ -63,6 +64,10 @@ export function startInstance(
   prepareWatcher();
   childrenStarted++;
   const marker = `${instanceMarker}-${childrenStarted}`;
+  const failed = (error: NodeJS.ErrnoException): void => {
+    const hopeless = isHopeless(error) || error.code?.startsWith('ERR_') === true;
+    events.onEnded({ reason: explainSpawnError(error, spec.program), hopeless, unsent: [] });
+  };
   let child: ChildProcess;
   try {
     child = spawn(spec.program, spec.upstream.args, {
@@ -75,17 +80,28 @@ export function startInstance(
       windowsHide: true,
     });
   } catch (error) {
-    queueMicrotask(() => events.onEnded({ reason: reasonOf(error), hopeless: true, unsent: [] }));
-    return { connection: null, lastWords: [], end: () => Promise.resolve() };
+    queueMicrotask(() => failed(error as NodeJS.ErrnoException));
+    return neverStarted;
+  }
+  // Without file descriptors left (EMFILE) there is a child object, but no pipes.
+  if (!hasPipes(child)) {
+    child.once('error', failed);
+    return neverStarted;
   }
   return new Instance(spec, child, marker, clientCapabilities, events);
+}
+
+const neverStarted: StdioInstance = { connection: null, lastWords: [], end: () => Promise.resolve() };
+
+function hasPipes(child: ChildProcess): child is ChildProcessWithoutNullStreams {
+  return Boolean(child.stdin) && Boolean(child.stdout) && Boolean(child.stderr);
 }
 
 class Instance implements StdioInstance {
   readonly connection: StdioConnection;
   readonly lastWords: readonly string[];
   readonly #spec: ChildSpec;
-  readonly #child: ChildProcess;
+  readonly #child: ChildProcessWithoutNullStreams;
   readonly #tree: ProcessTree | null;
   readonly #events: InstanceEvents;
   readonly #exited: Promise<void>;
@@ -96,7 +112,7 @@ class Instance implements StdioInstance {
 
   constructor(
     spec: ChildSpec,
-    child: ChildProcess,
+    child: ChildProcessWithoutNullStreams,
     marker: string,
     clientCapabilities: Record<string, unknown>,
     events: InstanceEvents,
@@ -105,7 +121,6 @@ class Instance implements StdioInstance {
     this.#child = child;
     this.#events = events;
     const { stdin, stdout, stderr } = child;
-    if (stdin === null || stdout === null || stderr === null) throw new Error('a child without pipes');
     this.#tree = child.pid === undefined ? null : { pid: child.pid, marker };
     if (this.#tree !== null) watchGroup(this.#tree.pid);
     this.lastWords = readStderr(stderr, spec.name, spec.log).lastWords;
@@ -117,8 +132,7 @@ class Instance implements StdioInstance {
       maxConcurrency: spec.upstream.maxConcurrency,
       maxLineBytes: spec.maxLineBytes,
       onNotification: events.onNotification,
-      // Its exit code says more than a broken pipe, when it comes at once.
-      onInputClosed: (reason) => void setTimeout(() => this.#giveUp(reason), inputClosedMs).unref(),
+      onInputClosed: (reason) => void setTimeout(() => this.#giveUp(reason), pipeClosedMs).unref(),
       onUnusable: (reason) => this.#giveUp(reason),
     });
     this.#exited = new Promise((resolve) => {
@@ -131,6 +145,9 @@ class Instance implements StdioInstance {
         resolve();
         this.#finish(explainSpawnError(error, spec.program), isHopeless(error));
       });
+    });
+    stdout.once('close', () => {
+      setTimeout(() => this.#giveUp('it closed its standard output'), pipeClosedMs).unref();
     });
     if (this.#tree !== null) void this.#open(clientCapabilities);
   }
@@ -164,7 +181,8 @@ class Instance implements StdioInstance {
   #onExit(code: number | null, signal: NodeJS.Signals | null): void {
     const how = signal === null ? `it exited with code ${code}` : `it was ended by ${signal}`;
     const { stdout } = this.#child;
-    if (stdout === null || stdout.readableEnded) {
+    this.connection.holdWrites();
+    if (stdout.readableEnded) {
       this.#finish(how, false);
       return;
     }
@@ -192,36 +210,41 @@ class Instance implements StdioInstance {
 
   async #stop(graceMs: number): Promise<void> {
     const tree = this.#tree;
-    for (const call of this.connection.close('it is being stopped')) {
+    for (const { call } of this.connection.close('it is being stopped')) {
       const { name } = this.#spec;
       call.onError(upstreamError(UPSTREAM_UNAVAILABLE, name, `The upstream "${name}" is being stopped.`, 'not run'));
     }
-    this.#child.stdin?.end();
+    this.#child.stdin.end();
     if (tree === null) return;
-    const known = await readTree(tree);
+    const known = await readTree(tree, this.#leads());
     const startedAt = Date.now();
     if (await this.#exitsWithin(Math.min(1_000, graceMs / 2))) {
       // A polite child takes its own children along; the rest of them get a short time to do the same.
       if (await this.#isGoneWithin(tree, 100)) return this.#release(tree);
     }
-    signalGroup(tree.pid, 'SIGTERM');
-    await signalTree(tree, 'SIGTERM', known);
+    if (this.#leads()) signalGroup(tree.pid, 'SIGTERM');
+    await signalTree(tree, this.#leads(), 'SIGTERM', known);
     if (await this.#exitsWithin(Math.max(50, graceMs - (Date.now() - startedAt)))) {
       if (await this.#isGoneWithin(tree, 300)) return this.#release(tree);
     }
-    signalGroup(tree.pid, 'SIGKILL');
+    if (this.#leads()) signalGroup(tree.pid, 'SIGKILL');
     // Several looks: a process may start another one while it is being killed.
     for (let look = 0; look < 10; look++) {
-      if ((await signalTree(tree, 'SIGKILL', known)) === 0) break;
+      if ((await signalTree(tree, this.#leads(), 'SIGKILL', known)) === 0) break;
       await sleep(20);
     }
     this.#release(tree);
   }
 
+  /** Its number is its own only until it has exited. */
+  #leads(): boolean {
+    return this.#child.exitCode === null && this.#child.signalCode === null;
+  }
+
   #release(tree: ProcessTree): void {
     unwatchGroup(tree.pid);
-    this.#child.stdout?.destroy();
-    this.#child.stderr?.destroy();
+    this.#child.stdout.destroy();
+    this.#child.stderr.destroy();
   }
 
   async #exitsWithin(limitMs: number): Promise<boolean> {
@@ -236,7 +259,7 @@ class Instance implements StdioInstance {
   async #isGoneWithin(tree: ProcessTree, limitMs: number): Promise<boolean> {
     const deadline = Date.now() + limitMs;
     for (;;) {
-      if ((await readTree(tree)).length === 0) return true;
+      if ((await readTree(tree, this.#leads())).length === 0) return true;
       if (Date.now() >= deadline) return false;
       await sleep(20);
     }

@@ -105,7 +105,7 @@ export function superviseChild(
     if (end.hopeless) {
       log.error('upstream-broken', { upstream: name, reason: end.reason });
       setState({ state: 'broken', since: now, retryAt: Number.POSITIVE_INFINITY, reason: end.reason, lastWords });
-      for (const call of end.unsent) failUnavailable(call);
+      for (const { call } of end.unsent) failUnavailable(call);
       failWaiting();
       return;
     }
@@ -119,10 +119,10 @@ export function superviseChild(
     timer = setTimeout(spawnChild, retryAt - now);
     setState({ state: broken ? 'broken' : 'down', since: now, retryAt, reason, lastWords });
     if (retryAt - now <= restartWaitMs) {
-      for (const call of end.unsent) wait(call);
+      for (const { call, handOver } of end.unsent) handOver(cancelOf(wait(call)));
       for (const one of waiting) one.timer ??= startWait(one);
     } else {
-      for (const call of end.unsent) failUnavailable(call);
+      for (const { call } of end.unsent) failUnavailable(call);
       failWaiting();
     }
   }
@@ -133,6 +133,13 @@ export function superviseChild(
     // A first start takes as long as it takes (a package may have to be fetched); its own deadline ends the wait.
     if (state.state !== 'starting') one.timer = startWait(one);
     return one;
+  }
+
+  function cancelOf(one: WaitingCall): CancelCall {
+    return (reason) => {
+      if (!waiting.delete(one)) one.cancelSent?.(reason);
+      else if (one.timer !== null) clearTimeout(one.timer);
+    };
   }
 
   function startWait(one: WaitingCall): NodeJS.Timeout {
@@ -216,14 +223,7 @@ export function superviseChild(
         queueMicrotask(() => call.onError(upstreamError(UPSTREAM_BUSY, name, message, 'not run')));
         return () => {};
       }
-      const one = wait(call);
-      return (reason) => {
-        if (waiting.delete(one)) {
-          if (one.timer !== null) clearTimeout(one.timer);
-        } else {
-          one.cancelSent?.(reason);
-        }
-      };
+      return cancelOf(wait(call));
     },
   };
 }
