@@ -214,6 +214,6 @@ function sorted(value: unknown): unknown {
     Object.entries(value)
       .filter(([, child]) => child !== undefined)
       .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, child]) => [key, sorted(child) as unknown]),
+      .map(([key, child]) => [key, sorted(child)]),
   );
 }

@@ -164,8 +164,8 @@ function judgePublicUrl({ server }: Deployment): MeaningProblem[] {
 function judgeAllowedHosts({ server }: Deployment): MeaningProblem[] {
   return server.allowedHosts.flatMap((text, index): MeaningProblem[] => {
     const host = text.replace(/:[0-9]{1,5}$/, '').replace(/^\[(.*)\]$/, '$1');
-    if (isDnsName(host) || isIP(host) !== 0 || isIP(text) !== 0) return [];
-    const hint = 'a name or address as clients write it, for example: mcp.example.com';
+    if (isCertificateName(host) || isIP(text) !== 0) return [];
+    const hint = 'a name or address as clients write it, for example: mcp.example.com or *.example.com';
     return [{ path: ['server', 'allowedHosts', index], message: `cannot be ${quoted(text)}`, hint }];
   });
 }

@@ -77,7 +77,7 @@ export function formatProblems(problems: readonly DeploymentProblem[], file: str
     .join('\n');
 }
 
-const schema = deploymentSchema as unknown as Schema;
+const schema: Schema = deploymentSchema;
 
 /** More do not help anybody, and each costs a search for its place. */
 const mostProblems = 200;

@@ -34,41 +34,32 @@ export type Kind = 'text' | 'number' | 'boolean' | 'map' | 'list';
 /** The kinds of value that a schema can take. */
 export function kindOf(schema: Schema): ReadonlySet<Kind> {
   const { def } = unwrap(schema)._zod;
-  switch (def.type) {
-    case 'object':
-    case 'record':
-      return new Set<Kind>(['map']);
-    case 'array':
-      return new Set<Kind>(['list']);
-    case 'number':
-      return new Set<Kind>(['number']);
-    case 'boolean':
-      return new Set<Kind>(['boolean']);
-    case 'literal':
-      return new Set<Kind>(def.values.map((value) => (typeof value === 'number' ? 'number' : 'text')));
-    case 'union':
-      return new Set<Kind>((def.options as readonly Schema[]).flatMap((option) => [...kindOf(option)]));
-    default:
-      return new Set<Kind>(['text']);
-  }
+  if (def.type === 'union') return new Set((def.options as readonly Schema[]).flatMap((option) => [...kindOf(option)]));
+  if (def.type === 'literal') return new Set(def.values.map((value) => kindOfValue(value) ?? 'text'));
+  return new Set([kindsOfSchemas[def.type] ?? 'text']);
 }
+
+const kindsOfSchemas: Partial<Record<Schema['_zod']['def']['type'], Kind>> = {
+  object: 'map',
+  record: 'map',
+  array: 'list',
+  number: 'number',
+  boolean: 'boolean',
+};
 
 /** The kind of a value, or null for nothing. */
 export function kindOfValue(value: unknown): Kind | null {
   if (value === null || value === undefined) return null;
   if (Array.isArray(value)) return 'list';
-  switch (typeof value) {
-    case 'number':
-    case 'bigint':
-      return 'number';
-    case 'boolean':
-      return 'boolean';
-    case 'string':
-      return 'text';
-    default:
-      return 'map';
-  }
+  return kindsOfValues[typeof value] ?? 'map';
 }
+
+const kindsOfValues: Readonly<Record<string, Kind>> = {
+  number: 'number',
+  bigint: 'number',
+  boolean: 'boolean',
+  string: 'text',
+};
 
 /** The branch of a union that can take this kind of value, or null. */
 export function branchFor(union: Schema, value: unknown): Schema | null {

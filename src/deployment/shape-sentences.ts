@@ -10,18 +10,12 @@ export function leafProblem(schema: Schema, value: unknown, path: SettingPath): 
   const issue = result.success ? undefined : result.error.issues.find((found) => found.path.length === 0);
   if (issue === undefined) return null;
   const at = { path, at: 'value' } as const;
-  switch (issue.code) {
-    case 'too_small':
-      return { ...at, ...tooSmall(issue, value) };
-    case 'too_big':
-      return { ...at, message: `must be at most ${String(issue.maximum)}${notThis(value)}` };
-    case 'invalid_format':
-      return { ...at, message: `cannot be ${shown(value, path)}`, hint: issue.message };
-    case 'invalid_value':
-      return wrongChoice(schema, value, path);
-    default:
-      return typeProblem([schema], value, path);
-  }
+  if (issue.code === 'too_small') return { ...at, ...tooSmall(issue, value) };
+  if (issue.code === 'too_big') return { ...at, message: `must be at most ${String(issue.maximum)}${notThis(value)}` };
+  if (issue.code === 'invalid_format')
+    return { ...at, message: `cannot be ${shown(value, path)}`, hint: issue.message };
+  if (issue.code === 'invalid_value') return wrongChoice(schema, value, path);
+  return typeProblem([schema], value, path);
 }
 
 /** The value is of a kind that none of these schemas takes. */
@@ -42,27 +36,21 @@ export function typeProblem(schemas: readonly Schema[], value: unknown, path: Se
 /** What a schema takes, in words: "a number", "a list", `"on" or "off"`. */
 export function typeInWords(schema: Schema): string {
   const { def } = unwrap(schema)._zod;
-  switch (def.type) {
-    case 'number':
-      return 'format' in def || hasWholeNumberCheck(def) ? 'a whole number' : 'a number';
-    case 'boolean':
-      return 'true or false';
-    case 'array':
-      return 'a list';
-    case 'object':
-      return 'a map of settings';
-    case 'record':
-      return 'a map of names';
-    case 'literal':
-      return listInWords(def.values.map(quoted), 'or');
-    case 'enum':
-      return listInWords(Object.values(def.entries).map(quoted), 'or');
-    case 'union':
-      return listInWords([...new Set((def.options as readonly Schema[]).map(typeInWords))], 'or');
-    default:
-      return 'text';
+  if (def.type === 'number') return hasWholeNumberCheck(def) ? 'a whole number' : 'a number';
+  if (def.type === 'literal') return listInWords(def.values.map(quoted), 'or');
+  if (def.type === 'enum') return listInWords(Object.values(def.entries).map(quoted), 'or');
+  if (def.type === 'union') {
+    return listInWords([...new Set((def.options as readonly Schema[]).map(typeInWords))], 'or');
   }
+  return typeNames[def.type] ?? 'text';
 }
+
+const typeNames: Partial<Record<Schema['_zod']['def']['type'], string>> = {
+  boolean: 'true or false',
+  array: 'a list',
+  object: 'a map of settings',
+  record: 'a map of names',
+};
 
 /** What was written, in words: "a number", "text", "true". */
 export function kindInWords(value: unknown): string {
@@ -110,7 +98,8 @@ function wrongChoice(schema: Schema, value: unknown, path: SettingPath): ShapePr
   if (value === null || value === undefined) {
     return { ...at, message: 'is empty', hint: `it must be ${typeInWords(schema)}` };
   }
-  const bare = choices.find((choice) => String(choice) === String(value));
+  const written = typeof value === 'string' || typeof value === 'number' ? String(value) : null;
+  const bare = choices.find((choice) => String(choice) === written);
   if (bare !== undefined && typeof bare !== typeof value) {
     const hint = typeof bare === 'string' ? `put it in quotes: "${bare}"` : `write it without quotes: ${String(bare)}`;
     return { ...at, message: `must be ${typeInWords(schema)}, not ${kindInWords(value)}`, hint };
@@ -178,5 +167,6 @@ function numberInWords(value: number): string {
 }
 
 function hasWholeNumberCheck(def: z.core.$ZodNumberDef): boolean {
-  return (def.checks ?? []).some((check) => check._zod.def.check === 'number_format');
+  // z.int() is its own check; a number made whole by .int() has one in its list.
+  return 'format' in def || (def.checks ?? []).some((check) => check._zod.def.check === 'number_format');
 }

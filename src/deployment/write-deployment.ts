@@ -14,7 +14,7 @@ export type DeploymentDraft = DeepReadonly<Omit<DeploymentInput, 'version'>> & {
  */
 export function formatDeployment(draft: DeploymentDraft): string {
   const values: Readonly<Record<string, unknown>> = { ...draft, version: 1 };
-  const blocks = Object.entries(settingsOf(deploymentSchema as unknown as Schema) ?? {}).map(([key, schema]) => {
+  const blocks = Object.entries(settingsOf(deploymentSchema) ?? {}).map(([key, schema]) => {
     const heading = sectionTexts[key];
     const lines = settingLines({ path: [key], schema, value: values[key], depth: 0, off: null, brief: false });
     return { heading, text: layOut(lines) };

@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import type { Deployment } from '../deployment/schema.ts';
 import { wantedCertificateNames } from './certificate-names.ts';
 import { certificateSteps } from './plan-certificates.ts';
@@ -62,7 +63,7 @@ function deploymentFileSteps({ deploymentText }: Desired, facts: HostFacts): rea
   return [
     {
       id: 'deployment-file',
-      title: 'write mcp-deploy.yaml',
+      title: `write ${basename(path)}`,
       why: text === null ? 'none yet' : 'settings changed',
       group: 'configuration',
       action: { type: 'write-file', path, mode: facts.files[path]?.mode ?? 0o644, content: deploymentText },

@@ -51,8 +51,8 @@ export function planRestart(facts: HostFacts, deployment: Deployment): Plan {
 
 /** Refuses (exit 3) before anything is changed when a port that the server needs is held by another program. */
 export function refuseTakenPorts(facts: HostFacts, deployment: Deployment): void {
-  const wanted = listenAddresses(deployment.server).flatMap((each) => (each.kind === 'tcp' ? [each.port] : []));
-  const taken = facts.takenPorts.find(({ port }) => wanted.includes(port));
+  const wanted = new Set(listenAddresses(deployment.server).map((each) => (each.kind === 'tcp' ? each.port : null)));
+  const taken = facts.takenPorts.find(({ port }) => wanted.has(port));
   if (taken === undefined) return;
   const held = new Set(facts.takenPorts.map(({ port }) => port));
   let other = taken.port + 1;

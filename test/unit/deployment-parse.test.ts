@@ -60,7 +60,7 @@ describe('texts that no editor would show', () => {
     expect(problemsOf(`version: 1\nname: ${'['.repeat(10_000)}${']'.repeat(10_000)}`).length).toBeGreaterThan(0);
     expect(problemsOf(`version: 1\nname: ${'{a: '.repeat(5_000)}`).length).toBeGreaterThan(0);
     expect(problemsOf(`version: 1\nname: ${'- '.repeat(20_000)}`).length).toBeGreaterThan(0);
-    expect(problemsOf(`${'? '.repeat(20_000)}`).length).toBeGreaterThan(0);
+    expect(problemsOf('? '.repeat(20_000)).length).toBeGreaterThan(0);
     expect(problemsOf(`- ${'- '.repeat(20_000)}`).length).toBeGreaterThan(0);
     expect(problemsOf(`version: 1\nname: ${'&a '.repeat(20_000)}`).length).toBeGreaterThan(0);
   });
@@ -107,7 +107,7 @@ describe('texts that no editor would show', () => {
       '1e9',
       '~',
     ];
-    for (let round = 0; round < 3_000; round += 1) {
+    for (let round = 0; round < 600; round += 1) {
       const text = Array.from({ length: 1 + random.below(30) }, () => random.pick(pieces)).join('');
       for (const problem of problemsOf(text)) {
         expect(problem.message, JSON.stringify(text)).not.toMatch(/undefined|\[object|Invalid input/);
@@ -156,7 +156,7 @@ describe('the walk and the schema', () => {
     for (const path of settings) {
       for (const value of values) {
         const data = withValue(path, value);
-        const { problems, sound } = judgeShape(deploymentSchema as unknown as Schema, data);
+        const { problems, sound } = judgeShape(deploymentSchema, data);
         // A section without content is the same as none: the only point in which the walk is kinder.
         const kind = value === null && problems.length === 0;
         expect(problems.length === 0, `${formatPath(path)} = ${JSON.stringify(value)}`).toBe(
@@ -173,8 +173,7 @@ describe('the walk and the schema', () => {
   test('no sentence is in the words of the schema library', () => {
     for (const path of settings) {
       for (const value of values) {
-        for (const { message, hint } of judgeShape(deploymentSchema as unknown as Schema, withValue(path, value))
-          .problems) {
+        for (const { message, hint } of judgeShape(deploymentSchema, withValue(path, value)).problems) {
           const said = `${formatPath(path)} ${message} / ${hint ?? ''}`;
           expect(said).not.toMatch(
             /Invalid|expected|received|Unrecognized|Too (?:small|big)|pattern|undefined|\[object/,
@@ -191,7 +190,7 @@ describe('the walk and the schema', () => {
       if (name.length < 4 || alreadySet.has(name) || path.at(-1) === 'name') continue;
       const misspelt = name.slice(0, -2) + name.slice(-1);
       const data = withValue([...path.slice(0, -1), misspelt], 'x');
-      const hints = judgeShape(deploymentSchema as unknown as Schema, data).problems.map((problem) => problem.hint);
+      const hints = judgeShape(deploymentSchema, data).problems.map((problem) => problem.hint);
       expect(hints, formatPath(path)).toContain(`did you mean "${name}"?`);
     }
   });
@@ -208,7 +207,7 @@ function listSettings(): (string | number)[][] {
     else if (def.type === 'record') visit(def.valueType as Schema, [...path, 'name']);
     else if (def.type === 'array') visit(def.element as Schema, [...path, 0]);
   };
-  visit(deploymentSchema as unknown as Schema, []);
+  visit(deploymentSchema, []);
   return found;
 }
 
