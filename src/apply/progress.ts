@@ -1,4 +1,4 @@
-import type { ListrRendererFactory, ListrTaskObject } from 'listr2';
+import type { ListrTaskObject } from 'listr2';
 import type { Plan, Step } from '../plan/types.ts';
 import type { ApplyResult } from './apply-plan.ts';
 import type { OnProgress, ProgressEvent } from './progress-event.ts';
@@ -35,7 +35,7 @@ export async function runWithProgress(
   }
 }
 
-type RenderedTask = ListrTaskObject<unknown, ListrRendererFactory>;
+type RenderedTask = ListrTaskObject<unknown>;
 
 async function createList(lines: ProgressLines, options: ProgressOptions): Promise<{ run(): Promise<unknown> }> {
   const { Listr, ListrTaskEventType, ListrTaskState } = await import('listr2');

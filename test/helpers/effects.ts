@@ -124,35 +124,23 @@ export async function countEffects(ports: ApplyPorts, run: (counted: ApplyPorts)
 async function leaveHalf(name: Effect['name'], args: readonly unknown[], ports: ApplyPorts): Promise<void> {
   const path = String(args[0]);
   const content = args[1] as Buffer | string;
-  switch (name) {
-    case 'writeAtomic':
-      await writeFile(`${path}.mcpd-tmp`, content.slice(0, content.length / 2), { mode: 0o600 });
-      return;
-    case 'appendDurably':
-      await appendFile(path, content.slice(0, content.length / 2));
-      return;
-    case 'createExclusive':
-      await writeFile(`${path}.${deadPid()}-1.mcpd-tmp`, content.slice(0, content.length / 2), { mode: 0o600 });
-      return;
-    case 'makeDirectory':
-      await mkdir(path, { mode: 0o700 }).catch(() => {});
-      return;
-    case 'removeTree':
-      await removeFirstFile(path);
-      return;
-    case 'stopServer': {
-      const state = await ports.processes.serverState(path);
-      if (state.state === 'running') {
-        try {
-          process.kill(state.pid, 'SIGTERM');
-        } catch {
-          // the server of a fake
-        }
-      }
-      return;
+  // What is not named here is one system call: it is done or not.
+  if (name === 'writeAtomic') {
+    await writeFile(`${path}.mcpd-tmp`, content.slice(0, content.length / 2), { mode: 0o600 });
+  } else if (name === 'appendDurably') {
+    await appendFile(path, content.slice(0, content.length / 2));
+  } else if (name === 'createExclusive') {
+    await writeFile(`${path}.${deadPid()}-1.mcpd-tmp`, content.slice(0, content.length / 2), { mode: 0o600 });
+  } else if (name === 'makeDirectory') {
+    await mkdir(path, { mode: 0o700 }).catch(() => {});
+  } else if (name === 'removeTree') {
+    await removeFirstFile(path);
+  } else if (name === 'stopServer') {
+    const state = await ports.processes.serverState(path);
+    // A fake server has no process.
+    if (state.state === 'running' && (await ports.processes.identity(state.pid))?.startsWith('process') === false) {
+      process.kill(state.pid, 'SIGTERM');
     }
-    default:
-      return;
   }
 }
 

@@ -11,7 +11,7 @@ export class FakeWorld {
   #nextPid = 5_000_000;
 
   /** A new command in this world; `die` ends it as a kill would. */
-  command(): { readonly processes: Processes; die(): void } {
+  command(): { readonly processes: Processes; readonly die: () => void } {
     const pid = this.#take();
     const identity = this.#living.get(pid) ?? '';
     return {
