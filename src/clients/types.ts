@@ -26,7 +26,7 @@ export interface ClientSnippet {
 }
 
 /** Where a client keeps its servers; null where it runs not at all or has no such file. `~` and `%APPDATA%` as people write them. */
-export interface ClientFiles {
+interface ClientFiles {
   readonly linux: string | null;
   readonly macos: string | null;
   readonly windows: string | null;

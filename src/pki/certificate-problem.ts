@@ -18,7 +18,7 @@ export const certificateProblemCodes = [
   'weak-signature',
   'validity-too-long',
 ] as const;
-export type CertificateProblemCode = (typeof certificateProblemCodes)[number];
+type CertificateProblemCode = (typeof certificateProblemCodes)[number];
 
 export interface CertificateProblem {
   readonly code: CertificateProblemCode;

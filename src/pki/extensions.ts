@@ -55,7 +55,7 @@ export function keyIdentifierOf(spki: Buffer): Buffer {
 }
 
 /** GeneralName of a DNS name or an address (RFC 5280, 4.2.1.6). */
-export function generalName(name: CertificateName): DerNode {
+function generalName(name: CertificateName): DerNode {
   return name.kind === 'dns'
     ? der.tagged(2, Buffer.from(name.value, 'ascii'))
     : der.tagged(7, parseIpAddress(name.value) ?? Buffer.alloc(0));

@@ -26,7 +26,7 @@ import { parseCertificates, readFields, type ParsedCertificate } from './parse-c
 import { distinguishedName, signCertificate, validityFor } from './sign-certificate.ts';
 
 /** Apple refuses TLS server certificates of 825 days and more, also under a private CA: support.apple.com/103769. */
-export const maxLeafDays = 824;
+const maxLeafDays = 824;
 
 export interface LeafSpec {
   /** DNS names (also `*.` and internationalised ones) and IP addresses; the first one is also the common name. */
