@@ -76,7 +76,7 @@ function socketFolders(deployment: Deployment): { inRun: readonly string[]; else
       a.kind === 'unix' ? [posix.dirname(posix.normalize(a.path))] : [],
     ),
   );
-  const inRun = [...folders].flatMap((folder) => /^\/(?:var\/)?run\/(.+)$/.exec(folder)?.[1] ?? []);
-  const elsewhere = [...folders].filter((folder) => !/^\/(?:var\/)?run\/./.test(folder));
+  const inRun = [...folders].flatMap((folder) => /^\/(?:var\/)?run\/(.+)$/s.exec(folder)?.[1] ?? []);
+  const elsewhere = [...folders].filter((folder) => !/^\/(?:var\/)?run\/./s.test(folder));
   return { inRun, elsewhere };
 }

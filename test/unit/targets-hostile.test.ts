@@ -1,0 +1,160 @@
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { UserError } from '../../src/deployment/errors.ts';
+import type { DeploymentInput } from '../../src/deployment/schema.ts';
+import { findTarget, renderTarget, targets } from '../../src/targets/index.ts';
+import type { TargetInput } from '../../src/targets/types.ts';
+import { targetInput } from '../helpers/target-input.ts';
+
+const hostile = [
+  '; } {',
+  'a; include /etc/passwd; #',
+  '"quoted"',
+  "it's",
+  '`tick`',
+  'line\nExecStart=/bin/evil',
+  'line\r\nServer evil;',
+  'back\\',
+  '$host',
+  '{$HOME}',
+  '{http.request.uri}',
+  '%h %n 100%',
+  '</string><key>evil</key>',
+  '&amp; <!-- -->',
+  '# comment',
+  'emoji 🚀',
+  'nul\0',
+  'half \ud83d',
+  ' blank ',
+  '~^.*$',
+  '{{x}}',
+  '__proto__',
+];
+
+/** Where a text of the user, or of their host, gets into a file. */
+const places: Readonly<Record<string, (value: string) => TargetInput>> = {
+  'proxy.serverName': (value) => changed({ proxy: { serverName: value } }),
+  'proxy.certificate': (value) => changed({ proxy: { certificate: `/c/${value}`, key: '/c/key' } }),
+  'proxy.key': (value) => changed({ proxy: { certificate: '/c/crt', key: `/c/${value}` } }),
+  'tls.certificate': (value) => changed({ tls: { source: 'files', certificate: `/c/${value}`, key: '/c/key' } }),
+  'tls.names': (value) => changed({ tls: { source: 'private-ca', names: [value] } }),
+  'server.listen, socket': (value) => changed({ server: { listen: `unix:/run/${value}/s` } }, true),
+  'server.listen, host': (value) => changed({ server: { listen: `${value}:8443` } }, true),
+  'server.upstreams': (value) =>
+    changed({ server: { upstreams: { up: { command: 'npx', args: [value], env: { A: value } } } } }),
+  'paths.nodePath': (value) => moved({ nodePath: `/n/${value}/node` }),
+  'paths.serverFile': (value) => moved({ serverFile: `/n/${value}.js` }),
+  'paths.configFile': (value) => moved({ configFile: `/n/${value}.json` }),
+  'paths.baseDir': (value) => moved({ baseDir: `/n/${value}` }),
+  'paths.stateDir': (value) => moved({ stateDir: `/n/${value}` }),
+  'paths.caFile': (value) => moved({ caFile: `/n/${value}` }),
+  'paths.certificateFile': (value) => moved({ certificateFile: `/n/${value}` }),
+  'paths.keyFile': (value) => moved({ keyFile: `/n/${value}` }),
+  'paths.keyStoreFile': (value) => moved({ keyStoreFile: `/n/${value}` }),
+  'paths.logFile': (value) => moved({ logFile: `/n/${value}` }),
+  'paths.proxyLogDir': (value) => moved({ proxyLogDir: `/n/${value}` }),
+};
+
+describe.each(targets)('$name', ({ name }) => {
+  test.each(Object.entries(places))('a hostile %s is refused, or stays one value in its own line', (place, make) => {
+    const calm = renderTarget(name, make(/serverName|names|host/.test(place) ? 'harmless.example.com' : 'harmless'));
+    for (const value of hostile) {
+      const rendered = renderOrRefuse(() => renderTarget(name, make(value)));
+      for (const [index, file] of (rendered ?? []).entries()) {
+        // Written by a YAML library; read back below.
+        if (file.path.endsWith('mcp-deploy.yaml')) continue;
+        // XML is no format of lines: there a line break is a character like others.
+        const unit = file.path.endsWith('.plist') ? /(?=<key>)/ : '\n';
+        const parts = file.content.split(unit);
+        const calmParts = calm[index]?.content.split(unit) ?? [];
+        expect([value, parts.length]).toEqual([value, calmParts.length]);
+        for (const [at, part] of parts.entries()) if (part !== calmParts[at]) expect(calmParts[at]).toMatch(/harmless/);
+      }
+    }
+  });
+});
+
+/** Null when it is refused: always by a sentence for the user, never by a bug. */
+function renderOrRefuse<T>(render: () => T): T | null {
+  try {
+    return render();
+  } catch (error) {
+    expect(error).toBeInstanceOf(UserError);
+    return null;
+  }
+}
+
+test('the deployment in the container is the one that was given, whatever its texts', () => {
+  for (const value of hostile.filter((text) => !/\0|\ud83d$/.test(text))) {
+    const files = renderTarget('docker', places['server.upstreams']?.(value) ?? changed({}));
+    const text = files.find(({ path }) => path.endsWith('mcp-deploy.yaml'))?.content ?? '';
+    expect(parse(text)).toMatchObject({ server: { upstreams: { up: { args: [value], env: { A: value } } } } });
+  }
+});
+
+test('variables that upstreams refer to are handed through by name, without a value', () => {
+  const upstreams = { up: { command: 'npx', env: { A: '${TOKEN}', B: '${LEVEL:-info}', C: '$${NOT}' } } };
+  const files = renderTarget('docker', changed({ server: { upstreams } }));
+  const compose = parse(files.find(({ path }) => path.endsWith('compose.yaml'))?.content ?? '') as {
+    services: { server: { environment: string[] } };
+  };
+  expect(compose.services.server.environment).toEqual(['TOKEN', 'LEVEL']);
+});
+
+test('a server name that is none is refused by name, for both proxies', () => {
+  for (const target of ['nginx', 'caddy']) {
+    for (const name of [
+      '; } {',
+      'a b',
+      '$host',
+      '*.com',
+      '-a.example',
+      'ä.example',
+      '🚀.example',
+      'a..b',
+      '1.2.3',
+      '',
+    ]) {
+      expect(() => renderTarget(target, changed({ proxy: { serverName: name } }))).toThrow(
+        /proxy\.serverName is not a host name/,
+      );
+    }
+  }
+});
+
+test('an unknown target is refused with the likely one', () => {
+  expect(() => findTarget('ngnix')).toThrow(UserError);
+  try {
+    findTarget('ngnix');
+  } catch (error) {
+    expect(error).toMatchObject({ next: 'Did you mean "nginx"?', why: expect.stringContaining('docker') as unknown });
+  }
+  expect(() => findTarget('kubernetes')).toThrow(/"kubernetes" is not a target/);
+});
+
+test('half a certificate is refused: a certificate without its key, or the other way round', () => {
+  for (const proxy of [{ certificate: '/c' }, { key: '/k' }]) {
+    expect(() => renderTarget('nginx', changed({ proxy }))).toThrow(/works|proxy\.(?:certificate|key) is set/);
+  }
+});
+
+test('versions that are too old, or none, are refused', () => {
+  expect(() => renderTarget('nginx', { ...changed({}), programVersion: '1.14.2' })).toThrow(
+    /nginx 1\.14\.2 is too old/,
+  );
+  expect(() => renderTarget('caddy', { ...changed({}), programVersion: 'v2.4.6' })).toThrow(/too old/);
+  expect(() => renderTarget('nginx', { ...changed({}), programVersion: 'newest' })).toThrow(/is not a version/);
+});
+
+/** `raw` skips the schema, as a mistake elsewhere might. */
+function changed(deployment: Partial<DeploymentInput>, raw = false): TargetInput {
+  const input = targetInput({ version: 1, ...(raw ? {} : deployment) });
+  if (!raw) return input;
+  const server = { ...input.deployment.server, ...(deployment.server as object) };
+  return { ...input, deployment: { ...input.deployment, server } };
+}
+
+function moved(paths: Partial<TargetInput['paths']>): TargetInput {
+  const input = targetInput({ version: 1 });
+  return { ...input, paths: { ...input.paths, ...paths } };
+}
