@@ -15,8 +15,9 @@ interface Reading {
   bytes: number;
 }
 
+// Set to null and never deleted: a deleted property makes every later access to the request slow.
 interface ReadRequest extends IncomingMessage {
-  reading?: Reading;
+  reading?: Reading | null;
 }
 
 /** Reads a request body of at most `maxBytes` as UTF-8 text. A body that arrives in one piece is not copied. */
@@ -34,10 +35,10 @@ export function readBody(receiver: BodyReceiver, maxBytes: number): void {
 
 function onData(this: ReadRequest, chunk: Buffer): void {
   const reading = this.reading;
-  if (reading === undefined) return;
+  if (reading == null) return;
   reading.bytes += chunk.length;
   if (reading.bytes > reading.maxBytes) {
-    delete this.reading;
+    this.reading = null;
     this.off('data', onData);
     this.pause();
     reading.receiver.bodyTooLarge();
@@ -50,8 +51,8 @@ function onData(this: ReadRequest, chunk: Buffer): void {
 
 function onEnd(this: ReadRequest): void {
   const reading = this.reading;
-  if (reading === undefined) return;
-  delete this.reading;
+  if (reading == null) return;
+  this.reading = null;
   const { first, rest, bytes } = reading;
   const whole = rest === null ? first : Buffer.concat(rest, bytes);
   reading.receiver.bodyRead(whole === null ? '' : whole.toString('utf8'));

@@ -44,6 +44,8 @@ export class Call implements BackendCall {
   /** Id that the answer carries: that of the repeated request for a continued call. */
   answerId: RpcId;
   cancel: CancelCall | null = null;
+  /** Kept by the session. */
+  placeInSession = 0;
   /** Its backend has asked a modern client something. */
   wasParked = false;
 

@@ -33,7 +33,8 @@ export class Session {
   #log: EventLog | null = null;
   #stream: EventStream | null = null;
   #hadStream = false;
-  #calls: Map<RpcId, Call> | null = null;
+  /** In no order; each call knows its place. */
+  #calls: Call[] | null = null;
   #pending: Map<string, (answer: ClientAnswer) => void> | null = null;
   #answers: Map<number, ResumableAnswer> | null = null;
   #nextStream = 1;
@@ -48,7 +49,7 @@ export class Session {
 
   /** In use right now: does not end by idling. */
   get isActive(): boolean {
-    return this.#stream !== null || (this.#calls !== null && this.#calls.size > 0);
+    return this.#stream !== null || (this.#calls !== null && this.#calls.length > 0);
   }
 
   touch(): void {
@@ -58,17 +59,21 @@ export class Session {
   // Calls in flight, so that notifications/cancelled finds them.
 
   addCall(call: Call): void {
-    this.#calls ??= new Map();
-    // A client that reuses an id loses the way to cancel, not the answer.
-    if (!this.#calls.has(call.id)) this.#calls.set(call.id, call);
+    this.#calls ??= [];
+    call.placeInSession = this.#calls.length;
+    this.#calls.push(call);
   }
 
   removeCall(call: Call): void {
-    if (this.#calls?.get(call.id) === call) this.#calls.delete(call.id);
+    const last = this.#calls?.pop();
+    if (this.#calls === null || last === undefined || last === call) return;
+    this.#calls[call.placeInSession] = last;
+    last.placeInSession = call.placeInSession;
   }
 
+  /** Looked for one by one: cancelling is rare, and adding and removing are on the way of every call. */
   findCall(id: RpcId): Call | null {
-    return this.#calls?.get(id) ?? null;
+    return this.#calls?.find((call) => call.id === id) ?? null;
   }
 
   // Requests of backends to this client.
@@ -172,7 +177,7 @@ export class Session {
         reply({ error: { code: -32_000, message: 'The session has ended.' } });
       this.#pending = null;
     }
-    if (this.#calls !== null) for (const call of this.#calls.values()) call.cancelByClient('the session has ended');
+    for (const call of this.#calls?.slice() ?? []) call.cancelByClient('the session has ended');
     this.#answers = null;
     this.#log?.clear();
   }
