@@ -16,21 +16,39 @@ export async function measureCommands() {
   const folder = mkdtempSync(join(tmpdir(), 'mcp-deploy-bench-up-'));
   const run = (...args) => execFileSync(process.execPath, [bin, ...args], { cwd: folder, stdio: 'ignore' });
   try {
-    const [up] = interleaved(
-      5,
-      [() => run('up')],
-      () => run('uninstall', '--yes'),
-    );
+    const [up] = interleaved(5, [() => run('up')], () => run('uninstall', '--yes'));
     run('up');
     const [again, plan, doctor] = interleaved(5, [() => run('up'), () => run('plan'), () => run('doctor')]);
     run('uninstall', '--yes');
     const [rsa] = interleaved(5, [
       () =>
-        execFileSync('openssl', ['req', '-x509', '-newkey', 'rsa:4096', '-nodes', '-days', '365', '-subj', '/CN=localhost', '-keyout', join(folder, 'k'), '-out', join(folder, 'c')], { stdio: 'ignore' }),
+        execFileSync(
+          'openssl',
+          [
+            'req',
+            '-x509',
+            '-newkey',
+            'rsa:4096',
+            '-nodes',
+            '-days',
+            '365',
+            '-subj',
+            '/CN=localhost',
+            '-keyout',
+            join(folder, 'k'),
+            '-out',
+            join(folder, 'c'),
+          ],
+          { stdio: 'ignore' },
+        ),
     ]);
     return [
       { name: 'node -e 0', medianMs: node, compared: '' },
-      { name: 'mcp-deploy --version', medianMs: version, compared: `${(version / node).toFixed(2)} x node -e 0 (goal 1.6)` },
+      {
+        name: 'mcp-deploy --version',
+        medianMs: version,
+        compared: `${(version / node).toFixed(2)} x node -e 0 (goal 1.6)`,
+      },
       { name: 'mcp-deploy up, from nothing to verified', medianMs: up, compared: 'goal 3,000 ms' },
       { name: 'mcp-deploy up, nothing to do', medianMs: again, compared: '' },
       { name: 'mcp-deploy plan, nothing to do', medianMs: plan, compared: 'goal 600 ms' },

@@ -22,7 +22,25 @@ export async function contestants({ folder, quick }) {
   const [certFile, tlsKeyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
   execFileSync(
     'openssl',
-    ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1', '-keyout', tlsKeyFile, '-out', certFile],
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=localhost',
+      '-addext',
+      'subjectAltName=DNS:localhost,IP:127.0.0.1',
+      '-keyout',
+      tlsKeyFile,
+      '-out',
+      certFile,
+    ],
     { stdio: 'ignore' },
   );
   const withKey = { authorization: `Bearer ${key}` };
@@ -68,19 +86,60 @@ export async function contestants({ folder, quick }) {
   if (quick) return all;
   return [
     ...all,
-    await at('http', (port) => ({ name: 'SDK 1.x, sessions, JSON', args: [join(peers, 'sdk1.mjs'), port], cwd: peers, sessions: true })),
-    await at('http', (port) => ({ name: 'SDK 2.x createMcpHandler, legacy', args: [join(peers, 'sdk2.mjs'), port], cwd: peers })),
-    await at('http', (port) => ({ name: 'SDK 2.x createMcpHandler, modern', args: [join(peers, 'sdk2.mjs'), port], cwd: peers, era: 'modern' })),
-    await at('http', (port) => ({ name: 'fastmcp', args: [join(peers, 'fastmcp.mjs'), port], cwd: peers, sessions: true })),
+    await at('http', (port) => ({
+      name: 'SDK 1.x, sessions, JSON',
+      args: [join(peers, 'sdk1.mjs'), port],
+      cwd: peers,
+      sessions: true,
+    })),
+    await at('http', (port) => ({
+      name: 'SDK 2.x createMcpHandler, legacy',
+      args: [join(peers, 'sdk2.mjs'), port],
+      cwd: peers,
+    })),
+    await at('http', (port) => ({
+      name: 'SDK 2.x createMcpHandler, modern',
+      args: [join(peers, 'sdk2.mjs'), port],
+      cwd: peers,
+      era: 'modern',
+    })),
+    await at('http', (port) => ({
+      name: 'fastmcp',
+      args: [join(peers, 'fastmcp.mjs'), port],
+      cwd: peers,
+      sessions: true,
+    })),
     await at('http', (port) => ({
       name: 'mcp-proxy, stdio child',
-      args: [join(peers, 'node_modules/.bin/mcp-proxy'), '--host', '127.0.0.1', '--port', port, '--server', 'stream', '--', process.execPath, echo],
+      args: [
+        join(peers, 'node_modules/.bin/mcp-proxy'),
+        '--host',
+        '127.0.0.1',
+        '--port',
+        port,
+        '--server',
+        'stream',
+        '--',
+        process.execPath,
+        echo,
+      ],
       cwd: peers,
       sessions: true,
     })),
     await at('http', (port) => ({
       name: 'supergateway, stateful, stdio child',
-      args: [join(peers, 'node_modules/.bin/supergateway'), '--stdio', `${process.execPath} ${echo}`, '--outputTransport', 'streamableHttp', '--stateful', '--port', port, '--logLevel', 'none'],
+      args: [
+        join(peers, 'node_modules/.bin/supergateway'),
+        '--stdio',
+        `${process.execPath} ${echo}`,
+        '--outputTransport',
+        'streamableHttp',
+        '--stateful',
+        '--port',
+        port,
+        '--logLevel',
+        'none',
+      ],
       cwd: peers,
     })),
   ];
@@ -88,7 +147,14 @@ export async function contestants({ folder, quick }) {
 
 async function at(scheme, make) {
   const port = await freePort();
-  return { url: `${scheme}://127.0.0.1:${port}/mcp`, base: 'bare node:http', era: 'legacy', headers: {}, sessions: false, ...make(String(port)) };
+  return {
+    url: `${scheme}://127.0.0.1:${port}/mcp`,
+    base: 'bare node:http',
+    era: 'legacy',
+    headers: {},
+    sessions: false,
+    ...make(String(port)),
+  };
 }
 
 async function freePort() {

@@ -47,7 +47,9 @@ async function measureServers() {
         const sample = load(row, connections);
         const samples = row.samples.get(connections) ?? [];
         row.samples.set(connections, [...samples, sample]);
-        process.stderr.write(`${row.name}, ${connections} connections, round ${round + 1}: ${Math.round(sample.callsPerSecond)} calls/s\n`);
+        process.stderr.write(
+          `${row.name}, ${connections} connections, round ${round + 1}: ${Math.round(sample.callsPerSecond)} calls/s\n`,
+        );
       }
     }
   }
@@ -101,7 +103,11 @@ async function spawnCurl(contestant, message) {
       contestant.url,
       {
         method: 'POST',
-        headers: { 'content-type': 'application/json', accept: 'application/json, text/event-stream', ...contestant.headers },
+        headers: {
+          'content-type': 'application/json',
+          accept: 'application/json, text/event-stream',
+          ...contestant.headers,
+        },
         rejectUnauthorized: false,
         agent: false,
         timeout: 5_000,
@@ -133,7 +139,10 @@ function load(row, connections) {
     ...row.headers,
     ...(row.era === 'modern'
       ? { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'echo' }
-      : { 'mcp-protocol-version': '2025-06-18', ...(row.server.session === '' ? {} : { 'mcp-session-id': row.server.session }) }),
+      : {
+          'mcp-protocol-version': '2025-06-18',
+          ...(row.server.session === '' ? {} : { 'mcp-session-id': row.server.session }),
+        }),
   };
   const meta =
     row.era === 'modern'
@@ -154,7 +163,19 @@ function load(row, connections) {
   const cpuBefore = cpuSeconds(row.server.child.pid);
   const output = execFileSync(
     'wrk',
-    ['-t', '1', '-c', String(connections), '-d', `${seconds}s`, '--timeout', '10s', '-s', join(here, 'load.lua'), row.url],
+    [
+      '-t',
+      '1',
+      '-c',
+      String(connections),
+      '-d',
+      `${seconds}s`,
+      '--timeout',
+      '10s',
+      '-s',
+      join(here, 'load.lua'),
+      row.url,
+    ],
     {
       encoding: 'utf8',
       env: {
@@ -187,9 +208,12 @@ function cpuSeconds(group) {
   for (const name of readdirSync('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     try {
-      const fields = readFileSync(`/proc/${name}/stat`, 'utf8').replace(/^.*\) /, '').split(' ');
+      const fields = readFileSync(`/proc/${name}/stat`, 'utf8')
+        .replace(/^.*\) /, '')
+        .split(' ');
       // pgrp, or a child that made a group of its own under us: both count, found by the environment mark or parentage.
-      if (Number(fields[2]) === group || descendsFrom(Number(name), group)) ticks += Number(fields[11]) + Number(fields[12]);
+      if (Number(fields[2]) === group || descendsFrom(Number(name), group))
+        ticks += Number(fields[11]) + Number(fields[12]);
     } catch {
       // ended meanwhile
     }
@@ -201,7 +225,11 @@ function descendsFrom(pid, ancestor) {
   for (let at = pid, depth = 0; at > 1 && depth < 10; depth += 1) {
     if (at === ancestor) return true;
     try {
-      at = Number(readFileSync(`/proc/${at}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')[1]);
+      at = Number(
+        readFileSync(`/proc/${at}/stat`, 'utf8')
+          .replace(/^.*\) /, '')
+          .split(' ')[1],
+      );
     } catch {
       return false;
     }
@@ -233,12 +261,19 @@ function format(rows, commands) {
     '',
   ];
   for (const connections of connectionCounts) {
-    lines.push(`## ${connections} connection${connections === 1 ? '' : 's'}`, '', '| server | calls/s | x bare | p50 ms | p99 ms | CPU s per 1,000 calls | x bare |', '|---|--:|--:|--:|--:|--:|--:|');
+    lines.push(
+      `## ${connections} connection${connections === 1 ? '' : 's'}`,
+      '',
+      '| server | calls/s | x bare | p50 ms | p99 ms | CPU s per 1,000 calls | x bare |',
+      '|---|--:|--:|--:|--:|--:|--:|',
+    );
     for (const row of rows) {
       const of = (each, key) => median(each.samples.get(connections).map((sample) => sample[key]));
       const base = rows.find((each) => each.name === row.base) ?? rows[0];
       const ratio = median(
-        row.samples.get(connections).map((sample, round) => sample.callsPerSecond / base.samples.get(connections)[round].callsPerSecond),
+        row.samples
+          .get(connections)
+          .map((sample, round) => sample.callsPerSecond / base.samples.get(connections)[round].callsPerSecond),
       );
       lines.push(
         `| ${row.name} | ${Math.round(of(row, 'callsPerSecond'))} | ${ratio.toFixed(2)} | ${of(row, 'p50Ms').toFixed(2)} | ${of(row, 'p99Ms').toFixed(2)} | ${of(row, 'cpuPer1000').toFixed(3)} | ${(of(row, 'cpuPer1000') / of(base, 'cpuPer1000')).toFixed(2)} |`,
@@ -247,12 +282,20 @@ function format(rows, commands) {
     lines.push('');
   }
   if (!quick) {
-    lines.push('## Start and idle sessions', '', '| server | start to first answered initialize, ms | RSS per idle session, KiB |', '|---|--:|--:|');
+    lines.push(
+      '## Start and idle sessions',
+      '',
+      '| server | start to first answered initialize, ms | RSS per idle session, KiB |',
+      '|---|--:|--:|',
+    );
     for (const row of rows) {
-      lines.push(`| ${row.name} | ${Math.round(row.startMs)} | ${row.idle === null || row.idle === undefined ? '' : row.idle.toFixed(1)} |`);
+      lines.push(
+        `| ${row.name} | ${Math.round(row.startMs)} | ${row.idle === null || row.idle === undefined ? '' : row.idle.toFixed(1)} |`,
+      );
     }
     lines.push('', '## Commands', '', '| command | median ms | compared with |', '|---|--:|---|');
-    for (const command of commands) lines.push(`| ${command.name} | ${command.medianMs.toFixed(0)} | ${command.compared} |`);
+    for (const command of commands)
+      lines.push(`| ${command.name} | ${command.medianMs.toFixed(0)} | ${command.compared} |`);
     lines.push('');
   }
   return lines.join('\n');

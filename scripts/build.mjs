@@ -38,10 +38,7 @@ const results = await Promise.all([
 ]);
 
 await mkdir(aside, { recursive: true });
-await writeFile(
-  join(aside, 'THIRD-PARTY-LICENSES.txt'),
-  await licences(results.map((result) => result.metafile)),
-);
+await writeFile(join(aside, 'THIRD-PARTY-LICENSES.txt'), await licences(results.map((result) => result.metafile)));
 await rm(join(root, 'dist'), { recursive: true, force: true });
 await rename(aside, join(root, 'dist'));
 

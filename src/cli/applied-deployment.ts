@@ -14,7 +14,9 @@ export async function readAppliedDeployment(context: CommandContext): Promise<De
   const loaded = await readDeployment(context);
   if (loaded !== null) return loaded.deployment;
   // The user's file is gone; what was applied still says everything that the server needs.
-  const parsed = deploymentSchema.safeParse((JSON.parse(applied.toString('utf8')) as { deployment?: unknown }).deployment);
+  const parsed = deploymentSchema.safeParse(
+    (JSON.parse(applied.toString('utf8')) as { deployment?: unknown }).deployment,
+  );
   if (parsed.success) return parsed.data;
   throw new UserError(`${statePaths(context.stateDir).serverConfig} is not as mcp-deploy wrote it.`, {
     why: 'It was edited or comes from another version.',

@@ -40,7 +40,9 @@ export interface Outcome {
 export async function changeHost(
   context: CommandContext,
   purpose: Plan['purpose'],
-  makePlan: (look: (deployment: Deployment | null) => Promise<HostFacts>) => Promise<{ plan: Plan; facts: HostFacts } | null>,
+  makePlan: (
+    look: (deployment: Deployment | null) => Promise<HostFacts>,
+  ) => Promise<{ plan: Plan; facts: HostFacts } | null>,
 ): Promise<Outcome | null> {
   const { ports, stateDir, baseDir, output } = context;
   const lock = await acquireLock({ ports, stateDir, purpose });

@@ -88,11 +88,17 @@ function reportFailure(error: unknown, output: Output, interrupted: AbortSignal)
   return 70;
 }
 
-function writeErrorDocument(output: Output, error: { what: string; exitCode: number; [detail: string]: unknown }): void {
+function writeErrorDocument(
+  output: Output,
+  error: { what: string; exitCode: number; [detail: string]: unknown },
+): void {
   if (!output.documentWritten) output.document({ ok: false, error });
 }
 
 /** Ctrl-C at a prompt arrives as ExitPromptError, in a wait as AbortError. */
 function isInterruption(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'ExitPromptError' || error.name === 'AbortError' || error.name === 'AbortPromptError');
+  return (
+    error instanceof Error &&
+    (error.name === 'ExitPromptError' || error.name === 'AbortError' || error.name === 'AbortPromptError')
+  );
 }

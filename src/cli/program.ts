@@ -15,7 +15,11 @@ export function buildProgram(
   withContext: WithContext,
 ): {
   run(args: readonly string[]): Promise<number>;
-  refuseServerCommandExceptFor(names: readonly string[], args: readonly string[], serverCommand: readonly string[] | null): void;
+  refuseServerCommandExceptFor(
+    names: readonly string[],
+    args: readonly string[],
+    serverCommand: readonly string[] | null,
+  ): void;
 } {
   let exitCode = 0;
   const program = new Command('mcp-deploy')
@@ -61,57 +65,117 @@ export function buildProgram(
     return made;
   }
 
-  command('up', 'make it run: keys, certificate, server, verified by real clients', defineUp, async (context, _, options) =>
-    (await import('./commands/up.ts')).runUp(context, options));
+  command(
+    'up',
+    'make it run: keys, certificate, server, verified by real clients',
+    defineUp,
+    async (context, _, options) => (await import('./commands/up.ts')).runUp(context, options),
+  );
   command('init', 'set up with a few questions (every one has a flag)', defineInit, async (context, _, options) =>
-    (await import('./commands/init.ts')).runInit(context, options));
+    (await import('./commands/init.ts')).runInit(context, options),
+  );
   command('plan', 'show what apply would change, and why', definePlan, async (context, _, options) =>
-    (await import('./commands/plan.ts')).runPlan(context, options));
+    (await import('./commands/plan.ts')).runPlan(context, options),
+  );
   command('apply', 'bring this machine to what mcp-deploy.yaml says', defineApply, async (context) =>
-    (await import('./commands/apply.ts')).runApply(context));
+    (await import('./commands/apply.ts')).runApply(context),
+  );
   command('history', 'list the releases that were applied here', nothing, async (context) =>
-    (await import('./commands/history.ts')).runHistory(context));
+    (await import('./commands/history.ts')).runHistory(context),
+  );
   command('status', 'one glance: endpoint, server, certificate, keys, upstreams', nothing, async (context) =>
-    (await import('./commands/status.ts')).runStatus(context));
+    (await import('./commands/status.ts')).runStatus(context),
+  );
   command('logs', 'show the server log', defineLogs, async (context, _, options) =>
-    (await import('./commands/logs.ts')).runLogs(context, options));
+    (await import('./commands/logs.ts')).runLogs(context, options),
+  );
   for (const name of ['start', 'stop', 'restart'] as const) {
     command(name, `${name} the server of this deployment`, nothing, async (context) =>
-      (await import('./commands/service.ts')).runService(context, name));
+      (await import('./commands/service.ts')).runService(context, name),
+    );
   }
   command('uninstall', 'remove everything that was made here; your own files stay', nothing, async (context) =>
-    (await import('./commands/uninstall.ts')).runUninstall(context));
+    (await import('./commands/uninstall.ts')).runUninstall(context),
+  );
 
-  command('doctor [url]', 'find the broken hop, its cause and the exact change that mends it', defineDoctor, async (context, args, options) =>
-    (await import('./commands/doctor.ts')).runDoctorCommand(context, args[0], options));
+  command(
+    'doctor [url]',
+    'find the broken hop, its cause and the exact change that mends it',
+    defineDoctor,
+    async (context, args, options) =>
+      (await import('./commands/doctor.ts')).runDoctorCommand(context, args[0], options),
+  );
   command('explain <code>', 'explain a finding of doctor, for example tls/name', nothing, async (context, args) =>
-    (await import('./commands/explain.ts')).runExplain(context, args[0] ?? ''));
+    (await import('./commands/explain.ts')).runExplain(context, args[0] ?? ''),
+  );
 
   const keys = group('keys', 'API keys: create, list, rotate, revoke');
-  command('create <label>', 'make a key; it is shown once', defineKeysCreate, async (context, args, options) =>
-    (await import('./commands/keys.ts')).runKeysCreate(context, args[0] ?? '', options), keys);
-  command('list', 'list keys; never shows a key', nothing, async (context) =>
-    (await import('./commands/keys.ts')).runKeysList(context), keys);
-  command('rotate <label>', 'make a new key; the old one works on for a while', defineKeysRotate, async (context, args, options) =>
-    (await import('./commands/keys.ts')).runKeysRotate(context, args[0] ?? '', options), keys);
-  command('revoke <label>', 'refuse a key from now on (within a second, no restart)', nothing, async (context, args) =>
-    (await import('./commands/keys.ts')).runKeysRevoke(context, args[0] ?? ''), keys);
+  command(
+    'create <label>',
+    'make a key; it is shown once',
+    defineKeysCreate,
+    async (context, args, options) =>
+      (await import('./commands/keys.ts')).runKeysCreate(context, args[0] ?? '', options),
+    keys,
+  );
+  command(
+    'list',
+    'list keys; never shows a key',
+    nothing,
+    async (context) => (await import('./commands/keys.ts')).runKeysList(context),
+    keys,
+  );
+  command(
+    'rotate <label>',
+    'make a new key; the old one works on for a while',
+    defineKeysRotate,
+    async (context, args, options) =>
+      (await import('./commands/keys.ts')).runKeysRotate(context, args[0] ?? '', options),
+    keys,
+  );
+  command(
+    'revoke <label>',
+    'refuse a key from now on (within a second, no restart)',
+    nothing,
+    async (context, args) => (await import('./commands/keys.ts')).runKeysRevoke(context, args[0] ?? ''),
+    keys,
+  );
 
   const cert = group('cert', 'certificates');
-  command('show [source]', 'describe a certificate: this deployment’s, a PEM file or host:port', nothing, async (context, args) =>
-    (await import('./commands/cert.ts')).runCertShow(context, args[0]), cert);
+  command(
+    'show [source]',
+    'describe a certificate: this deployment’s, a PEM file or host:port',
+    nothing,
+    async (context, args) => (await import('./commands/cert.ts')).runCertShow(context, args[0]),
+    cert,
+  );
 
-  command('render [target...]', 'print configuration for nginx, caddy, systemd, launchd or docker', defineRender, async (context, args, options) =>
-    (await import('./commands/render.ts')).runRender(context, args, options));
+  command(
+    'render [target...]',
+    'print configuration for nginx, caddy, systemd, launchd or docker',
+    defineRender,
+    async (context, args, options) => (await import('./commands/render.ts')).runRender(context, args, options),
+  );
 
   const client = group('client', 'what an MCP client needs to connect');
-  command('list', 'list the clients this tool knows', nothing, async (context) =>
-    (await import('./commands/client.ts')).runClientList(context), client);
-  command('print <client>', 'print the entry for a client: claude-code, cursor, vscode …', nothing, async (context, args) =>
-    (await import('./commands/client.ts')).runClientPrint(context, args[0] ?? ''), client);
+  command(
+    'list',
+    'list the clients this tool knows',
+    nothing,
+    async (context) => (await import('./commands/client.ts')).runClientList(context),
+    client,
+  );
+  command(
+    'print <client>',
+    'print the entry for a client: claude-code, cursor, vscode …',
+    nothing,
+    async (context, args) => (await import('./commands/client.ts')).runClientPrint(context, args[0] ?? ''),
+    client,
+  );
 
   command('schema', 'print the JSON Schema of mcp-deploy.yaml', nothing, async (context) =>
-    (await import('./commands/schema.ts')).runSchema(context));
+    (await import('./commands/schema.ts')).runSchema(context),
+  );
   // `serve` is answered by bin/ before this file is loaded; it stands here for the help.
   program.command('serve').description('run the bundled server in the foreground (mcp-deploy serve --help)');
 

@@ -23,11 +23,23 @@ async function expectRefused(
 }
 
 const wrongFiles: readonly [string, string, readonly RegExp[]][] = [
-  ['an unknown setting', 'version: 1\nlimits:\n  perKey:\n    requsts: 5\n', [/mcp-deploy\.yaml:4:5/, /limits\.perKey\.requsts/, /requests/]],
-  ['a wrong type', 'version: 1\nserver:\n  drainSeconds: soon\n', [/mcp-deploy\.yaml:3:17/, /server\.drainSeconds/, /number/]],
+  [
+    'an unknown setting',
+    'version: 1\nlimits:\n  perKey:\n    requsts: 5\n',
+    [/mcp-deploy\.yaml:4:5/, /limits\.perKey\.requsts/, /requests/],
+  ],
+  [
+    'a wrong type',
+    'version: 1\nserver:\n  drainSeconds: soon\n',
+    [/mcp-deploy\.yaml:3:17/, /server\.drainSeconds/, /number/],
+  ],
   ['several problems at once', 'version: 1\nnam: x\nserver:\n  pth: /x\n', [/nam\b[\s\S]*pth\b/, /2 problems/]],
   ['text that is not YAML', 'version: [1\n', [/mcp-deploy\.yaml:\d+:\d+/]],
-  ['an empty command', 'version: 1\nserver:\n  upstreams:\n    files:\n      command: ""\n', [/server\.upstreams\.files\.command/, /npx/]],
+  [
+    'an empty command',
+    'version: 1\nserver:\n  upstreams:\n    files:\n      command: ""\n',
+    [/server\.upstreams\.files\.command/, /npx/],
+  ],
 ];
 
 describe('a wrong deployment file', () => {
@@ -94,15 +106,21 @@ test('a command that does not exist: exit 4, its name, and the folder as before'
     expectRefused(folder, ['up', '--', 'no-such-program-here', '--flag'], {
       exitCode: 4,
       says: [/no-such-program-here/, /undone|as it was before/],
-    }));
+    }),
+  );
 });
 
 test('a command that dies at start: exit 4, its last words shown, and the folder as before', async () => {
   await withFolder(async (folder) =>
-    expectRefused(folder, ['up', '--', process.execPath, '-e', 'console.error("cannot open /srv/index.json"); process.exit(3)'], {
-      exitCode: 4,
-      says: [/cannot open \/srv\/index\.json/, /undone|as it was before/],
-    }));
+    expectRefused(
+      folder,
+      ['up', '--', process.execPath, '-e', 'console.error("cannot open /srv/index.json"); process.exit(3)'],
+      {
+        exitCode: 4,
+        says: [/cannot open \/srv\/index\.json/, /undone|as it was before/],
+      },
+    ),
+  );
 }, 90_000);
 
 test('an unreadable certificate of one’s own: a sentence with the file’s name', async () => {
@@ -177,8 +195,12 @@ test('two up at once: one does it, the other waits its turn or says who holds th
       expect(result.exitCode).toBe(3);
       expect(result.stderr).toMatch(/Process \d+ on/);
     }
-    expect(documentOf(await runBin(['status', '--json'], { cwd: folder }))).toMatchObject({ server: { state: 'running' } });
-    expect(JSON.parse(await readFile(join(folder, '.mcp-deploy/releases/1.json'), 'utf8'))).toMatchObject({ release: 1 });
+    expect(documentOf(await runBin(['status', '--json'], { cwd: folder }))).toMatchObject({
+      server: { state: 'running' },
+    });
+    expect(JSON.parse(await readFile(join(folder, '.mcp-deploy/releases/1.json'), 'utf8'))).toMatchObject({
+      release: 1,
+    });
   });
 }, 60_000);
 

@@ -39,7 +39,9 @@ test('the published server-everything answers through the endpoint to both SDK c
 
         const { prompts } = await client.listPrompts();
         expect(prompts.length).toBeGreaterThan(0);
-        const simple = prompts.find((prompt) => (prompt.arguments ?? []).every((argument) => argument.required !== true));
+        const simple = prompts.find((prompt) =>
+          (prompt.arguments ?? []).every((argument) => argument.required !== true),
+        );
         const prompt = await client.getPrompt({ name: simple?.name ?? '' });
         expect(prompt.messages.length).toBeGreaterThan(0);
       }

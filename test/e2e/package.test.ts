@@ -10,7 +10,9 @@ test('npm pack, then npm i -g of the tarball, gives a working mcp-deploy', async
     await mkdir(prefix);
     await mkdir(work);
     // The files are built already; --ignore-scripts keeps this from building them again under other tests.
-    const packed = await runProgram('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], { cwd: repository });
+    const packed = await runProgram('npm', ['pack', '--ignore-scripts', '--pack-destination', folder], {
+      cwd: repository,
+    });
     expect(packed.exitCode, packed.stderr).toBe(0);
     const tarball = (await readdir(folder)).find((name) => name.endsWith('.tgz')) ?? '';
     const installed = await runProgram('npm', ['install', '--global', '--prefix', prefix, join(folder, tarball)], {

@@ -21,10 +21,7 @@ async function transportOptions(access: EndpointAccess) {
 
 /** A connected client of the official SDK 2.x, in the modern era. */
 export async function connectModern(access: EndpointAccess): Promise<ModernClient> {
-  const client = new ModernClient(
-    { name: 'test-modern', version: '1.0.0' },
-    { versionNegotiation: { mode: 'auto' } },
-  );
+  const client = new ModernClient({ name: 'test-modern', version: '1.0.0' }, { versionNegotiation: { mode: 'auto' } });
   await client.connect(new ModernTransport(new URL(access.url), await transportOptions(access)));
   return client;
 }

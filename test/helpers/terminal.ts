@@ -7,9 +7,19 @@ export class Terminal {
 
   constructor(options: { socket: string; cwd: string; command: string; columns?: number; rows?: number }) {
     this.#socket = options.socket;
-    this.#tmux(
-      ['-f', '/dev/null', 'new-session', '-d', '-x', String(options.columns ?? 100), '-y', String(options.rows ?? 50), '-c', options.cwd, options.command],
-    );
+    this.#tmux([
+      '-f',
+      '/dev/null',
+      'new-session',
+      '-d',
+      '-x',
+      String(options.columns ?? 100),
+      '-y',
+      String(options.rows ?? 50),
+      '-c',
+      options.cwd,
+      options.command,
+    ]);
   }
 
   type(text: string): void {
@@ -51,6 +61,9 @@ export class Terminal {
 
   #tmux(args: readonly string[]): string {
     const { CI: _ci, TMUX: _tmux, ...env } = process.env;
-    return execFileSync('tmux', ['-S', this.#socket, ...args], { encoding: 'utf8', env: { ...env, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8' } });
+    return execFileSync('tmux', ['-S', this.#socket, ...args], {
+      encoding: 'utf8',
+      env: { ...env, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8' },
+    });
   }
 }

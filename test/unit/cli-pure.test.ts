@@ -2,7 +2,6 @@ import { Chalk } from 'chalk';
 import { describe, expect, test } from 'vitest';
 import { EnvironmentError, UserError } from '../../src/deployment/errors.ts';
 import { formatFailure } from '../../src/cli/output/output.ts';
-import { formatLogLine } from '../../src/cli/output/log-line.ts';
 import { slugFrom } from '../../src/cli/slug.ts';
 import { judgeListen, judgeName, judgeNames, judgeServerName, splitCommand } from '../../src/cli/wizard/questions.ts';
 import { quoteCommand } from '../../src/cli/wizard/quote-command.ts';
@@ -26,17 +25,6 @@ test('a failure says what, why, the outside words and the next command, in this 
   );
   expect(error.exitCode).toBe(3);
   expect(new UserError('x').exitCode).toBe(2);
-});
-
-describe('a log line', () => {
-  const lines: readonly [string, string][] = [
-    ['{"time":"2026-11-21T12:00:00.123Z","level":"info","event":"listening","url":"https://localhost:8443/mcp"}', '12:00:00.123 info  listening url=https://localhost:8443/mcp'],
-    ['plain text of a crash', 'plain text of a crash'],
-    ['{"not":"ours"}', '{"not":"ours"}'],
-    ['{broken', '{broken'],
-    ['bell \u0007 and escape \u001b[31m', 'bell \\x07 and escape \\x1b[31m'],
-  ];
-  for (const [line, shown] of lines) test(JSON.stringify(line), () => expect(formatLogLine(line)).toBe(shown));
 });
 
 describe('a name from any text', () => {

@@ -49,7 +49,9 @@ async function ownCertificates(context: CommandContext): Promise<readonly { from
     });
   }
   if (deployment.tls.source === 'off') {
-    throw new UserError('This deployment has no certificate: tls.source is off.', { next: 'mcp-deploy cert show HOST:PORT' });
+    throw new UserError('This deployment has no certificate: tls.source is off.', {
+      next: 'mcp-deploy cert show HOST:PORT',
+    });
   }
   const files =
     deployment.tls.source === 'files'
@@ -58,7 +60,8 @@ async function ownCertificates(context: CommandContext): Promise<readonly { from
   return Promise.all(
     files.map(async (from) => {
       const bytes = await context.ports.files.read(from);
-      if (bytes === null) throw new EnvironmentError(`${from} is gone.`, { next: 'mcp-deploy apply        makes it anew' });
+      if (bytes === null)
+        throw new EnvironmentError(`${from} is gone.`, { next: 'mcp-deploy apply        makes it anew' });
       return { from, pem: bytes.toString('utf8') };
     }),
   );

@@ -39,7 +39,9 @@ export async function runClientPrint(context: CommandContext, wanted: string): P
     context.output.result(snippet.text);
     for (const note of snippet.notes) context.output.progress(`  ${context.output.err.dim('·')} ${note}`);
     if (deployment.auth.required) {
-      context.output.progress(`  ${context.output.err.dim('·')} the key is in ${relative(context.world.cwd, paths.firstKey)}`);
+      context.output.progress(
+        `  ${context.output.err.dim('·')} the key is in ${relative(context.world.cwd, paths.firstKey)}`,
+      );
     }
   }
   return 0;

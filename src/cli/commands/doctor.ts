@@ -62,12 +62,16 @@ async function ownTarget(
   }
   const { ports, stateDir } = context;
   const paths = statePaths(stateDir);
-  const existing = async (path: string): Promise<string | null> => ((await ports.files.stat(path)) === null ? null : path);
+  const existing = async (path: string): Promise<string | null> =>
+    (await ports.files.stat(path)) === null ? null : path;
   const caFile = given.caFile ?? (deployment.tls.source === 'private-ca' ? await existing(paths.caCertificate) : null);
   const keyFile = given.keyFile ?? (deployment.auth.required ? await existing(paths.firstKey) : null);
   const certificate =
     deployment.tls.source === 'files'
-      ? { certificateFile: resolve(context.baseDir, deployment.tls.certificate), keyFile: resolve(context.baseDir, deployment.tls.key) }
+      ? {
+          certificateFile: resolve(context.baseDir, deployment.tls.certificate),
+          keyFile: resolve(context.baseDir, deployment.tls.key),
+        }
       : deployment.tls.source === 'private-ca'
         ? { certificateFile: paths.serverCertificate, keyFile: paths.serverKey }
         : { certificateFile: null, keyFile: null };
@@ -101,17 +105,24 @@ function parseUrl(text: string): string {
     });
   }
   throw new UserError(`${text} is not an http or https URL.`, {
-    ...(URL.canParse(`https://${text}`) ? { next: `mcp-deploy doctor https://${text}` } : { next: 'mcp-deploy doctor https://HOST/mcp' }),
+    next: `mcp-deploy doctor https://${/^[\w.:[\]-]+(\/\S*)?$/.test(text) ? text : 'HOST/mcp'}`,
   });
 }
 
 async function readText(context: CommandContext, file: string, what: string, flag: string): Promise<string> {
   const bytes = await context.ports.files.read(file);
-  if (bytes === null) throw new UserError(`The ${what} file ${file} does not exist.`, { next: `Name an existing file with ${flag}.` });
-  if (bytes.length > 1_048_576) throw new UserError(`The ${what} file ${file} is larger than 1 MiB.`, { next: `Check ${flag}.` });
+  if (bytes === null)
+    throw new UserError(`The ${what} file ${file} does not exist.`, { next: `Name an existing file with ${flag}.` });
+  if (bytes.length > 1_048_576)
+    throw new UserError(`The ${what} file ${file} is larger than 1 MiB.`, { next: `Check ${flag}.` });
   return bytes.toString('utf8');
 }
 
 function codeList(given: unknown): readonly string[] {
-  return typeof given === 'string' ? given.split(',').map((code) => code.trim()).filter((code) => code !== '') : [];
+  return typeof given === 'string'
+    ? given
+        .split(',')
+        .map((code) => code.trim())
+        .filter((code) => code !== '')
+    : [];
 }

@@ -40,7 +40,10 @@ export async function runInit(context: CommandContext, options: Record<string, u
   if (apply) {
     const outcome = await changeHost(context, 'apply', async (look) => {
       const facts = await look(deployment);
-      return { plan: planDeployment({ deployment, deploymentText: text === existing?.text ? null : text }, facts), facts };
+      return {
+        plan: planDeployment({ deployment, deploymentText: text === existing?.text ? null : text }, facts),
+        facts,
+      };
     });
     if (outcome === null) throw new Error('init ended without a plan');
     await describeEndpoint(context, { deployment, outcome, tookMs: context.ports.clock.elapsed() - startedAt });
@@ -84,16 +87,25 @@ async function readDefaults(
   const upstream = Object.values(existing?.server.upstreams ?? {})[0];
   const listenNow = existing?.server.listen;
   const remarks: string[] = [...flags.remarks];
-  const listen = chosen('listen', flags.listen, (typeof listenNow === 'string' ? listenNow : listenNow?.[0]) ?? (await freeListen(remarks)));
+  const listen = chosen(
+    'listen',
+    flags.listen,
+    (typeof listenNow === 'string' ? listenNow : listenNow?.[0]) ?? (await freeListen(remarks)),
+  );
   for (const remark of remarks) context.output.progress(`  · ${remark}`);
   const defaults: Answers = {
-    command: chosen('command', context.serverCommand, upstream === undefined ? null : [upstream.command, ...upstream.args]),
+    command: chosen(
+      'command',
+      context.serverCommand,
+      upstream === undefined ? null : [upstream.command, ...upstream.args],
+    ),
     name: chosen('name', flags.name, existing?.name ?? slugFrom(basename(context.baseDir), 'mcp')),
     listen,
     names: chosen(
       'names',
       names === null ? null : splitNames(names),
-      (existing?.tls.source === 'private-ca' ? existing.tls.names : undefined) ?? defaultCertificateNames({ listen, hostName: hostname() }),
+      (existing?.tls.source === 'private-ca' ? existing.tls.names : undefined) ??
+        defaultCertificateNames({ listen, hostName: hostname() }),
     ),
     serverName: chosen('serverName', serverName, existing?.proxy.serverName ?? null),
     // commander makes --no-keys the false of `keys`, which is true when nothing was said.
@@ -124,7 +136,8 @@ function deploymentText(answers: Answers, existing: { text: string; deployment: 
     if (JSON.stringify(now) !== JSON.stringify(wanted)) changes.push({ path, value: wanted });
   };
   change(['name'], deployment.name, answers.name);
-  if (typeof deployment.server.listen === 'string') change(['server', 'listen'], deployment.server.listen, answers.listen);
+  if (typeof deployment.server.listen === 'string')
+    change(['server', 'listen'], deployment.server.listen, answers.listen);
   if (upstream !== null) {
     const known = Object.entries(deployment.server.upstreams).find(
       ([, each]) => JSON.stringify([each.command, ...each.args]) === JSON.stringify(answers.command),

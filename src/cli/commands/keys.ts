@@ -60,7 +60,9 @@ export async function runKeysRevoke(context: CommandContext, labelOrId: string):
       document: { revoked: made.revoked.map(({ id, label }) => ({ id, label })), activeKeys: left.length },
       text: [
         `  Revoked ${made.revoked.length === 1 ? 'one key' : `${made.revoked.length} keys`} "${labelOrId}". The server refuses it within a second.`,
-        ...(left.length > 0 ? [] : ['  No key is left: nobody can call until you make one.   mcp-deploy keys create NAME']),
+        ...(left.length > 0
+          ? []
+          : ['  No key is left: nobody can call until you make one.   mcp-deploy keys create NAME']),
       ].join('\n'),
     };
   });
@@ -156,6 +158,7 @@ function positiveNumber(flag: string, given: unknown, most: number): number {
 
 function nonNegativeNumber(flag: string, given: unknown, most: number): number {
   const value = Number(given);
-  if (typeof given === 'string' && given.trim() !== '' && Number.isFinite(value) && value >= 0 && value <= most) return value;
+  if (typeof given === 'string' && given.trim() !== '' && Number.isFinite(value) && value >= 0 && value <= most)
+    return value;
   throw new UserError(`${flag} ${String(given)} is not a number from 0 to ${most}.`, { next: `${flag} 24` });
 }

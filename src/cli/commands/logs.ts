@@ -1,37 +1,41 @@
 import { open, stat } from 'node:fs/promises';
+import { describeLogLine } from '../../apply/log-lines.ts';
 import { UserError } from '../../deployment/errors.ts';
 import type { CommandContext } from '../context.ts';
 import { statePaths } from '../deployment-folder.ts';
-import { formatLogLine } from '../output/log-line.ts';
 
 /** How much of the end of the log is read at most: logs may be gigabytes. */
 const tailBytes = 4 * 1024 * 1024;
 const pollMs = 200;
 
-/** `mcp-deploy logs [-f] [-n N]`: the server log, readable; with --json its lines as they are. */
+/**
+ * `mcp-deploy logs [-f] [-n N]`: the server log, readable. With --json one document that holds the lines, or, with
+ * --follow, each line as it is: a stream has no end to close a document at.
+ */
 export async function runLogs(context: CommandContext, options: Record<string, unknown>): Promise<number> {
   const { logFile } = statePaths(context.stateDir);
   const lines = Number(options['lines']);
   if (!Number.isInteger(lines) || lines < 0) {
-    throw new UserError(`--lines ${String(options['lines'])} is not a number of lines.`, { next: 'mcp-deploy logs --lines 100' });
+    throw new UserError(`--lines ${String(options['lines'])} is not a number of lines.`, {
+      next: 'mcp-deploy logs --lines 100',
+    });
   }
   const size = await sizeOf(logFile);
   if (size === null) {
     throw new UserError(`There is no log yet: ${logFile} does not exist.`, { next: 'mcp-deploy up' });
   }
-  const write = (line: string): void => context.output.raw(`${context.output.json ? line : formatLogLine(line)}\n`);
+  const write = (line: string): void => context.output.raw(`${context.output.json ? line : describeLogLine(line)}\n`);
+  const following = options['follow'] === true;
 
   const start = Math.max(0, size - tailBytes);
   const tail = (await readFrom(logFile, start, size)).split('\n');
   const rest = tail.pop() ?? '';
   // A start in the middle of the file is most likely in the middle of a line.
   if (start > 0) tail.shift();
-  for (const line of lines === 0 ? [] : tail.slice(-lines)) write(line);
-
-  if (options['follow'] !== true) {
-    if (rest !== '') write(rest);
-    return 0;
-  }
+  const shown = lines === 0 ? [] : [...tail, ...(following || rest === '' ? [] : [rest])].slice(-lines);
+  if (!following) context.output.document({ ok: true, file: logFile, lines: shown });
+  if (following || !context.output.json) for (const line of shown) write(line);
+  if (!following) return 0;
   await follow(context, { logFile, from: size - Buffer.byteLength(rest), write });
   return 0;
 }

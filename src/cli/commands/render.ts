@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { EnvironmentError, UserError } from '../../deployment/errors.ts';
 import { findTarget, renderTarget, targets } from '../../targets/index.ts';
-import type { RenderedFile, TargetInput } from '../../targets/types.ts';
+import type { RenderedFile, TargetCommands, TargetInput } from '../../targets/types.ts';
 import type { CommandContext } from '../context.ts';
 import { requireDeployment, statePaths } from '../deployment-folder.ts';
+import { quoteCommand } from '../wizard/quote-command.ts';
 
 /** `mcp-deploy render TARGET… [--out DIR]`: configuration for the programs around the server. */
 export async function runRender(
@@ -21,19 +23,30 @@ export async function runRender(
       next: `mcp-deploy render ${version.program} --for ${version.program}@${version.version}`,
     });
   }
-  const files = chosen.flatMap((target) =>
-    renderTarget(target.name, {
+  const inputs = chosen.map((target) => ({
+    target,
+    input: {
       ...inputFor(context),
       deployment,
-      ...(version?.program === target.name ? { programVersion: version.version } : {}),
-    }).map((file) => ({ target: target.name, ...file })),
+      ...(version !== null && version.program === target.name ? { programVersion: version.version } : {}),
+    },
+  }));
+  const files = inputs.flatMap(({ target, input }) =>
+    renderTarget(target.name, input).map((file) => ({ target: target.name, ...file })),
   );
-  if (typeof options['out'] === 'string') return writeFiles(context, resolve(context.world.cwd, options['out']), files);
+  const commands = inputs.map(({ target, input }) => ({ target: target.name, ...target.commands(input) }));
+  if (typeof options['out'] === 'string') {
+    return writeFiles(context, resolve(context.world.cwd, options['out']), files, commands);
+  }
 
-  context.output.document({ ok: true, files });
+  context.output.document({ ok: true, files, commands });
+  for (const notice of commands.flatMap((each) => each.notices)) context.output.warning(notice);
   for (const file of files) {
     // The bundled server inside a Docker context is a megabyte of code: named, not shown.
-    const shown = file.content.length > 200_000 ? `(${Math.round(file.content.length / 1024)} KiB; written with --out DIR)\n` : file.content;
+    const shown =
+      file.content.length > 200_000
+        ? `(${Math.round(file.content.length / 1024)} KiB; written with --out DIR)\n`
+        : file.content;
     if (files.length > 1) context.output.result(`# ---- ${file.path} -> ${file.installPath}`);
     context.output.result(shown);
   }
@@ -68,6 +81,8 @@ function inputFor(context: CommandContext): Omit<TargetInput, 'deployment'> {
       keyFile: paths.serverKey,
       keyStoreFile: paths.keyStore,
       logFile: paths.logFile,
+      homeDir: homedir(),
+      ...(process.getuid === undefined ? {} : { uid: process.getuid() }),
     },
   };
 }
@@ -77,6 +92,7 @@ async function writeFiles(
   context: CommandContext,
   folder: string,
   files: readonly (RenderedFile & { target: string })[],
+  commands: readonly (TargetCommands & { target: string })[],
 ): Promise<number> {
   const { ports, output } = context;
   const foreign: string[] = [];
@@ -85,33 +101,41 @@ async function writeFiles(
     if (there !== null && there.toString('utf8') !== file.content) foreign.push(join(folder, file.path));
   }
   if (foreign.length > 0 && !context.yes) {
-    throw new EnvironmentError(`${foreign.length === 1 ? 'A file is' : 'Files are'} there already with other content; nothing was written.`, {
-      why: foreign.join('\n'),
-      next: 'Choose another folder, or overwrite with --yes.',
-    });
+    throw new EnvironmentError(
+      `${foreign.length === 1 ? 'A file is' : 'Files are'} there already with other content; nothing was written.`,
+      {
+        why: foreign.join('\n'),
+        next: 'Choose another folder, or overwrite with --yes.',
+      },
+    );
   }
   for (const file of files) {
     const path = join(folder, file.path);
     await ports.files.makeDirectory(dirname(path), 0o755);
     await ports.files.writeAtomic(path, file.content, file.mode);
   }
-  output.document({ ok: true, files: files.map(({ content: _content, ...file }) => ({ ...file, path: join(folder, file.path) })) });
-  const shown = files.map((file) => `  ${relative(context.world.cwd, join(folder, file.path)).padEnd(44)} belongs at ${file.installPath}`);
-  const next = [...new Set(files.map((file) => file.target))].flatMap((name) =>
-    findTarget(name)
-      .commands({ ...inputFor(context), deployment: {} as never })
-      .install.map(({ title, argv }) => `  ${title}:  ${argv.join(' ')}`),
+  output.document({
+    ok: true,
+    files: files.map(({ content: _content, ...file }) => ({ ...file, path: join(folder, file.path) })),
+    commands,
+  });
+  const shown = files.map(
+    (file) => `  ${relative(context.world.cwd, join(folder, file.path)).padEnd(44)} belongs at ${file.installPath}`,
   );
+  const next = commands.flatMap(({ check, install, notices }) => [
+    ...notices.map((notice) => `  ${output.out.yellow('!')} ${notice}`),
+    ...[...install, ...check].map(({ title, argv }) => `  ${title}:  ${quoteCommand(argv)}`),
+  ]);
   output.result([...shown, '', ...next].join('\n'));
   return 0;
 }
 
 function programVersion(given: unknown): { program: string; version: string } | null {
-  if (given === undefined) return null;
-  const parsed = /^([a-z]+)@(\d+(?:\.\d+){0,3})$/.exec(String(given));
+  if (typeof given !== 'string') return null;
+  const parsed = /^([a-z]+)@(\d+(?:\.\d+){0,3})$/.exec(given);
   const [, program, version] = parsed ?? [];
   if (program === undefined || version === undefined) {
-    throw new UserError(`--for ${String(given)} is not program@version.`, { next: '--for nginx@1.22' });
+    throw new UserError(`--for ${given} is not program@version.`, { next: '--for nginx@1.22' });
   }
   return { program, version };
 }

@@ -47,17 +47,22 @@ export async function runStatus(context: CommandContext): Promise<number> {
   const { green, red, yellow } = output.out;
   const lines: string[] = [];
   if (unfinished !== null) {
-    lines.push(`  ${yellow('!')} an earlier ${unfinished.purpose} was cut off; the next up, apply or uninstall undoes it first`);
+    lines.push(
+      `  ${yellow('!')} an earlier ${unfinished.purpose} was cut off; the next up, apply or uninstall undoes it first`,
+    );
   }
   if (deployment !== null) {
     lines.push(
       `  Endpoint      ${endpointUrl(deployment)}`,
       `  Server        ${server.state === 'running' ? `${green('✓')} running, pid ${server.pid}${live?.version === undefined ? '' : `, ${live.version}`}${live?.uptimeSeconds === undefined ? '' : `, up ${duration(live.uptimeSeconds)}`}` : `${red('✗')} stopped`}`,
     );
-    if (server.state === 'running' && live === null) lines.push(`                ${red('✗')} it does not answer: mcp-deploy doctor`);
+    if (server.state === 'running' && live === null)
+      lines.push(`                ${red('✗')} it does not answer: mcp-deploy doctor`);
     for (const upstream of live?.upstreams ?? []) {
       const glyph = upstream.state === 'up' ? green('✓') : red('✗');
-      lines.push(`  Upstream      ${glyph} ${upstream.name} ${upstream.state}${upstream.reason === undefined ? '' : `: ${upstream.reason}`}${(upstream.restarts ?? 0) > 0 ? `, ${upstream.restarts} restarts` : ''}`);
+      lines.push(
+        `  Upstream      ${glyph} ${upstream.name} ${upstream.state}${upstream.reason === undefined ? '' : `: ${upstream.reason}`}${(upstream.restarts ?? 0) > 0 ? `, ${upstream.restarts} restarts` : ''}`,
+      );
     }
     if (live?.sessions !== undefined) lines.push(`  Sessions      ${live.sessions} open, ${live.streams ?? 0} streams`);
     if (certificate !== null) {
@@ -65,9 +70,15 @@ export async function runStatus(context: CommandContext): Promise<number> {
       lines.push(`  Certificate   ${glyph} ${certificate.daysLeft} days left, ${certificate.names.join(', ')}`);
     }
     if (deployment.auth.required) {
-      lines.push(`  Keys          ${working.length > 0 ? green('✓') : red('✗')} ${working.length} working: ${working.map((key) => key.label).join(', ') || 'none'}`);
+      lines.push(
+        `  Keys          ${working.length > 0 ? green('✓') : red('✗')} ${working.length} working: ${working.map((key) => key.label).join(', ') || 'none'}`,
+      );
     } else lines.push(`  Keys          ${yellow('!')} not required: everyone on this machine may call`);
-    lines.push(`  Files         ${relative(context.world.cwd, stateDir) || stateDir}`, '', `  Next   ${server.state === 'running' ? 'mcp-deploy doctor' : 'mcp-deploy start'}`);
+    lines.push(
+      `  Files         ${relative(context.world.cwd, stateDir) || stateDir}`,
+      '',
+      `  Next   ${server.state === 'running' ? 'mcp-deploy doctor' : 'mcp-deploy start'}`,
+    );
   }
   output.result(lines.join('\n'));
   return 0;
@@ -89,7 +100,9 @@ async function readLiveStatus(context: CommandContext, deployment: Deployment): 
   }
 }
 
-async function readCertificate(context: CommandContext): Promise<{ daysLeft: number; names: readonly string[]; notAfter: string } | null> {
+async function readCertificate(
+  context: CommandContext,
+): Promise<{ daysLeft: number; names: readonly string[]; notAfter: string } | null> {
   const bytes = await context.ports.files.read(statePaths(context.stateDir).serverCertificate);
   if (bytes === null) return null;
   const { daysLeft, names, notAfter } = describeCertificate(bytes, new Date(context.ports.clock.now()));

@@ -143,18 +143,27 @@ export async function freeListen(remarks: string[]): Promise<string> {
   const first = await findPortHolder(8443);
   if (!first.taken) return 'localhost:8443';
   const port = await choosePort(8444, async (candidate) => (await findPortHolder(candidate)).taken);
-  remarks.push(`port 8443 is taken${first.holder === null ? '' : ` by ${first.holder}`}, so this one listens on ${port}`);
+  remarks.push(
+    `port 8443 is taken${first.holder === null ? '' : ` by ${first.holder}`}, so this one listens on ${port}`,
+  );
   return `localhost:${port}`;
 }
 
-function changeExisting(context: CommandContext, existing: { text: string; deployment: Deployment }, flags: Flags): Wanted {
+function changeExisting(
+  context: CommandContext,
+  existing: { text: string; deployment: Deployment },
+  flags: Flags,
+): Wanted {
   const changes: { path: (string | number)[]; value: unknown }[] = [];
   const { deployment } = existing;
   if (flags.name !== null && flags.name !== deployment.name) changes.push({ path: ['name'], value: flags.name });
   if (flags.listen !== null && flags.listen !== deployment.server.listen) {
     changes.push({ path: ['server', 'listen'], value: flags.listen });
   }
-  if (flags.upstream !== null && !sameUpstream(deployment.server.upstreams[flags.upstream.name], flags.upstream.settings)) {
+  if (
+    flags.upstream !== null &&
+    !sameUpstream(deployment.server.upstreams[flags.upstream.name], flags.upstream.settings)
+  ) {
     changes.push({ path: ['server', 'upstreams', flags.upstream.name], value: flags.upstream.settings });
   }
   if (changes.length === 0) return { deployment, text: null, remarks: flags.remarks };

@@ -19,8 +19,7 @@ export async function describeEndpoint(
   const paths = statePaths(stateDir);
   const url = endpointUrl(deployment);
   const changed = outcome.plan.steps.length > 0;
-  const keyFile =
-    deployment.auth.required && (await ports.files.stat(paths.firstKey)) !== null ? paths.firstKey : null;
+  const keyFile = deployment.auth.required && (await ports.files.stat(paths.firstKey)) !== null ? paths.firstKey : null;
   const caFile = deployment.tls.source === 'private-ca' ? paths.caCertificate : null;
   const state = await ports.processes.serverState(paths.pidFile);
 
@@ -55,7 +54,14 @@ export async function describeEndpoint(
       caFile: caFile === null ? null : show(caFile),
       keyVariable: 'MCP_KEY',
     });
-    lines.push('', `  ${snippet.title}`, ...snippet.text.trimEnd().split('\n').map((line) => `    ${line}`));
+    lines.push(
+      '',
+      `  ${snippet.title}`,
+      ...snippet.text
+        .trimEnd()
+        .split('\n')
+        .map((line) => `    ${line}`),
+    );
   }
   lines.push(
     '',

@@ -35,8 +35,13 @@ export async function askQuestions(
     const words = splitCommand(text) ?? [];
     answers.command = words.length === 0 ? null : words;
   }
-  if (!given.has('name')) answers.name = await input({ message: 'Name of the deployment', default: defaults.name, validate: judgeName }, terminal);
-  if (!given.has('listen')) answers.listen = await input({ message: 'Listen on', default: defaults.listen, validate: judgeListen }, terminal);
+  if (!given.has('name'))
+    answers.name = await input(
+      { message: 'Name of the deployment', default: defaults.name, validate: judgeName },
+      terminal,
+    );
+  if (!given.has('listen'))
+    answers.listen = await input({ message: 'Listen on', default: defaults.listen, validate: judgeListen }, terminal);
   if (!given.has('names')) {
     const text = await input(
       { message: 'Names and addresses of the certificate', default: defaults.names.join(', '), validate: judgeNames },
@@ -46,11 +51,16 @@ export async function askQuestions(
   }
   if (!given.has('serverName')) {
     const text = await input(
-      { message: 'Public name, if nginx or Caddy will stand in front (empty: none)', default: defaults.serverName ?? '', validate: judgeServerName },
+      {
+        message: 'Public name, if nginx or Caddy will stand in front (empty: none)',
+        default: defaults.serverName ?? '',
+        validate: judgeServerName,
+      },
       terminal,
     );
     answers.serverName = text === '' ? null : text;
   }
-  if (!given.has('keys')) answers.keys = await confirm({ message: 'Require an API key?', default: defaults.keys }, terminal);
+  if (!given.has('keys'))
+    answers.keys = await confirm({ message: 'Require an API key?', default: defaults.keys }, terminal);
   return answers;
 }

@@ -20,7 +20,9 @@ export function judgeName(text: string): Judgement {
 }
 
 export function judgeListen(text: string): Judgement {
-  return listenAddress.safeParse(text).success || 'write host:port, [IPv6]:port or unix:/path, for example localhost:8443';
+  return (
+    listenAddress.safeParse(text).success || 'write host:port, [IPv6]:port or unix:/path, for example localhost:8443'
+  );
 }
 
 export function judgeNames(text: string): Judgement {
@@ -48,7 +50,8 @@ export function splitCommand(text: string): string[] | null {
     const character = text[at] ?? '';
     if (quote !== '') {
       if (character === quote) quote = '';
-      else if (character === '\\' && quote === '"' && '"\\'.includes(text[at + 1] ?? ' ')) word += text[(at += 1)] ?? '';
+      else if (character === '\\' && quote === '"' && '"\\'.includes(text[at + 1] ?? ' '))
+        word += text[(at += 1)] ?? '';
       else word += character;
     } else if (character === '"' || character === "'") {
       quote = character;
