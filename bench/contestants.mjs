@@ -17,8 +17,6 @@ const peers = join(here, 'peers');
  */
 export async function contestants({ folder, quick }) {
   const key = randomBytes(32).toString('base64url');
-  const keyFile = join(folder, 'api.key');
-  writeFileSync(keyFile, `${key}\n`, { mode: 0o600 });
   const [certFile, tlsKeyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
   execFileSync(
     'openssl',
@@ -66,7 +64,8 @@ export async function contestants({ folder, quick }) {
       );
       return {
         name,
-        args: [server, '--config', config, '--key-file', keyFile],
+        args: [server, '--config', config],
+        env: { MCP_API_KEY: key },
         headers: withKey,
         sessions: true,
         base: scheme === 'https' ? 'bare node:https' : 'bare node:http',
