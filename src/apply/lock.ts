@@ -19,7 +19,7 @@ export interface LockHolder {
 }
 
 export interface Lock {
-  /** Gives it back; may be called twice. Removes the state folder when nothing but the lock was in it. */
+  /** Gives it back; may be called twice and never throws. Removes the state folder when nothing but the lock was in it. */
   release(): Promise<void>;
 }
 
@@ -38,6 +38,7 @@ const pollMs = 25;
 const tornAfterMs = 2_000;
 /** Clearing away what a dead process left takes milliseconds; whoever does it longer hangs. */
 const clearingMs = 10_000;
+const mostAttempts = 20;
 
 /**
  * Takes the lock of a deployment, `.mcp-deploy/lock`. A lock whose process has
@@ -59,28 +60,34 @@ export async function acquireLock(options: LockOptions): Promise<Lock> {
     nonce: randomUUID(),
   };
   const content = `${JSON.stringify(holder)}\n`;
+  const isFirst = (await files.stat(stateDir)) === null;
   const giveUpAt = clock.elapsed() + (options.waitMs ?? 0);
   const clearedBy = clock.elapsed() + clearingMs;
 
-  for (;;) {
-    options.signal?.throwIfAborted();
-    const attempt = await tryTake(path, content, options);
-    if (attempt.taken) break;
-    const { reason, by } = attempt;
-    // A lock that someone is about to take over is not waited for by wish but by need.
-    const mayWait = clock.elapsed() < (reason === 'held' ? giveUpAt : Math.max(giveUpAt, clearedBy));
-    if (!mayWait) throw heldBy(by, path);
-    await clock.sleep(pollMs, options.signal);
+  try {
+    for (;;) {
+      options.signal?.throwIfAborted();
+      const attempt = await tryTake(path, content, options);
+      if (attempt.taken) break;
+      // A lock that someone is just clearing away is waited for in any case: that takes a moment.
+      const mayWait = clock.elapsed() < (attempt.reason === 'held' ? giveUpAt : Math.max(giveUpAt, clearedBy));
+      if (!mayWait) throw heldBy(attempt.by, path);
+      await clock.sleep(pollMs, options.signal);
+    }
+  } catch (error) {
+    if (isFirst) await files.removeEmptyDirectory(stateDir).catch(() => {});
+    throw error;
   }
-  await removeClaims(files, stateDir);
+  await removeClaims(files, stateDir).catch(() => {});
 
   let released = false;
   return {
     async release() {
       if (released) return;
       released = true;
-      await files.removeFile(path);
-      await files.removeEmptyDirectory(stateDir);
+      // Never in the way of what the command has to say: a lock that stays is taken over as soon as we have ended.
+      await files.removeFile(path).catch(() => {});
+      await files.removeEmptyDirectory(stateDir).catch(() => {});
     },
   };
 }
@@ -137,8 +144,7 @@ async function createInFolder(path: string, content: string, { ports, stateDir }
       if ((await ports.files.stat(stateDir)) === null) await ports.files.makeDirectory(stateDir, 0o700);
       return await ports.files.createExclusive(path, content, 0o600);
     } catch (error) {
-      const gone = (await ports.files.stat(stateDir)) === null || isMissing(error);
-      if (!gone || attempt >= 20) throw error;
+      if (!isMissing(error) || attempt >= mostAttempts) throw error;
     }
   }
 }
