@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { stdioUpstreamSchema } from '../../src/deployment/schema.ts';
 import { createBuiltinBackend } from '../../src/server/backends/builtin-backend.ts';
@@ -107,6 +110,14 @@ describe('several upstreams', () => {
     expect(await errorOf(request(registry, 'resources/read', { uri: 'nobody://x' }))).toMatchObject({ code: -32002 });
   });
 
+  test('a backend that answers for every URI does not take those that another one lists', async () => {
+    const registry = await start([backend('any', { FIXTURE_READ_ANY: '1' }), backend('b')]);
+    for (const uri of ['test://b/items/7', 'test://b/one']) {
+      expect(JSON.stringify(await request(registry, 'resources/read', { uri }))).toContain('from b');
+    }
+    expect(JSON.stringify(await request(registry, 'resources/read', { uri: 'other://x' }))).toContain('from any');
+  });
+
   test('a kind of thing that only one of them has keeps its names', async () => {
     const registry = await start([backend('a'), createBuiltinBackend({ serverVersion: '1', describe: () => ({}) })]);
     expect(await toolNames(registry)).toContain('builtin__current_time');
@@ -210,16 +221,27 @@ describe('one of several upstreams', () => {
     expect(await textOf(callTool(registry, 'b__echo'))).toBe('b:echo');
   });
 
-  test('that comes late is announced', async () => {
-    const late = backend(
-      'late',
-      { FIXTURE_HANG: 'never' },
-      { args: ['-e', 'setTimeout(() => {}, 1e6)'], startSeconds: 600 },
-    );
-    const registry = await start([backend('a'), late], 1);
+  test('that hangs before initialize is left out', async () => {
+    const hung = backend('hung', { FIXTURE_HANG: 'initialize' });
+    const registry = await start([backend('a'), hung], 1);
     expect(await toolNames(registry)).toEqual(['a__echo', 'a__die']);
-    const { call } = callOf('tools/list', undefined, {});
-    registry.dispatch(call)('changed my mind');
+    expect(await textOf(callTool(registry, 'a__echo'))).toBe('a:echo');
+  });
+
+  test('that comes late is announced', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mcp-deploy-registry-'));
+    const file = join(folder, 'exit-while');
+    writeFileSync(file, 'exit');
+    const late = backend('late', { FIXTURE_EXIT_WHILE: file });
+    const registry = await start([backend('a'), late], 1);
+    await until(() => late.state.state === 'down');
+    const kinds: string[] = [];
+    registry.onListChanged((kind) => kinds.push(kind));
+    expect(await toolNames(registry)).toEqual(['a__echo', 'a__die']);
+    writeFileSync(file, 'go on');
+    await until(() => kinds.includes('tools'), 20_000);
+    expect(await toolNames(registry)).toContain('late__echo');
+    rmSync(folder, { recursive: true });
   });
 });
 

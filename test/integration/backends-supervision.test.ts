@@ -149,6 +149,17 @@ describe('a child that cannot start', () => {
     expect(reasonOf(backend)).toContain('did not answer initialize within 0.5 s');
   });
 
+  test('one that refuses our revision and names an older one is greeted with that', async () => {
+    const backend = startBackend({ FIXTURE_ONLY_VERSION: '2024-11-05' });
+    expect(await textOf(callTool(backend, 'echo', { message: 'old' }))).toBe('old');
+  });
+
+  test('one that speaks no revision of ours says so', async () => {
+    const backend = startBackend({ FIXTURE_ONLY_VERSION: '1999-01-01' });
+    await until(() => backend.state.state === 'down');
+    expect(reasonOf(backend)).toContain('it refused initialize: Unsupported protocol version');
+  });
+
   test('a program that is no MCP server is explained by what it printed', async () => {
     const backend = startBackend({}, { args: ['-e', 'console.error("usage: thing FILE"); process.exit(64)'] });
     await until(() => backend.state.state === 'down');

@@ -35,6 +35,19 @@ describe('the line reader', () => {
     expect(readAll(pieces)).toEqual({ lines: ['next'], oversized: [expect.stringMatching(/^startx/)] });
   });
 
+  test('a line that never ends is reported as soon as it is over the limit', () => {
+    const oversized: string[] = [];
+    const reader = createLineReader({
+      maxLineBytes: 1_000,
+      onLine: () => {},
+      onOversized: (beginning) => oversized.push(beginning),
+    });
+    for (let i = 0; i < 3; i++) reader.push(Buffer.alloc(400, 120));
+    expect(oversized).toHaveLength(1);
+    for (let i = 0; i < 100; i++) reader.push(Buffer.alloc(400, 120));
+    expect(oversized).toHaveLength(1);
+  });
+
   test('many lines of one chunk may be longer together than one line may be', () => {
     expect(readAll([Buffer.from('a'.repeat(900).concat('\n').repeat(5))]).lines).toHaveLength(5);
   });

@@ -15,6 +15,7 @@ export interface Hello {
 
 /** Newest legacy revision; an older server answers with its own. */
 const LEGACY_VERSION = '2025-11-25';
+const OLDER_VERSIONS = ['2025-06-18', '2025-03-26', '2024-11-05'];
 /** MCP 2026-07-28: the server speaks none of the revisions that were asked for; `data.supported` lists its own. */
 const UNSUPPORTED_VERSION = -32022;
 
@@ -31,19 +32,31 @@ export async function shakeHands(
   timeoutMs: number,
 ): Promise<Hello> {
   const deadline = Date.now() + timeoutMs;
-  try {
-    const params = { protocolVersion: LEGACY_VERSION, capabilities: clientCapabilities, clientInfo };
-    const hello = readInitialize(await connection.request('initialize', params, timeoutMs).result);
+  const initialize = async (protocolVersion: string): Promise<Hello> => {
+    const params = { protocolVersion, capabilities: clientCapabilities, clientInfo };
+    const answer = connection.request('initialize', params, Math.max(1, deadline - Date.now()));
+    const hello = readInitialize(await answer.result);
     connection.era = 'legacy';
     connection.notify('notifications/initialized');
     return hello;
+  };
+  try {
+    return await initialize(LEGACY_VERSION);
   } catch (error) {
     if (!(error instanceof UpstreamRpcError)) throw error;
+    const older = olderVersionOf(error);
+    if (older !== undefined) return initialize(older);
     if (!mayBeModern(error)) throw new Error(`it refused initialize: ${error.message}`, { cause: error });
     const hello = await discover(connection, Math.max(1, deadline - Date.now()), error);
     connection.era = 'modern';
     return hello;
   }
+}
+
+/** A legacy revision that a server names in its refusal, instead of answering with it as it should. */
+function olderVersionOf(error: UpstreamRpcError): string | undefined {
+  const supported = (error.rpc.data as { supported?: unknown } | undefined)?.supported;
+  return Array.isArray(supported) ? OLDER_VERSIONS.find((version) => supported.includes(version)) : undefined;
 }
 
 function mayBeModern(error: UpstreamRpcError): boolean {

@@ -5,7 +5,7 @@ import { createListCache, lists, type ListCache, type ListItem, type ListName } 
 import { parseCursor, renderListPages } from './list-pages.ts';
 
 /** Where a name of the merged list leads. */
-export interface Route {
+interface Route {
   readonly backend: Backend;
   /** The name as the backend knows it. */
   readonly original: string;
@@ -21,7 +21,7 @@ export interface MergedList {
   /** The list of one backend has changed. */
   invalidate(backend: Backend): void;
   /** A backend has come up: lists that were given without it are out of date. */
-  backendUp(): void;
+  backendUp(backend: Backend): void;
 }
 
 export interface MergedListOptions {
@@ -95,6 +95,13 @@ export function createMergedList(options: MergedListOptions): MergedList {
       const waits = caches.map(({ loadingSince }) => (loadingSince === 0 ? 0 : loadingSince + othersMs - Date.now()));
       return Math.max(0, ...waits);
     };
+    // Not before all are being read: how long to wait depends on every one of them.
+    let started = false;
+    const judge = (): void => {
+      if (!started || over) return;
+      if (open === 0) finish();
+      else if (timer === null && someoneCanAnswer()) timer = setTimeout(finish, patienceMs());
+    };
     for (const cache of caches) {
       if (!cache.fresh) pages = null;
       cache.load((error) => {
@@ -104,10 +111,11 @@ export function createMergedList(options: MergedListOptions): MergedList {
           if (error === null) tellIfIncomplete();
           return;
         }
-        if (open === 0) finish();
-        else if (timer === null && someoneCanAnswer()) timer = setTimeout(finish, patienceMs());
+        judge();
       });
     }
+    started = true;
+    judge();
     return () => {
       over = true;
       if (timer !== null) clearTimeout(timer);
@@ -151,7 +159,11 @@ export function createMergedList(options: MergedListOptions): MergedList {
       pages = null;
       for (const cache of caches) if (cache.backend === backend) cache.invalidate();
     },
-    backendUp: tellIfIncomplete,
+    backendUp(backend) {
+      // While its list is being read, the end of that is what there is to tell.
+      const loading = caches.some((cache) => cache.backend === backend && cache.loadingSince !== 0);
+      if (!loading) tellIfIncomplete();
+    },
   };
 }
 

@@ -69,7 +69,7 @@ export function createRegistry(backends: readonly Backend[], log: Log = silent):
 
   for (const backend of backends) {
     backend.onStateChange(() => {
-      if (backend.state.state === 'up') for (const list of Object.values(merged)) list.backendUp();
+      if (backend.state.state === 'up') for (const list of Object.values(merged)) list.backendUp(backend);
     });
     backend.onListChanged((kind) => {
       for (const list of Object.keys(merged) as ListName[]) {
