@@ -1,9 +1,9 @@
-import { networkInterfaces, hostname } from 'node:os';
-import { EnvironmentError, UserError } from '../deployment/errors.ts';
+import { UserError } from '../deployment/errors.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
-import { createBuiltinBackend } from './backends/builtin-backend.ts';
+import { readAcceptedHosts } from './accepted-hosts.ts';
 import { createRegistry, type Registry } from './backends/registry.ts';
-import { createStdioBackend } from './backends/stdio-backend.ts';
+import { createCallLimits } from './call-limits.ts';
+import { createBackends } from './create-backends.ts';
 import { CertificateWatch, readCertificate, type ServedCertificate } from './http/certificate-files.ts';
 import { OpenStreams } from './http/event-stream.ts';
 import { Front } from './http/front.ts';
@@ -17,7 +17,6 @@ import { createMetrics, metricsContentType } from './observe/metrics.ts';
 import { createAddressReader } from './policy/client-address.ts';
 import { createKeyCheck } from './policy/key-check.ts';
 import { createOriginGuard, type OriginGuard } from './policy/origin-guard.ts';
-import { createRateLimiter, type RateLimiter } from './policy/rate-limiter.ts';
 import { describeServerInfo, HandshakeGate } from './protocol/handshake.ts';
 import { ListenStreams } from './protocol/listen-streams.ts';
 import { ParkedCalls } from './protocol/parked-calls.ts';
@@ -57,9 +56,11 @@ export interface RunningServer {
   stopNow(): Promise<void>;
 }
 
-/** No upstream line may be longer: results of this size still pass. */
-const maxLineBytes = 64 * 1_048_576;
 const backendGraceMs = 3_000;
+/** Calls in flight, parked ones included: what is more gets 503, so that memory stays bounded. */
+const maxInFlight = 20_000;
+/** What is still on its way to clients when the server stops may go out for this long. */
+const flushMs = 2_000;
 
 /**
  * Starts the server that a configuration describes.
@@ -82,7 +83,7 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
   let certificate: ServedCertificate | null = files === null ? null : readCertificate(files);
   const buildGuard = (): OriginGuard =>
     createOriginGuard({
-      allowedHosts: acceptedHosts(config, certificate),
+      allowedHosts: readAcceptedHosts(deployment, certificate?.names ?? []),
       allowedOrigins: server.allowedOrigins,
     });
 
@@ -114,7 +115,7 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
   const quota = createStreamQuota(limits.streamsPerKey);
   const serverInfoJson = (): string => JSON.stringify(describeServerInfo(registry, version));
   const listeners = new ListenStreams(registry, streams, serverInfoJson);
-  const limiters = createLimiters(limits);
+  const limit = createCallLimits(limits, metrics);
   let inFlight = 0;
 
   const protocol: ProtocolHost = {
@@ -134,20 +135,8 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
       callStarted: () => void inFlight++,
       callEnded: () => void inFlight--,
     },
-    charge({ caller }) {
-      const bucket = caller.keyId === '' ? `address ${caller.address}` : caller.keyId;
-      const own = limiters.perKey?.take(bucket);
-      if (own?.allowed === false) {
-        metrics.rateLimited('key');
-        return own;
-      }
-      const all = limiters.global?.take('all');
-      if (all?.allowed === false) {
-        metrics.rateLimited('global');
-        return all;
-      }
-      return null;
-    },
+    isFull: () => inFlight >= maxInFlight,
+    charge: ({ caller }) => limit(caller),
     takeStream(caller, res, extraHeaders) {
       const release = quota.take(caller.keyId);
       if (release === null) {
@@ -247,7 +236,7 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
     front.draining = true;
     stopTimers();
     await registry.stop(graceMs);
-    await open.close();
+    await open.close(graceMs === 0 ? 0 : flushMs);
   }
 
   return {
@@ -271,64 +260,6 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
       stopped ??= stop(0);
       await stopped;
     },
-  };
-}
-
-function createBackends({ deployment, baseDir }: ServerConfig, options: ServerOptions): Backend[] {
-  const { server } = deployment;
-  const backends: Backend[] = Object.entries(server.upstreams).map(([name, upstream]) =>
-    createStdioBackend(name, upstream, {
-      env: options.env,
-      baseDir,
-      log: options.log,
-      maxLineBytes,
-      serverVersion: options.version,
-    }),
-  );
-  if (server.builtinTools === 'on' || (server.builtinTools === 'auto' && backends.length === 0)) {
-    backends.push(
-      createBuiltinBackend({
-        serverVersion: options.version,
-        describe: () => ({ name: deployment.name, version: options.version, node: process.version }),
-      }),
-    );
-  }
-  if (backends.length === 0) {
-    throw new EnvironmentError('There is nothing to serve', {
-      why: 'The deployment names no upstream and switches the built-in tools off.',
-      next: 'Name an upstream, or set server.builtinTools to auto.',
-      exitCode: 2,
-    });
-  }
-  return backends;
-}
-
-/** Names under which clients may reach us: a page that brings its own name (DNS rebinding) is none of them. */
-function acceptedHosts({ deployment }: ServerConfig, certificate: ServedCertificate | null): string[] {
-  const { server, proxy } = deployment;
-  const own = listenAddresses(server).map((address) => (address.kind === 'tcp' ? address.host : ''));
-  const machine = Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
-  return [
-    'localhost',
-    '127.0.0.1',
-    '::1',
-    hostname(),
-    ...own,
-    ...machine.map((address) => address.replace(/%.*$/, '')),
-    ...(certificate?.names ?? []),
-    ...(server.publicUrl === undefined ? [] : [new URL(server.publicUrl).hostname]),
-    ...(proxy.serverName === undefined ? [] : [proxy.serverName]),
-    ...server.allowedHosts,
-  ].filter((name) => name !== '');
-}
-
-function createLimiters(limits: ServerConfig['deployment']['limits']): {
-  readonly perKey: RateLimiter | null;
-  readonly global: RateLimiter | null;
-} {
-  return {
-    perKey: limits.perKey === 'off' ? null : createRateLimiter(limits.perKey, 'key'),
-    global: limits.global === 'off' ? null : createRateLimiter(limits.global, 'global'),
   };
 }
 

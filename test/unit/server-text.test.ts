@@ -97,8 +97,12 @@ describe('renderModernResult', () => {
     ],
     [' {"a":1}', false, { resultType: 'complete', a: 1, _meta: meta }],
   ])('%s', (text, cacheable, expected) => {
-    expect(JSON.parse(renderModernResult(text, cacheable, info))).toEqual(expected);
+    expect(JSON.parse(renderModernResult(text, cacheable, info) ?? 'null')).toEqual(expected);
   });
+});
+
+test.each(['["resultType"]', '{"_meta":', 'x'])('a modern result cannot be made of %s', (text) => {
+  expect(renderModernResult(text, false, '{}')).toBeNull();
 });
 
 describe('parseListenFilter', () => {

@@ -60,6 +60,8 @@ export class Exchange {
   /** Answers of a batch collected so far; null when this is no batch. */
   #parts: string[] | null = null;
   #finished = false;
+  /** The answer goes on over another response; what becomes of this one does not matter. */
+  #resumed = false;
 
   constructor(
     host: ExchangeHost,
@@ -170,12 +172,13 @@ export class Exchange {
 
   /** The client came back on another response: what follows goes there. */
   resumeOn(stream: EventStream): void {
+    this.#resumed = true;
     this.#stream?.end();
     this.#stream = stream;
   }
 
   connectionClosed(): void {
-    if (this.#finished) return;
+    if (this.#finished || this.#resumed) return;
     this.host.waiting.remove(this);
     this.#stream?.lost();
     if (this.#recorder !== null) {

@@ -45,6 +45,8 @@ export class Front implements ExchangeHost {
   guard: OriginGuard;
 
   readonly #parts: FrontParts;
+  #refusals = 0;
+  #nextRefusalLogMs = 0;
   readonly #path: string;
   readonly #pathWithSlash: string;
 
@@ -59,8 +61,13 @@ export class Front implements ExchangeHost {
 
   handle(req: IncomingMessage, res: ServerResponse): void {
     const url = req.url ?? '/';
-    if (url === this.#path || url === this.#pathWithSlash || this.#isPathWithQuery(url)) this.#answerEndpoint(req, res);
-    else this.#parts.pages.answer(req, res, url, this.draining);
+    try {
+      if (url === this.#path || url === this.#pathWithSlash || this.#isPathWithQuery(url))
+        this.#answerEndpoint(req, res);
+      else this.#parts.pages.answer(req, res, url, this.draining);
+    } catch (error) {
+      this.#answerBug(res, error);
+    }
   }
 
   bodyTooLarge(exchange: Exchange): void {
@@ -71,8 +78,25 @@ export class Front implements ExchangeHost {
     endAfterAnswer(exchange);
   }
 
-  /** Tells the era of a message by the message itself, as the specification wants it. */
   bodyRead(exchange: Exchange, text: string): void {
+    try {
+      this.#answerMessage(exchange, text);
+    } catch (error) {
+      this.#answerBug(exchange.res, error);
+      exchange.answered();
+    }
+  }
+
+  /** One request that trips over a bug of ours must not take the others down. */
+  #answerBug(res: ServerResponse, error: unknown): void {
+    this.#parts.metrics.error('bug');
+    this.#parts.log.error('server.bug', { error });
+    if (res.headersSent) res.destroy();
+    else sendProblem(res, 500, 'Internal Server Error', 'The server made a mistake; its log says more.');
+  }
+
+  /** Tells the era of a message by the message itself, as the specification wants it. */
+  #answerMessage(exchange: Exchange, text: string): void {
     const { protocol } = this.#parts;
     if (isNestedTooDeep(text)) {
       refuse(exchange, rpcCodes.invalidRequest, 'The body is nested too deeply.');
@@ -173,8 +197,19 @@ export class Front implements ExchangeHost {
     const decision = keys.check(headers.authorization, single(headers['x-api-key']), address);
     if (decision.allowed) return { keyId: decision.keyId, label: decision.label, address };
     metrics.authFailure(decision.reason);
+    this.#logRefusal(decision.reason, address);
     refuseKey(res, decision, extra);
     return null;
+  }
+
+  /** One line a second at most: a flood of wrong keys must not become a flood of log lines. */
+  #logRefusal(reason: string, address: string): void {
+    const now = performance.now();
+    this.#refusals++;
+    if (now < this.#nextRefusalLogMs) return;
+    this.#parts.log.warn('key.refused', { reason, address, refusedSinceLastLine: this.#refusals });
+    this.#refusals = 0;
+    this.#nextRefusalLogMs = now + 1_000;
   }
 
   #answerPost(req: IncomingMessage, res: ServerResponse, caller: Caller, extra: readonly string[]): void {
@@ -186,6 +221,10 @@ export class Front implements ExchangeHost {
         renderRpcError(null, { code: rpcCodes.badRequest, message: 'Content-Type must be application/json.' }),
         extra,
       );
+      return;
+    }
+    if (this.#parts.protocol.isFull()) {
+      sendUnavailable(res, 'This server has as many calls in flight as it takes; try again in a moment.', 2, extra);
       return;
     }
     const accepts = parseAccept(req.headers.accept);

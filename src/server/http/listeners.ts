@@ -13,10 +13,8 @@ export interface Listeners {
   /** Ports in the order of the addresses; null for Unix sockets. */
   readonly ports: readonly (number | null)[];
   useCertificate(certificate: ServedCertificate): void;
-  /** Takes no new connections. */
-  stopAccepting(): void;
-  /** Ends every connection. Resolves when all sockets are closed. */
-  close(): Promise<void>;
+  /** Takes no new connections, lets answers go out for up to `flushMs`, then ends every connection. */
+  close(flushMs: number): Promise<void>;
 }
 
 const httpOptions: ServerOptions = {
@@ -58,6 +56,7 @@ export async function openListeners(
 ): Promise<Listeners> {
   const servers: Server[] = [];
   const tlsServers: TlsServer[] = [];
+  const sockets = new Set<Socket>();
   const origins: string[] = [];
   const ports: (number | null)[] = [];
   const options = { ...httpOptions, ...timeouts };
@@ -68,6 +67,11 @@ export async function openListeners(
         ? createServer(options, handler)
         : createTlsServer(tlsOptions(options, certificate), handler);
     server.maxConnections = maxConnections;
+    // Also those that node:http does not know yet: in the middle of a TLS handshake.
+    server.on('connection', (socket: Socket) => {
+      sockets.add(socket);
+      socket.once('close', () => sockets.delete(socket));
+    });
     server.on('clientError', answerClientError);
     if (!plain && certificate !== null) {
       tlsServers.push(server as TlsServer);
@@ -76,8 +80,13 @@ export async function openListeners(
     servers.push(server);
     return server;
   };
-  const closeAll = async (): Promise<void> => {
+  const closeAll = async (flushMs: number): Promise<void> => {
+    const destroyAll = (): void => {
+      for (const socket of sockets) socket.destroy();
+    };
+    const cut = setTimeout(destroyAll, flushMs);
     await Promise.all(servers.map((server) => closeServer(server)));
+    clearTimeout(cut);
   };
 
   try {
@@ -97,7 +106,7 @@ export async function openListeners(
       ports.push(port);
     }
   } catch (error) {
-    await closeAll();
+    await closeAll(0);
     throw error;
   }
 
@@ -106,9 +115,6 @@ export async function openListeners(
     ports,
     useCertificate(next) {
       for (const server of tlsServers) server.setSecureContext(tlsOptions({}, next));
-    },
-    stopAccepting() {
-      for (const server of servers) server.close();
     },
     close: closeAll,
   };
@@ -202,15 +208,18 @@ async function clearStaleSocket(path: string): Promise<void> {
   unlinkSync(path);
 }
 
+/** Closes connections as they fall idle; resolves when the last one is gone. */
 function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
     if (!server.listening) {
-      server.closeAllConnections();
       resolve();
       return;
     }
-    server.close(() => resolve());
-    server.closeAllConnections();
+    const timer = setInterval(() => server.closeIdleConnections(), 20);
+    server.close(() => {
+      clearInterval(timer);
+      resolve();
+    });
   });
 }
 

@@ -6,7 +6,7 @@ import type { MethodRule } from './methods.ts';
 import { renderModernResult } from './modern-result.ts';
 import type { ParkedCalls } from './parked-calls.ts';
 import { metaKeys } from './revisions.ts';
-import { isObject, renderId, renderNotification, rpcCodes } from './rpc-text.ts';
+import { isObject, readObject, renderId, renderNotification, rpcCodes } from './rpc-text.ts';
 import type { ClientAnswer, Session } from './session.ts';
 
 /** Which member of the JSON-RPC response the text is. */
@@ -89,12 +89,20 @@ export class Call implements BackendCall {
 
   onResult(resultJson: string): void {
     if (this.#done) return;
+    let result = resultJson;
+    if (this.era === 'modern') {
+      const rendered = renderModernResult(resultJson, this.rule.cacheable, this.#host.serverInfoJson());
+      if (rendered === null) {
+        this.onError({
+          code: rpcCodes.internalError,
+          message: 'The MCP server behind this endpoint sent a broken result.',
+        });
+        return;
+      }
+      result = rendered;
+    }
     const failed = this.method === 'tools/call' && saysError(resultJson);
     this.#end(failed ? 'error' : 'ok');
-    const result =
-      this.era === 'modern'
-        ? renderModernResult(resultJson, this.rule.cacheable, this.#host.serverInfoJson())
-        : resultJson;
     this.#answer('result', result, 200);
   }
 
@@ -112,7 +120,7 @@ export class Call implements BackendCall {
 
   onServerRequest(method: string, params: Record<string, unknown>, reply: (answer: ClientAnswer) => void): void {
     if (this.#done) return;
-    const missing = missingClientCapability(method, this.clientCapabilities);
+    const missing = missingClientCapability(method, params, this.clientCapabilities);
     if (missing !== null) {
       reply({ error: { code: rpcCodes.methodNotFound, message: `The client does not offer ${missing}.` } });
     } else if (this.era === 'modern') {
@@ -169,9 +177,9 @@ export class Call implements BackendCall {
     this.session?.removeCall(this);
     if (this.#asked !== null) for (const id of this.#asked) this.session?.forgetAnswer(id);
     const seconds = (performance.now() - this.#startedMs) / 1_000;
-    const tool = this.method === 'tools/call' ? toolName(this.params) : '';
+    const tool = this.method === 'tools/call' ? toolName(this.params) : null;
     this.#host.metrics.request(this.method, tool, status, seconds);
-    if (tool !== '') this.#host.metrics.toolExecution(tool, status, seconds);
+    if (tool !== null) this.#host.metrics.toolExecution(tool, status, seconds);
     this.#host.callEnded();
   }
 
@@ -183,9 +191,13 @@ export class Call implements BackendCall {
     }
     const asked = (this.#asked ??= new Set());
     const id = session.expectAnswer((answer) => {
-      asked.delete(id);
+      if (id !== null) asked.delete(id);
       reply(answer);
     });
+    if (id === null) {
+      reply({ error: { code: rpcCodes.internalError, message: 'The client has too many questions open.' } });
+      return;
+    }
     asked.add(id);
     const json = JSON.stringify({ jsonrpc: '2.0', id, method, params });
     if (exchange.push(json)) return;
@@ -201,8 +213,8 @@ export class Call implements BackendCall {
     const meta = this.params?.['_meta'];
     const wanted = isObject(meta) ? logLevels.indexOf(String(meta[metaKeys.logLevel])) : -1;
     if (wanted === -1) return false;
-    const message: unknown = JSON.parse(paramsJson === '' ? '{}' : paramsJson);
-    return isObject(message) && logLevels.indexOf(String(message['level'])) >= wanted;
+    const message = readObject(paramsJson);
+    return message !== null && logLevels.indexOf(String(message['level'])) >= wanted;
   }
 }
 

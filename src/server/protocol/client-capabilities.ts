@@ -7,9 +7,20 @@ const neededCapability: ReadonlyMap<string, string> = new Map([
   ['roots/list', 'roots'],
 ]);
 
-/** Name of what the client would have to offer for `method`; null when it does. */
-export function missingClientCapability(method: string, capabilities: Record<string, unknown>): string | null {
+/** Name of what the client would have to offer for this request; null when it does. Pure. */
+export function missingClientCapability(
+  method: string,
+  params: Record<string, unknown>,
+  capabilities: Record<string, unknown>,
+): string | null {
   const needed = neededCapability.get(method);
   if (needed === undefined) return method;
-  return isObject(capabilities[needed]) ? null : needed;
+  const offered = capabilities[needed];
+  if (!isObject(offered)) return needed;
+  if (method === 'elicitation/create') {
+    if (params['mode'] === 'url') return isObject(offered['url']) ? null : 'elicitation.url';
+    // Naming no mode means forms: that is how it was before there were modes.
+    return offered['url'] !== undefined && offered['form'] === undefined ? 'elicitation.form' : null;
+  }
+  return params['tools'] !== undefined && !isObject(offered['tools']) ? `${needed}.tools` : null;
 }

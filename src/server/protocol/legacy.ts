@@ -10,6 +10,7 @@ import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes 
 import type { Session } from './session.ts';
 
 const maxBatch = 100;
+const maxCapabilityChars = 16_384;
 /** Code outside the range that JSON-RPC and MCP reserve, for a batch entry that found the limit used up. */
 const rateLimitedCode = 429;
 
@@ -78,6 +79,7 @@ function answerMessage(host: ProtocolHost, exchange: Exchange, body: unknown, se
   const rule = forwardedMethods.get(method);
   if (rule === undefined) {
     answerLocally(exchange, id, method);
+    countAnswer(host, exchange, method);
     return 'answered';
   }
   if (method === 'resources/subscribe' && session === null) {
@@ -115,6 +117,12 @@ function initialize(host: ProtocolHost, exchange: Exchange, message: Record<stri
     return;
   }
   const revision = legacyRevisions.includes(asked) ? asked : (legacyRevisions[0] ?? asked);
+  const capabilities = isObject(params['capabilities']) ? params['capabilities'] : {};
+  // They are kept as long as the session: a client must not store its own data in us.
+  if (JSON.stringify(capabilities).length > maxCapabilityChars) {
+    refuse(exchange, id, { code: rpcCodes.invalidParams, message: 'The client capabilities are too large.' });
+    return;
+  }
   host.gate.whenReady((readiness) => {
     if (!readiness.usable) {
       unavailable(
@@ -125,7 +133,6 @@ function initialize(host: ProtocolHost, exchange: Exchange, message: Record<stri
       return;
     }
     if (exchange.res.destroyed) return;
-    const capabilities = isObject(params['capabilities']) ? params['capabilities'] : {};
     const session = host.sessions.open(exchange.caller.keyId, revision, capabilities);
     if (session === null) {
       unavailable(exchange, 'This server has as many open sessions as it may; try again later.', 30);
@@ -140,6 +147,7 @@ function initialize(host: ProtocolHost, exchange: Exchange, message: Record<stri
     };
     exchange.extraHeaders = ['Mcp-Session-Id', session.id, ...exchange.extraHeaders];
     exchange.complete(renderRpcResult(renderId(id), JSON.stringify(result)));
+    countAnswer(host, exchange, 'initialize');
   });
 }
 
@@ -247,6 +255,10 @@ function charge(host: ProtocolHost, exchange: Exchange, id: RpcId): boolean {
   sendRateLimited(exchange.res, refusal, exchange.extraHeaders);
   exchange.answered();
   return false;
+}
+
+function countAnswer(host: ProtocolHost, exchange: Exchange, method: string): void {
+  host.metrics.request(method, null, 'ok', (performance.now() - exchange.startedMs) / 1_000);
 }
 
 function unavailable(exchange: Exchange, detail: string, retryAfterSeconds: number): void {

@@ -1,12 +1,13 @@
-import { isObject } from './rpc-text.ts';
+import { isObject, readObject } from './rpc-text.ts';
 import { metaKeys } from './revisions.ts';
 
 /**
  * Adds to a result what the modern revision asks of every result: resultType, for lists and reads ttlMs and
  * cacheScope, and who serves. The text of the backend is passed on unparsed unless it already seems to have one
  * of these. Nothing is shared between callers: cacheScope is private and ttlMs 0 unless the backend says otherwise.
+ * Null when a text that had to be looked at is not a JSON object.
  */
-export function renderModernResult(resultJson: string, cacheable: boolean, serverInfoJson: string): string {
+export function renderModernResult(resultJson: string, cacheable: boolean, serverInfoJson: string): string | null {
   const mentions =
     resultJson.includes('"resultType"') ||
     resultJson.includes('"_meta"') ||
@@ -19,9 +20,9 @@ export function renderModernResult(resultJson: string, cacheable: boolean, serve
   return /^\s*\}/.test(rest) ? head + rest : `${head},${rest}`;
 }
 
-function renderParsed(resultJson: string, cacheable: boolean, serverInfoJson: string): string {
-  const parsed: unknown = JSON.parse(resultJson);
-  const result = isObject(parsed) ? parsed : {};
+function renderParsed(resultJson: string, cacheable: boolean, serverInfoJson: string): string | null {
+  const result = readObject(resultJson);
+  if (result === null) return null;
   const meta = isObject(result['_meta']) ? result['_meta'] : {};
   return JSON.stringify({
     resultType: 'complete',

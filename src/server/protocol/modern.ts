@@ -109,6 +109,7 @@ function discover(host: ProtocolHost, exchange: Exchange, id: RpcId): void {
       _meta: { [metaKeys.serverInfo]: describeServerInfo(host.registry, host.version) },
     };
     exchange.complete(renderRpcResult(renderId(id), JSON.stringify(result)));
+    host.metrics.request('server/discover', null, 'ok', (performance.now() - exchange.startedMs) / 1_000);
   });
 }
 

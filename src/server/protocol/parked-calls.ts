@@ -46,7 +46,7 @@ export class ParkedCalls {
     if (!call.rule.mayAskForInput) return false;
     let parked = this.#byCall.get(call);
     if (parked === undefined) {
-      if (this.#byState.size >= maxParked) return false;
+      if (this.#byState.size >= maxParked && !this.#abandonOldest()) return false;
       parked = { call, state: randomUUID(), questions: new Map(), sinceMs: 0, settled: null, nextQuestion: 1 };
       this.#byCall.set(call, parked);
       this.#byState.set(parked.state, parked);
@@ -129,6 +129,16 @@ export class ParkedCalls {
     for (const parked of this.#byState.values()) {
       if (parked.call.exchange === null && parked.sinceMs < tooOld) this.#abandon(parked);
     }
+  }
+
+  /** Makes room: the client that has been away the longest is the least likely to come back. */
+  #abandonOldest(): boolean {
+    for (const parked of this.#byState.values()) {
+      if (parked.call.exchange !== null) continue;
+      this.#abandon(parked);
+      return true;
+    }
+    return false;
   }
 
   #abandon(parked: Parked): void {

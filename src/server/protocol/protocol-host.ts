@@ -23,6 +23,8 @@ export interface ProtocolHost {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly version: string;
+  /** As many calls are in flight as this server takes. */
+  isFull(): boolean;
   /** One step of the limiters for a call of this exchange: null when it may go on. Read the decision at once. */
   charge(exchange: Exchange): LimitDecision | null;
   /** Takes one of the caller's open streams and gives the way to return it; null when there is none left: 429 is sent. */

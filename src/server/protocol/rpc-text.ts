@@ -37,9 +37,21 @@ export function renderNotification(method: string, paramsJson: string): string {
     : `{"jsonrpc":"2.0","method":${JSON.stringify(method)},"params":${paramsJson}}`;
 }
 
-/** A usable JSON-RPC id: MCP allows strings and numbers, never null. */
+/** A usable JSON-RPC id: MCP allows strings and numbers, never null. Larger numbers would come back changed. */
 export function isRpcId(value: unknown): value is RpcId {
-  return typeof value === 'number' ? Number.isFinite(value) : typeof value === 'string' && value.length <= 1_024;
+  return typeof value === 'number'
+    ? Math.abs(value) <= Number.MAX_SAFE_INTEGER
+    : typeof value === 'string' && value.length <= 1_024;
+}
+
+/** Parses JSON text that should be an object; null for anything else. */
+export function readObject(json: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(json);
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
 }
 
 export function isObject(value: unknown): value is Record<string, unknown> {

@@ -11,6 +11,9 @@ export type ClientAnswer = { result: unknown } | { error: RpcError };
 /** Stream number of the GET stream; answer streams count from 1. */
 const standaloneStream = 0;
 
+/** Questions of backends to one client that may be open at once. */
+const maxPending = 1_000;
+
 interface ResumableAnswer {
   readonly exchange: Exchange;
   /** 0 while connected. */
@@ -78,10 +81,11 @@ export class Session {
 
   // Requests of backends to this client.
 
-  /** Registers a request and gives the id it goes out with. */
-  expectAnswer(reply: (answer: ClientAnswer) => void): string {
-    const id = `s${this.#nextRequest++}`;
+  /** Registers a request and gives the id it goes out with; null when too many wait already. */
+  expectAnswer(reply: (answer: ClientAnswer) => void): string | null {
     this.#pending ??= new Map();
+    if (this.#pending.size >= maxPending) return null;
+    const id = `s${this.#nextRequest++}`;
     this.#pending.set(id, reply);
     return id;
   }

@@ -1,0 +1,39 @@
+import { UserError } from '../deployment/errors.ts';
+import { createBuiltinBackend } from './backends/builtin-backend.ts';
+import { createStdioBackend } from './backends/stdio-backend.ts';
+import type { Log } from './observe/log.ts';
+import type { ServerConfig } from './server-config.ts';
+import type { Backend } from './types.ts';
+
+/** No line of an upstream may be longer: results of this size still pass. */
+const maxLineBytes = 64 * 1_048_576;
+
+/**
+ * The backends that a deployment names; nothing is started.
+ * @throws UserError when there is nothing to serve.
+ */
+export function createBackends(
+  { deployment, baseDir }: ServerConfig,
+  options: { readonly version: string; readonly env: NodeJS.ProcessEnv; readonly log: Log },
+): Backend[] {
+  const { server } = deployment;
+  const { version, env, log } = options;
+  const backends: Backend[] = Object.entries(server.upstreams).map(([name, upstream]) =>
+    createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version }),
+  );
+  if (server.builtinTools === 'on' || (server.builtinTools === 'auto' && backends.length === 0)) {
+    backends.push(
+      createBuiltinBackend({
+        serverVersion: version,
+        describe: () => ({ name: deployment.name, version, node: process.version }),
+      }),
+    );
+  }
+  if (backends.length === 0) {
+    throw new UserError('There is nothing to serve', {
+      why: 'The deployment names no upstream and switches the built-in tools off.',
+      next: 'Name an upstream, or set server.builtinTools to auto.',
+    });
+  }
+  return backends;
+}
