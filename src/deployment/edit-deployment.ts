@@ -9,8 +9,9 @@ import {
   type Pair,
   type YAMLMap,
 } from 'yaml';
+import { UserError } from './errors.ts';
 import { inlineYaml, quoteYaml } from './quote-yaml.ts';
-import { parsePath, type SettingPath } from './setting-path.ts';
+import { formatPath, parsePath, type SettingPath } from './setting-path.ts';
 
 /** A value to set, or to remove with undefined. The path is a list, or text as `limits.perKey.requests`. */
 export interface DeploymentChange {
@@ -24,7 +25,7 @@ export interface DeploymentChange {
  * cannot be changed alone (an alias, a flow map of several lines), the file is
  * written anew by the yaml library, with its comments but in its layout.
  *
- * The text must be valid YAML. Throws an Error when the change has no place in it.
+ * The text must be valid YAML. Throws UserError when a change would alter something else, as in a value that aliases share.
  */
 export function editDeployment(text: string, changes: readonly DeploymentChange[]): string {
   return changes.reduce(
@@ -47,11 +48,26 @@ function changeOne(text: string, path: SettingPath, value: unknown): string {
   const spliced = splice(source, document, path, value);
   if (spliced !== null && sameData(readData(spliced), wanted)) return mark + spliced;
 
-  if (value === undefined) document.deleteIn(path);
-  else document.setIn(path, document.createNode(value));
-  const rewritten = document.toString({ lineWidth: 0 });
-  if (!sameData(readData(rewritten), wanted)) throw new Error(`cannot change ${path.join('.')} in this file`);
+  const rewritten = rewrite(document, path, value);
+  if (rewritten === null || !sameData(readData(rewritten), wanted)) {
+    throw new UserError(`${formatPath(path)} cannot be changed by itself.`, {
+      why: 'It is shared with other settings by a YAML anchor, alias or merge key.',
+      next: 'Change it in the file by hand.',
+    });
+  }
   return mark + (source.includes('\r\n') ? rewritten.replaceAll(/\r?\n/g, '\r\n') : rewritten);
+}
+
+/** The whole file from the yaml library's own tree, or null when the place is not in it. */
+function rewrite(document: Document, path: SettingPath, value: unknown): string | null {
+  try {
+    if (value === undefined) document.deleteIn(path);
+    else document.setIn(path, document.createNode(value));
+    return document.toString({ lineWidth: 0 });
+  } catch {
+    // An alias on the way, or one whose anchor has just gone.
+    return null;
+  }
 }
 
 const parseOptions = { merge: true, resolveKnownTags: false, schema: 'core' } as const;
@@ -187,7 +203,12 @@ function blockYaml(value: Readonly<Record<string, unknown>>, column: number, lin
 
 function readData(text: string): unknown {
   const document = parseDocument(text, parseOptions);
-  return document.errors.length > 0 ? undefined : (document.toJS() as unknown);
+  try {
+    return document.errors.length > 0 ? undefined : (document.toJS() as unknown);
+  } catch {
+    // An alias without its anchor.
+    return undefined;
+  }
 }
 
 /** Plain data with one value set or removed; what is missing on the way is made. */

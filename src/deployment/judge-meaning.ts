@@ -207,12 +207,14 @@ function judgeTrustedProxies({ server }: Deployment): MeaningProblem[] {
 function judgeUpstreams({ server }: Deployment): MeaningProblem[] {
   return Object.entries(server.upstreams).flatMap(([name, upstream]) => {
     const base = ['server', 'upstreams', name];
-    const filled: { path: SettingPath; text: string }[] = [
-      { path: [...base, 'command'], text: upstream.command },
-      ...upstream.args.map((text, index) => ({ path: [...base, 'args', index], text })),
-      ...Object.entries(upstream.env).map(([key, text]) => ({ path: [...base, 'env', key], text })),
+    const problems = [
+      ...judgeArgument([...base, 'command'], upstream.command),
+      ...upstream.args.flatMap((text, index) => judgeArgument([...base, 'args', index], text)),
+      ...Object.entries(upstream.env).flatMap(([key, text]) => {
+        const path = [...base, 'env', key];
+        return [...judgeNul(path, text), ...judgeReferences(path, text)];
+      }),
     ];
-    const problems = filled.flatMap(({ path, text }) => [...judgeNul(path, text), ...judgeReferences(path, text)]);
     if (upstream.cwd === undefined) return problems;
     return [...problems, ...judgeFilePath([...base, 'cwd'], upstream.cwd)];
   });
@@ -259,8 +261,21 @@ function judgeProxy({ proxy }: Deployment): MeaningProblem[] {
 /** Paths are made absolute when the deployment is applied, before any variable is known. */
 function judgeFilePath(path: SettingPath, text: string): MeaningProblem[] {
   if (variablesIn(text).length === 0) return judgeNul(path, text);
-  const message = 'cannot hold ${...}: variables are filled in command, args and env of an upstream only';
+  const message = 'cannot hold ${...}: variables are filled in the env of an upstream only';
   return [{ path, message, hint: 'write the path out' }];
+}
+
+/**
+ * Arguments are passed as written: some programs fill ${NAME} themselves, and what is
+ * filled here every user of the machine could read. One that is nothing but a reference is a misunderstanding.
+ */
+function judgeArgument(path: SettingPath, text: string): MeaningProblem[] {
+  const [name] = variablesIn(text);
+  if (name === undefined || !/^(?:-{1,2}[A-Za-z0-9-]+=)?\$\{[^{}]*\}$/.test(text)) return judgeNul(path, text);
+  const message = 'is passed as written: variables are filled in the env of an upstream only';
+  const hint =
+    path.at(-1) === 'command' ? 'write the program out' : `let the program read it: env: { ${name}: "\${${name}}" }`;
+  return [{ path, message, hint }];
 }
 
 function judgeNul(path: SettingPath, text: string): MeaningProblem[] {

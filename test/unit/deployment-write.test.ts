@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parseDocument } from 'yaml';
+import { UserError } from '../../src/deployment/errors.ts';
 import { editDeployment, type DeploymentChange } from '../../src/deployment/edit-deployment.ts';
 import { parseDeployment } from '../../src/deployment/parse-deployment.ts';
 import { inlineYaml, quoteYaml } from '../../src/deployment/quote-yaml.ts';
@@ -335,6 +336,51 @@ describe('editDeployment', () => {
   test('the same value again changes nothing', () => {
     expect(editDeployment(commented, [{ path: 'server.listen', value: 'localhost:8443' }])).toBe(commented);
     expect(editDeployment(commented, [])).toBe(commented);
+  });
+
+  test('the same value in other quotes is the same value', () => {
+    expect(editDeployment(commented, [{ path: 'name', value: 'files' }])).toBe(commented);
+  });
+
+  test.each<[string, string, DeploymentChange, string]>([
+    [
+      'a key after a question mark',
+      'version: 1\n? name\n: a\n',
+      { path: 'name', value: 'b' },
+      'version: 1\n? name\n: b\n',
+    ],
+    [
+      'a flow map that gets a setting',
+      'version: 1 # one\nlogs: { }\nserver: { path: /a } # two\n',
+      { path: 'server.behindProxy', value: true },
+      'version: 1 # one\nlogs: {}\nserver: { path: /a, behindProxy: true } # two\n',
+    ],
+    [
+      'the last setting of a section',
+      'version: 1\nserver:\n  path: /a\nname: x # y\n',
+      { path: 'server.path', value: undefined },
+      'version: 1\nserver: {}\nname: x # y\n',
+    ],
+    [
+      'an anchored map that only its own place uses',
+      'version: 1\nserver: &s\n  path: /a\n',
+      { path: 'server.path', value: '/b' },
+      'version: 1\nserver: &s\n  path: /b\n',
+    ],
+  ])('%s is changed too', (_, before, change, after) => {
+    expect(editDeployment(before, [change])).toBe(after);
+  });
+
+  test.each<[string, string, DeploymentChange]>([
+    [
+      'text with an anchor that is used elsewhere',
+      'name: &n a\nproxy: { serverName: *n }\n',
+      { path: 'name', value: 'b' },
+    ],
+    ['a setting behind an alias', 'a: &a { x: 1 }\nb: *a\n', { path: 'b.x', value: 2 }],
+    ['a setting of a map that aliases share', 'a: &a\n  x: 1\nb: *a\n', { path: 'a.x', value: 2 }],
+  ])('%s is refused, for it would change something else', (_, before, change) => {
+    expect(() => editDeployment(before, [change])).toThrow(UserError);
   });
 
   test('a byte order mark and CR LF stay', () => {
