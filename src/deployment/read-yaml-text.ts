@@ -20,7 +20,7 @@ const maxFileBytes = 1_048_576;
 const maxExpandedValues = 50_000;
 
 /** One thing wrong with the text as YAML. Offset counts characters from the start, without a byte order mark. */
-export interface YamlProblem {
+interface YamlProblem {
   readonly offset: number;
   readonly message: string;
   readonly hint?: string;

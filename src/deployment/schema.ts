@@ -50,7 +50,7 @@ export const stdioUpstreamSchema = z.strictObject({
     .describe('calls in flight at once; more wait in a bounded queue'),
 });
 
-export const serverSchema = z.strictObject({
+const serverSchema = z.strictObject({
   listen: z
     .union([listenAddress, z.array(listenAddress).min(1)])
     .default('localhost:8443')
@@ -91,7 +91,7 @@ export const serverSchema = z.strictObject({
   drainSeconds: z.number().min(0).max(3_600).default(30).describe('how long calls in flight may finish on stop'),
 });
 
-export const tlsSchema = z.discriminatedUnion('source', [
+const tlsSchema = z.discriminatedUnion('source', [
   z.strictObject({
     source: z.literal('private-ca').describe('a private certificate authority made for this deployment'),
     names: z
@@ -123,7 +123,7 @@ const rateSchema = z.strictObject({
     .describe('calls at once; a tenth of requests by default, at least 20'),
 });
 
-export const limitsSchema = z.strictObject({
+const limitsSchema = z.strictObject({
   perKey: z
     .union([rateSchema, z.literal('off')])
     .default({ requests: 1_200, windowSeconds: 60 })

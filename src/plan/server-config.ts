@@ -5,7 +5,7 @@ import { distinct } from './certificate-names.ts';
 import { projectPaths } from './project-paths.ts';
 
 /** What `serve --config FILE` reads. */
-export interface ServerConfig {
+interface ServerConfig {
   readonly deployment: Deployment;
   /** Folder of mcp-deploy.yaml, absolute. */
   readonly baseDir: string;
