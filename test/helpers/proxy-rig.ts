@@ -27,7 +27,7 @@ export function writeNginxMain(siteFile: string, folder: string): string {
     main,
     [
       // Workers of their usual user could not look into the test's folder.
-      'user root;',
+      ...(process.getuid?.() === 0 ? ['user root;'] : []),
       'worker_processes 1;',
       `pid ${folder}/nginx.pid;`,
       `error_log ${folder}/error.log info;`,
