@@ -104,7 +104,7 @@ describe('when the server itself is killed with SIGKILL', () => {
           const backend = createStdioBackend('up', upstream, { env: process.env, baseDir: '/', log: silentLog, serverVersion: '0' });
           backend.start();
           await until(() => backend.state.state === 'up');
-          for (const args of [null, {}, { shell: true }, { setsid: true }]) {
+          for (const args of JSON.parse(process.argv[3])) {
             console.log(await textOf(args === null ? callTool(backend, 'pid') : callTool(backend, 'fork', args)));
           }
           console.log('ready');
@@ -120,18 +120,29 @@ describe('when the server itself is killed with SIGKILL', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
+  const everyKind = [null, {}, { shell: true }, { setsid: true }];
+  // Without the marker in their environment only those in the group can be found.
+  const inGroup = [null, {}];
+  const cleared = `exec env -i FIXTURE_IGNORE_SIGTERM=1 "${process.execPath}" "${program}"`;
+
   test.each([
-    ['a plain child', { command: process.execPath, args: [program], env: {} }],
-    ['a child behind a shell that ignores SIGTERM', { ...throughShell, env: { FIXTURE_IGNORE_SIGTERM: '1' } }],
-  ])('%s and its tree are gone', async (_what, upstream) => {
-    const server = spawn(process.execPath, [host, JSON.stringify(upstream)], { stdio: ['ignore', 'pipe', 'inherit'] });
+    ['a plain child', { command: process.execPath, args: [program], env: {} }, everyKind],
+    [
+      'a child behind a shell that ignores SIGTERM',
+      { ...throughShell, env: { FIXTURE_IGNORE_SIGTERM: '1' } },
+      everyKind,
+    ],
+    ['a child that has cleared its environment', { command: 'sh', args: ['-c', cleared], env: {} }, inGroup],
+  ])('%s and its tree are gone', async (_what, upstream, kinds) => {
+    const args = [host, JSON.stringify(upstream), JSON.stringify(kinds)];
+    const server = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const pids: number[] = [];
     for await (const line of createInterface({ input: server.stdout })) {
       if (line === 'ready') break;
       pids.push(Number(line));
     }
     expect(await living(pids)).toEqual(pids);
-    expect(pids).toHaveLength(4);
+    expect(pids).toHaveLength(kinds.length);
     server.kill('SIGKILL');
     await until(async () => (await living(pids)).length === 0, 10_000);
   });

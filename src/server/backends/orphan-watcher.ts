@@ -35,7 +35,8 @@ let startsLeft = 10;
 
 /**
  * Signals that reach the whole terminal group must not end the watcher before
- * the server. The marked ones are looked for several times, because they may
+ * the server. The two spellings of kill: dash knows a group only after -s and --,
+ * others only without. The marked ones are looked for several times, because they may
  * start others while they are being killed.
  */
 const script = `trap '' HUP INT TERM PIPE
@@ -46,16 +47,16 @@ while read -r op pid; do
     -) rest=; for g in $groups; do [ "$g" = "$pid" ] || rest="$rest $g"; done; groups=$rest ;;
   esac
 done
-for g in $groups; do kill -TERM -- "-$g"; done
+for g in $groups; do kill -s TERM -- "-$g" || kill -TERM "-$g"; done
 [ -z "$groups" ] || sleep 0.5 || sleep 1
-for g in $groups; do kill -KILL -- "-$g"; done
+for g in $groups; do kill -s KILL -- "-$g" || kill -KILL "-$g"; done
 [ -r /proc/self/environ ] || exit 0
 for pass in 1 2 3 4 5; do
   found=
   for file in $(grep -lsF -- "$1" /proc/[0-9]*/environ); do
     pid=\${file#/proc/}
     found=1
-    kill -KILL "\${pid%/environ}"
+    kill -s KILL "\${pid%/environ}"
   done
   [ -n "$found" ] || exit 0
 done
