@@ -21,6 +21,7 @@ export interface RigOptions {
   readonly auth?: DeploymentInput['auth'];
   readonly tls?: boolean;
   readonly backends?: readonly Backend[];
+  readonly keyStoreFile?: string;
   readonly upgradeAfterMs?: number;
   readonly timeouts?: ServerOptions['timeouts'];
 }
@@ -65,7 +66,7 @@ export async function startRig(options: RigOptions = {}): Promise<ServerRig> {
     logs: { level: 'debug' },
   });
   const server = await startServer(
-    { deployment, baseDir: folder, keyStoreFile: null },
+    { deployment, baseDir: folder, keyStoreFile: options.keyStoreFile ?? null },
     {
       version: '9.9.9',
       env: process.env,

@@ -181,6 +181,31 @@ test('a lost answer stream of a session is resumed: what was missed comes first,
   expect((await again.take(1))[0]?.data).toMatchObject({ id: 5 });
 });
 
+test('an answer that is resumed while the old connection is still open goes on over the new one', async () => {
+  const session = await rig.initialize();
+  const first = postStream(call, { 'mcp-session-id': session });
+  const open = await forwarded();
+  open.onNotification('notifications/progress', '{"progress":1}');
+  const old = await first;
+  const [seen] = await old.take(1);
+  const resumed = await readEvents({
+    url: rig.url,
+    headers: { authorization: `Bearer ${firstKey}`, 'mcp-session-id': session, 'last-event-id': String(seen?.id) },
+  });
+  await waitUntil(() => old.ended, 5_000);
+  open.onNotification('notifications/progress', '{"progress":2}');
+  open.onResult(result);
+  expect((await resumed.take(2)).map(({ data }) => data?.['params'] ?? data?.['id'])).toEqual([{ progress: 2 }, 5]);
+});
+
+test('a broken result of a backend is an error of that call and of nothing else', async () => {
+  const { message, headers } = modernRequest(1, 'tools/call', { name: 'any', arguments: {} });
+  const answer = rig.post(message, headers);
+  (await forwarded()).onResult('{"_meta": broken');
+  expect(JSON.parse((await answer).body).error.code).toBe(-32_603);
+  expect((await rig.call({ path: '/livez', headers: {} })).status).toBe(200);
+});
+
 test('a legacy stream begins with an event that only has an id for clients that understand it', async () => {
   for (const [version, primed] of [
     ['2025-11-25', true],
@@ -335,6 +360,15 @@ describe('draining', () => {
     await rig.server.drain();
     await waitUntil(() => stream.ended && listening.ended, 5_000);
     expect(listening.events.at(-1)?.data).toMatchObject({ id: 3, result: { resultType: 'complete' } });
+  });
+
+  test('lets an answer of 20 MB out before it ends the connection', async () => {
+    const answer = rig.post(call);
+    const open = await forwarded();
+    const drained = rig.server.drain();
+    open.onResult(JSON.stringify({ content: [{ type: 'text', text: 'x'.repeat(20_000_000) }] }));
+    expect((await answer).body.length).toBeGreaterThan(20_000_000);
+    await drained;
   });
 
   test('gives up calls that take longer than drainSeconds', async () => {

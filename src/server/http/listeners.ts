@@ -61,17 +61,19 @@ export async function openListeners(
   const ports: (number | null)[] = [];
   const options = { ...httpOptions, ...timeouts };
 
+  const track = (socket: Socket): void => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+  };
   const create = (plain: boolean): Server => {
     const server =
       plain || certificate === null
         ? createServer(options, handler)
         : createTlsServer(tlsOptions(options, certificate), handler);
     server.maxConnections = maxConnections;
-    // Also those that node:http does not know yet: in the middle of a TLS handshake.
-    server.on('connection', (socket: Socket) => {
-      sockets.add(socket);
-      socket.once('close', () => sockets.delete(socket));
-    });
+    // Both the connection and the TLS socket on it: the one exists before the handshake, the other holds what is unsent.
+    server.on('connection', track);
+    server.on('secureConnection', track);
     server.on('clientError', answerClientError);
     if (!plain && certificate !== null) {
       tlsServers.push(server as TlsServer);
@@ -81,12 +83,12 @@ export async function openListeners(
     return server;
   };
   const closeAll = async (flushMs: number): Promise<void> => {
-    const destroyAll = (): void => {
-      for (const socket of sockets) socket.destroy();
-    };
-    const cut = setTimeout(destroyAll, flushMs);
-    await Promise.all(servers.map((server) => closeServer(server)));
-    clearTimeout(cut);
+    // node:http takes a connection for idle as soon as its answer is handed over, also when most of it is unsent.
+    const until = performance.now() + flushMs;
+    while (performance.now() < until && [...sockets].some((socket) => socket.writableLength > 0)) await nap(20);
+    const closed = servers.map((server) => closeServer(server));
+    for (const socket of sockets) socket.destroy();
+    await Promise.all(closed);
   };
 
   try {
@@ -208,18 +210,15 @@ async function clearStaleSocket(path: string): Promise<void> {
   unlinkSync(path);
 }
 
-/** Closes connections as they fall idle; resolves when the last one is gone. */
 function closeServer(server: Server): Promise<void> {
   return new Promise((resolve) => {
-    if (!server.listening) {
-      resolve();
-      return;
-    }
-    const timer = setInterval(() => server.closeIdleConnections(), 20);
-    server.close(() => {
-      clearInterval(timer);
-      resolve();
-    });
+    server.close(() => resolve());
+  });
+}
+
+function nap(milliseconds: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, milliseconds);
   });
 }
 
