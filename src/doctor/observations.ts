@@ -199,6 +199,8 @@ export interface HostSeen {
   readonly keyMatches: boolean | null;
   /** Of keys that are accepted now. */
   readonly keys: readonly { readonly id: string; readonly label: string; readonly ageDays: number }[] | null;
+  /** What the applied deployment lets one key do; null when it could not be read. */
+  readonly callLimit: { readonly atOnce: number; readonly perSecond: number } | 'off' | null;
   readonly disk: { readonly freeBytes: number; readonly path: string } | null;
 }
 

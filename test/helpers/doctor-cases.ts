@@ -720,8 +720,23 @@ export const nearMiss: readonly Case[] = [
   },
   {
     code: 'limits/answers-429',
-    fact: 'the declared limit lies above what is sent',
-    change: (seen) => limits(seen, { refusal: null, declared: { quota: 100_000, windowSeconds: 60 }, sent: 200 }),
+    fact: 'our own limit is larger than what is sent',
+    change: (seen) => unlimited(host(seen, { callLimit: { atOnce: 10_000, perSecond: 1_600 } }), 400),
+  },
+  {
+    code: 'limits/answers-429',
+    fact: 'our own limit fills up as quickly as calls are answered',
+    change: (seen) => unlimited(seen, 4_001),
+  },
+  {
+    code: 'limits/answers-429',
+    fact: 'the owner has switched it off',
+    change: (seen) => unlimited(host(seen, { callLimit: 'off' }), 400),
+  },
+  {
+    code: 'limits/answers-429',
+    fact: 'the declared limit of a foreign server lies above what is sent',
+    change: (seen) => limits(unlimited(foreign(seen), 400), { declared: { quota: 100_000, windowSeconds: 60 } }),
   },
   {
     code: 'limits/answers-429',
@@ -767,6 +782,11 @@ export const nearMiss: readonly Case[] = [
     change: (seen) => host(seen, { disk: { freeBytes: 200 * 1_048_576, path: '/x' } }),
   },
 ];
+
+/** 200 calls without a refusal. */
+function unlimited(seen: Observations, durationMs: number): Observations {
+  return limits(seen, { refusal: null, declared: null, sent: 200, durationMs });
+}
 
 /** What is seen when no client gets through. */
 function noClients(seen: Observations): Observations {

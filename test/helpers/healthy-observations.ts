@@ -100,6 +100,7 @@ export function healthyObservations(): Observations {
       certificateFingerprint: 'AA:AA',
       keyMatches: true,
       keys: [{ id: 'k-00000001', label: 'default', ageDays: 3 }],
+      callLimit: { atOnce: 120, perSecond: 20 },
       disk: { freeBytes: 5e9, path: '/srv/x/.mcp-deploy' },
     },
   };

@@ -22,7 +22,7 @@ export const limitsChecks = checksOf('limits', [
     label: '429 after a burst',
     hop: 'server',
     severity: 'warning',
-    needs: ['limits'],
+    needs: ['limits', 'host'],
     after: afterConnect,
     explanation:
       'Tool calls must be limited (specification, tools, security considerations). Calls of a tool that does not exist ' +
@@ -41,6 +41,8 @@ export const limitsChecks = checksOf('limits', [
             fix: { summary: 'Let the limit answer with 429; in nginx: limit_req_status 429;', commands: [] },
           });
         }
+        const beyond = beyondReach(seen, sent, durationMs);
+        if (beyond !== null) return beyond;
         if (declared !== null && declared.quota > sent) {
           return unknown(`the declared limit of ${declared.quota} is above the ${sent} calls that are sent`);
         }
@@ -131,6 +133,15 @@ function withLimits(seen: Observations, judge: (limits: LimitsSeen) => Verdict):
     return notTried('not tried on a server that is not yours (--limits allows up to 200 requests)');
   }
   return seen.limits.status === 'ok' ? judge(seen.limits) : notSeen(seen.limits);
+}
+
+/** Our own deployment says what it allows, so that a generous limit is not taken for none. */
+function beyondReach({ host }: Observations, sent: number, durationMs: number): Verdict | null {
+  if (host.status !== 'ok' || host.callLimit === null) return null;
+  if (host.callLimit === 'off') return notApplicable('limits.perKey is off in mcp-deploy.yaml');
+  const { atOnce, perSecond } = host.callLimit;
+  const allowed = Math.floor(atOnce + (perSecond * durationMs) / 1_000);
+  return allowed < sent ? null : unknown(`limits.perKey allows more than the ${sent} calls that are sent`);
 }
 
 function withRefusal(seen: Observations, judge: (refusal: Refusal) => Verdict): Verdict {

@@ -1,4 +1,6 @@
 import { readFile, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { deploymentSchema } from '../../deployment/schema.ts';
 import { describeCertificate } from '../../pki/describe-certificate.ts';
 import { keyMatchesCertificate } from '../../pki/key-matches-certificate.ts';
 import { listKeysIn } from '../../server/policy/key-store.ts';
@@ -7,8 +9,8 @@ import type { OwnFacts } from '../types.ts';
 
 /** Files, modes and room on disk of this folder's deployment. What cannot be read is null, never guessed. */
 export async function probeHost(own: OwnFacts, now: string): Promise<Observed<HostSeen>> {
-  const [certificatePem, keyPem, storeText] = await Promise.all(
-    [own.certificateFile, own.keyFile, own.keyStoreFile].map(readText),
+  const [certificatePem, keyPem, storeText, configText] = await Promise.all(
+    [own.certificateFile, own.keyFile, own.keyStoreFile, join(own.stateDir, 'server.json')].map(readText),
   );
   const listed: readonly (readonly [path: string | null, what: FileSeen['what'], secret: boolean])[] = [
     [own.stateDir, 'state folder', false],
@@ -42,7 +44,20 @@ export async function probeHost(own: OwnFacts, now: string): Promise<Observed<Ho
             .filter(({ state }) => state === 'active' || state === 'rotating')
             .map(({ id, label, ageDays }) => ({ id, label, ageDays })),
     ),
+    callLimit: orNull(() => (configText == null ? null : callLimitOf(configText))),
     disk: await freeSpace(own.stateDir),
+  };
+}
+
+/** From the configuration that the server was started with; without `burst` as its rate limiter has it. */
+function callLimitOf(configText: string): HostSeen['callLimit'] {
+  const { deployment } = JSON.parse(configText) as { deployment?: unknown };
+  const { perKey } = deploymentSchema.parse(deployment).limits;
+  if (perKey === 'off') return 'off';
+  const { requests, windowSeconds, burst } = perKey;
+  return {
+    atOnce: burst ?? Math.min(requests, Math.max(20, Math.ceil(requests / 10))),
+    perSecond: requests / windowSeconds,
   };
 }
 
