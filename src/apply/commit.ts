@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { pathsTouchedBy, type Plan } from '../plan/types.ts';
 import type { FileFact, ReleaseRecord } from '../plan/facts.ts';
 import { capturePreImages, sha256Of } from './pre-images.ts';
+import { isInside } from './state-folder.ts';
 import type { Journal } from './journal.ts';
 import type { ApplyPorts, FileSystem } from './ports.ts';
 
@@ -72,9 +73,14 @@ async function makeRelease(
     step.action.type === 'make-directory' ? [] : pathsTouchedBy(step.action),
   );
   const files: Record<string, FileFact> = {};
-  for (const path of new Set([...Object.keys(before?.files ?? {}), ...touched])) {
+  // What no step touched keeps the hash that we wrote: edited since, it is the user's, and uninstall must leave it.
+  for (const [path, written] of Object.entries(before?.files ?? {})) {
+    if ((await ports.files.stat(path)) !== null) files[path] = written;
+  }
+  for (const path of touched) {
     const fact = await readFileFact(ports.files, path);
-    if (fact !== null) files[path] = fact;
+    if (fact !== null && isOurs(path, stateDir, journal, before)) files[path] = fact;
+    else delete files[path];
   }
   const directories: string[] = [];
   for (const path of new Set([...(before?.directories ?? []), ...directoriesMade(journal)])) {
@@ -88,6 +94,20 @@ async function makeRelease(
     files,
     directories,
   };
+}
+
+/**
+ * Whether a file that a step wrote was made by us: it is in the state folder, was not there before, or was as an earlier
+ * release had left it. A file of the user's that we only edited stays the user's.
+ */
+function isOurs(path: string, stateDir: string, journal: Journal, before: ReleaseRecord | null): boolean {
+  if (isInside(path, stateDir)) return true;
+  const image = journal
+    .state()
+    .begun.flatMap(({ preImages }) => preImages)
+    .find((each) => each.path === path);
+  if (image === undefined || image.kind === 'absent') return true;
+  return image.kind === 'file' && image.sha256 === before?.files[path]?.sha256;
 }
 
 /** Folders that a step of this journal made: they were not there before. A folder of the user's is never ours. */

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -142,3 +142,26 @@ function isAlive(pid: number): boolean {
     return false;
   }
 }
+
+test('a deployment file that is the user’s own stays after uninstall, also when up edited it or the user did after up', async () => {
+  await withFolder(async (folder) => {
+    const file = join(folder, 'mcp-deploy.yaml');
+    const cli = (...args: string[]) => runBin(args, { cwd: folder });
+
+    await writeFile(file, '# mine\nversion: 1\nname: mine\n');
+    expect((await cli('up')).exitCode).toBe(0);
+    expect((await cli('up', '--name', 'other')).exitCode).toBe(0);
+    expect((await cli('uninstall', '--yes')).exitCode).toBe(0);
+    expect(await readFile(file, 'utf8')).toBe('# mine\nversion: 1\nname: other\n');
+    await rm(file);
+
+    expect((await cli('up')).exitCode).toBe(0);
+    const written = await readFile(file, 'utf8');
+    await writeFile(file, `# a note of mine\n${written.replace('drainSeconds: 30', 'drainSeconds: 5')}`);
+    expect((await cli('apply')).exitCode).toBe(0);
+    const gone = await cli('uninstall', '--yes');
+    expect(gone.exitCode).toBe(0);
+    expect(gone.stdout + gone.stderr).toContain('mcp-deploy.yaml was changed since it was written; it stays');
+    expect(await readFile(file, 'utf8')).toContain('# a note of mine');
+  });
+}, 60_000);

@@ -32,6 +32,9 @@ export async function runUninstall(context: CommandContext): Promise<number> {
     return { plan: planRemoval(facts), facts };
   });
   output.document({ ok: true, changed: true, notices: outcome?.plan.notices ?? [] });
-  output.result('  Removed: server, keys, certificates and configuration. This folder is as it was before.');
+  const kept = (outcome?.plan.notices ?? []).some((notice) => notice.text.endsWith('stays.'));
+  output.result(
+    `  Removed: server, keys, certificates and configuration. ${kept ? 'What is yours stays.' : 'This folder is as it was before.'}`,
+  );
   return 0;
 }
