@@ -74,16 +74,17 @@ async function createList(lines: ProgressLines, options: ProgressOptions): Promi
     lines.all.map((line) => ({
       title: line.title,
       task: async (_context: unknown, task: { output: string; skip(): void }) => {
-        line.onDoing = (text) => {
+        line.showDoing((text) => {
           task.output = text;
-        };
+        });
         const end = await line.ended;
         if (end === 'skipped') task.skip();
         if (end === 'failed') throw new Error(line.fact);
       },
     })),
     // Signals are the command line's: listr2 would end the process in the middle of an undo.
-    { renderer: LineRenderer, exitOnError: false, registerSignalListeners: false },
+    // All lines wait at once, so that each is written at the moment it is true.
+    { renderer: LineRenderer, concurrent: true, exitOnError: false, registerSignalListeners: false },
   );
 }
 
@@ -94,7 +95,8 @@ class Line {
   readonly ended: Promise<LineEnd>;
   fact = '';
   isGood = true;
-  onDoing: (text: string) => void = () => {};
+  #doing: string | null = null;
+  #show: ((text: string) => void) | null = null;
   #end: (end: LineEnd) => void = () => {};
 
   constructor(title: string) {
@@ -102,6 +104,18 @@ class Line {
     this.ended = new Promise((resolve) => {
       this.#end = resolve;
     });
+  }
+
+  /** What is being done now. */
+  do(text: string): void {
+    this.#doing = text;
+    this.#show?.(text);
+  }
+
+  /** Called when the list has started, which may be after the work has. */
+  showDoing(show: (text: string) => void): void {
+    this.#show = show;
+    if (this.#doing !== null) show(this.#doing);
   }
 
   /** Only the first end counts. */
@@ -137,7 +151,7 @@ class ProgressLines {
   note(event: ProgressEvent): void {
     switch (event.type) {
       case 'step-start':
-        this.#groups.get(event.step.group)?.line.onDoing(event.step.title);
+        this.#groups.get(event.step.group)?.line.do(event.step.title);
         return;
       case 'step-done':
         this.#stepDone(event.step, event.detail);
@@ -152,10 +166,10 @@ class ProgressLines {
       case 'undo-start':
         this.#skipOpen();
         this.#undoSteps = event.steps;
-        this.#undo.onDoing(`taking back ${countOf(event.steps, 'step')}`);
+        this.#undo.do(`taking back ${countOf(event.steps, 'step')}`);
         return;
       case 'undo-step':
-        this.#undo.onDoing(event.title);
+        this.#undo.do(event.title);
         return;
       case 'undo-done':
         if (event.leftovers.length === 0) this.#undo.end('completed', `${countOf(this.#undoSteps, 'step')} taken back`);

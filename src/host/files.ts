@@ -10,16 +10,18 @@ import { explainFileError, hasCode } from './file-errors.ts';
  * the journal promises that what it says happened has happened, also after a
  * power cut.
  *
+ * @param hardLink link() of the system; another one stands for a disk without hard links
  * @throws EnvironmentError from every method when the disk, the permissions or the path are in the way
  */
-export function createFileSystem(): FileSystem {
+export function createFileSystem(hardLink: typeof link = link): FileSystem {
   return {
     read: (path) => explained('read', path, () => orNull(readFile(path))),
     stat: (path) => explained('look at', path, () => readStat(path)),
     list: (path) => explained('list', path, async () => (await orNull(readdir(path))) ?? []),
     writeAtomic: (path, content, mode) => explained('write', path, () => writeAtomic(path, content, mode)),
     appendDurably: (path, line, mode) => explained('write', path, () => appendDurably(path, line, mode)),
-    createExclusive: (path, content, mode) => explained('write', path, () => createExclusive(path, content, mode)),
+    createExclusive: (path, content, mode) =>
+      explained('write', path, () => createExclusive(path, content, mode, hardLink)),
     makeDirectory: (path, mode) => explained('make', path, () => makeDirectory(path, mode)),
     removeFile: (path) =>
       explained('remove', path, async () => {
@@ -105,14 +107,14 @@ let exclusiveFiles = 0;
  * file system without hard links (exFAT, some network mounts) gets an
  * exclusive create, where a reader may see the file empty for a moment.
  */
-async function createExclusive(path: string, content: string, mode: number): Promise<boolean> {
+async function createExclusive(path: string, content: string, mode: number, hardLink: typeof link): Promise<boolean> {
   // The process number lets a later command tell the left-over of a killed process from one that is in use.
   exclusiveFiles += 1;
   const temporary = temporaryFileOf(`${path}.${process.pid}-${exclusiveFiles}`);
   await rm(temporary, { force: true });
   try {
     await writeNew(temporary, content, mode);
-    await link(temporary, path);
+    await hardLink(temporary, path);
     return true;
   } catch (error) {
     if (hasCode(error, 'EEXIST')) return false;
