@@ -24,7 +24,6 @@ export async function lookAtHost(context: CommandContext, deployment: Deployment
 }
 
 export interface Outcome {
-  readonly exitCode: number;
   readonly plan: Plan;
   readonly facts: HostFacts;
   readonly result: ApplyResult;
@@ -40,10 +39,8 @@ export interface Outcome {
 export async function changeHost(
   context: CommandContext,
   purpose: Plan['purpose'],
-  makePlan: (
-    look: (deployment: Deployment | null) => Promise<HostFacts>,
-  ) => Promise<{ plan: Plan; facts: HostFacts } | null>,
-): Promise<Outcome | null> {
+  makePlan: (look: (deployment: Deployment | null) => Promise<HostFacts>) => Promise<{ plan: Plan; facts: HostFacts }>,
+): Promise<Outcome> {
   const { ports, stateDir, baseDir, output } = context;
   const lock = await acquireLock({ ports, stateDir, purpose });
   try {
@@ -51,14 +48,12 @@ export async function changeHost(
     if (recovered !== null) output.warning(recovered.summary);
     context.signal.throwIfAborted();
 
-    const made = await makePlan((deployment) => lookAtHost(context, deployment));
-    if (made === null) return null;
-    const { plan, facts } = made;
+    const { plan, facts } = await makePlan((deployment) => lookAtHost(context, deployment));
     for (const notice of plan.notices) {
       if (notice.level === 'warning') output.warning(notice.text);
       else output.progress(`  ${output.err.dim('·')} ${notice.text}`);
     }
-    if (plan.steps.length === 0) return { exitCode: 0, plan, facts, result: { outcome: 'nothing-to-do' } };
+    if (plan.steps.length === 0) return { plan, facts, result: { outcome: 'nothing-to-do' } };
 
     const result = await runWithProgress(
       { plan, stream: context.world.stderr, silent: output.quiet, style: output.err, signal: context.signal },
@@ -73,7 +68,7 @@ export async function changeHost(
         }),
     );
     throwUnlessApplied(result, plan);
-    return { exitCode: 0, plan, facts, result };
+    return { plan, facts, result };
   } finally {
     await lock.release();
   }

@@ -1,7 +1,5 @@
 import { basename } from 'node:path';
 
-export { secretsInArguments } from './secrets-in-arguments.ts';
-
 export interface NamedUpstream {
   /** 1 to 40 of a-z, 0-9 and -: always a valid name of an upstream. */
   readonly name: string;

@@ -2,8 +2,6 @@ import { inlineYaml, quoteYaml } from './quote-yaml.ts';
 import { deploymentSchema, type DeploymentInput } from './schema.ts';
 import { branchFor, discriminatorOf, settingsOf, unwrap, type Schema } from './schema-walk.ts';
 
-export { editDeployment } from './edit-deployment.ts';
-
 /** What is already decided of a deployment; the version and everything that has a default may be left out. */
 export type DeploymentDraft = DeepReadonly<Omit<DeploymentInput, 'version'>> & { readonly version?: number };
 

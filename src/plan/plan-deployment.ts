@@ -11,10 +11,6 @@ import { projectPaths } from './project-paths.ts';
 import { serverConfigText, sha256Hex } from './server-config.ts';
 import type { Plan, Step } from './types.ts';
 
-export { choosePort } from './choose-port.ts';
-export { defaultCertificateNames } from './certificate-names.ts';
-export { endpointUrl } from './endpoint-url.ts';
-
 export interface Desired {
   readonly deployment: Deployment;
   /** Text to write to mcp-deploy.yaml, or null to leave the file alone. */

@@ -1,7 +1,7 @@
 import { relative } from 'node:path';
 import { UserError } from '../../deployment/errors.ts';
 import { clients, clientSnippet } from '../../clients/index.ts';
-import { endpointUrl } from '../../plan/plan-deployment.ts';
+import { endpointUrl } from '../../plan/endpoint-url.ts';
 import type { CommandContext } from '../context.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
 import { statePaths } from '../deployment-folder.ts';

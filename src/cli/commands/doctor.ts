@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { UserError } from '../../deployment/errors.ts';
 import { formatReportText } from '../../doctor/report/text.ts';
 import { runDoctor, type OwnFacts } from '../../doctor/run-doctor.ts';
-import { endpointUrl } from '../../plan/plan-deployment.ts';
+import { endpointUrl } from '../../plan/endpoint-url.ts';
 import type { CommandContext } from '../context.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
 import { statePaths } from '../deployment-folder.ts';

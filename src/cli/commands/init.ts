@@ -3,9 +3,11 @@ import { basename } from 'node:path';
 import { UserError } from '../../deployment/errors.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import { upstreamFromCommand } from '../../deployment/upstream-from-command.ts';
-import { editDeployment, formatDeployment } from '../../deployment/write-deployment.ts';
+import { editDeployment } from '../../deployment/edit-deployment.ts';
+import { formatDeployment } from '../../deployment/write-deployment.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
-import { defaultCertificateNames, planDeployment } from '../../plan/plan-deployment.ts';
+import { defaultCertificateNames } from '../../plan/certificate-names.ts';
+import { planDeployment } from '../../plan/plan-deployment.ts';
 import { changeHost, lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { parseOrThrow, readDeployment } from '../deployment-folder.ts';
@@ -13,7 +15,7 @@ import { describeEndpoint } from '../output/endpoint-summary.ts';
 import { slugFrom } from '../slug.ts';
 import { quoteCommand } from '../wizard/quote-command.ts';
 import { judgeNames, judgeServerName, splitNames, type Answers } from '../wizard/questions.ts';
-import { freeListen, readFlags } from './up.ts';
+import { findFreePort, readFlags } from '../decide-wanted.ts';
 
 /**
  * `mcp-deploy init`: asks first, acts last. Shows the plan, offers to apply,
@@ -45,7 +47,6 @@ export async function runInit(context: CommandContext, options: Record<string, u
         facts,
       };
     });
-    if (outcome === null) throw new Error('init ended without a plan');
     await describeEndpoint(context, { deployment, outcome, tookMs: context.ports.clock.elapsed() - startedAt });
   } else {
     await context.ports.files.writeAtomic(context.deploymentFile, text, 0o644);
@@ -90,7 +91,7 @@ async function readDefaults(
   const listen = chosen(
     'listen',
     flags.listen,
-    (typeof listenNow === 'string' ? listenNow : listenNow?.[0]) ?? (await freeListen(remarks)),
+    (typeof listenNow === 'string' ? listenNow : listenNow?.[0]) ?? `localhost:${await findFreePort(remarks)}`,
   );
   for (const remark of remarks) context.output.progress(`  · ${remark}`);
   const defaults: Answers = {

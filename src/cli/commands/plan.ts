@@ -3,7 +3,7 @@ import { describePlan } from '../../plan/describe-plan.ts';
 import { planDeployment } from '../../plan/plan-deployment.ts';
 import { lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
-import { decideWanted } from './up.ts';
+import { decideWanted } from '../decide-wanted.ts';
 
 /** `mcp-deploy plan`: shows what apply would change. Reads only. */
 export async function runPlan(context: CommandContext, options: Record<string, unknown>): Promise<number> {

@@ -1,6 +1,6 @@
 import { UserError } from '../../deployment/errors.ts';
 import { planRestart, planStart, planStop } from '../../plan/plan-service.ts';
-import { endpointUrl } from '../../plan/plan-deployment.ts';
+import { endpointUrl } from '../../plan/endpoint-url.ts';
 import { changeHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
@@ -18,7 +18,7 @@ export async function runService(context: CommandContext, purpose: 'start' | 'st
     const facts = await look(deployment);
     return { plan: planFor(facts, deployment), facts };
   });
-  const changed = outcome !== null && outcome.plan.steps.length > 0;
+  const changed = outcome.plan.steps.length > 0;
   const url = endpointUrl(deployment);
   context.output.document({ ok: true, changed, state: purpose === 'stop' ? 'stopped' : 'running', url });
   context.output.result(serviceText(purpose, changed, url));

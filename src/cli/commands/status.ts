@@ -4,7 +4,7 @@ import { createFetch } from '../../doctor/probes/https-fetch.ts';
 import { UserError } from '../../deployment/errors.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import { readUnfinished } from '../../apply/recover.ts';
-import { endpointUrl } from '../../plan/plan-deployment.ts';
+import { endpointUrl } from '../../plan/endpoint-url.ts';
 import { listKeysIn } from '../../server/policy/key-store.ts';
 import type { CommandContext } from '../context.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';

@@ -31,8 +31,8 @@ export async function runUninstall(context: CommandContext): Promise<number> {
     const facts = await look(null);
     return { plan: planRemoval(facts), facts };
   });
-  output.document({ ok: true, changed: true, notices: outcome?.plan.notices ?? [] });
-  const kept = (outcome?.plan.notices ?? []).some((notice) => notice.text.endsWith('stays.'));
+  output.document({ ok: true, changed: true, notices: outcome.plan.notices });
+  const kept = outcome.plan.notices.some((notice) => notice.text.endsWith('stays.'));
   output.result(
     `  Removed: server, keys, certificates and configuration. ${kept ? 'What is yours stays.' : 'This folder is as it was before.'}`,
   );

@@ -1,198 +1,52 @@
-import { basename, relative } from 'node:path';
-import { UserError } from '../../deployment/errors.ts';
-import { listenAddress, type Deployment } from '../../deployment/schema.ts';
-import { secretsInArguments, upstreamFromCommand } from '../../deployment/upstream-from-command.ts';
-import { editDeployment, formatDeployment } from '../../deployment/write-deployment.ts';
-import { choosePort, endpointUrl, planDeployment } from '../../plan/plan-deployment.ts';
+import { ExplainedError } from '../../deployment/errors.ts';
 import { findPortHolder } from '../../host/port-holder.ts';
-import { clientSnippet } from '../../clients/index.ts';
-import { changeHost } from '../apply-desired.ts';
+import { planDeployment } from '../../plan/plan-deployment.ts';
+import { changeHost, type Outcome } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
-import { parseOrThrow, readDeployment, statePaths } from '../deployment-folder.ts';
+import { decideWanted, type Wanted } from '../decide-wanted.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
-import { slugFrom } from '../slug.ts';
 
-export interface Wanted {
-  readonly deployment: Deployment;
-  /** Text to write to mcp-deploy.yaml, or null to leave the file alone. */
-  readonly text: string | null;
-  readonly remarks: readonly string[];
-}
+/** How often a port that was free when it was chosen, and taken when the server wanted it, is replaced by another. */
+const mostPorts = 3;
 
 /** `mcp-deploy up [-- COMMAND]`: everything that is missing is made, then the endpoint is proven. */
 export async function runUp(context: CommandContext, options: Record<string, unknown>): Promise<number> {
   const startedAt = context.ports.clock.elapsed();
-  let wanted: Wanted | null = null;
-  const outcome = await changeHost(context, 'apply', async (look) => {
-    wanted = await decideWanted(context, options);
-    for (const remark of wanted.remarks) context.output.progress(`  ${context.output.err.yellow('·')} ${remark}`);
-    const facts = await look(wanted.deployment);
-    return { plan: planDeployment({ deployment: wanted.deployment, deploymentText: wanted.text }, facts), facts };
-  });
-  const deployment = (wanted as Wanted | null)?.deployment;
-  if (outcome === null || deployment === undefined) throw new Error('up ended without a plan');
-  await describeEndpoint(context, {
-    deployment,
-    outcome,
-    tookMs: context.ports.clock.elapsed() - startedAt,
-  });
-  return outcome.exitCode;
-}
-
-/**
- * What the user wants now: the file if there is one, changed by the flags and
- * the command behind `--`; otherwise a new deployment from the defaults, on a
- * free port.
- */
-export async function decideWanted(context: CommandContext, options: Record<string, unknown>): Promise<Wanted> {
-  const flags = readFlags(context, options);
-  const existing = await readDeployment(context);
-  if (existing !== null) return changeExisting(context, existing, flags);
-
-  const remarks = [...flags.remarks];
-  const listen = flags.listen ?? (await freeListen(remarks));
-  const input = {
-    version: 1,
-    name: flags.name ?? slugFrom(basename(context.baseDir), 'mcp'),
-    server: {
-      listen,
-      ...(flags.upstream === null ? {} : { upstreams: { [flags.upstream.name]: flags.upstream.settings } }),
-    },
-  };
-  const text = formatDeployment(input);
-  return { deployment: parseOrThrow(text, context.deploymentFile), text, remarks };
-}
-
-interface Flags {
-  readonly name: string | null;
-  readonly listen: string | null;
-  readonly upstream: { readonly name: string; readonly settings: UpstreamSettings } | null;
-  readonly remarks: readonly string[];
-}
-
-interface UpstreamSettings {
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
-}
-
-/** Reads the flags that `up`, `plan` and `init` share. Throws UserError for what cannot be. */
-export function readFlags(context: CommandContext, options: Record<string, unknown>): Flags {
-  const name = typeof options['name'] === 'string' ? options['name'] : null;
-  if (name !== null && slugFrom(name, '') !== name) {
-    throw new UserError(`--name ${name} cannot be used as a name.`, {
-      why: 'Names end up in file and service names: 1 to 40 of a-z, 0-9 and -.',
-      next: `--name ${slugFrom(name, 'mcp')}`,
-    });
-  }
-  const listen = typeof options['listen'] === 'string' ? options['listen'] : null;
-  if (listen !== null && !listenAddress.safeParse(listen).success) {
-    throw new UserError(`--listen ${listen} is not an address to listen on.`, {
-      why: 'It is host:port, [IPv6]:port or unix:/path.',
-      next: '--listen localhost:8443',
-    });
-  }
-  const envNames = Array.isArray(options['env']) ? (options['env'] as string[]) : [];
-  return { name, listen, ...readServerCommand(context, envNames) };
-}
-
-function readServerCommand(context: CommandContext, envNames: readonly string[]): Pick<Flags, 'upstream' | 'remarks'> {
-  const command = context.serverCommand;
-  if (command === null) {
-    if (envNames.length > 0) {
-      throw new UserError('--env needs the command of your MCP server behind --.', {
-        next: `mcp-deploy up --env ${envNames[0] ?? 'NAME'} -- YOUR COMMAND`,
-      });
+  for (let attempt = 1; ; attempt += 1) {
+    const tried = await tryUp(context, options);
+    if ('outcome' in tried) {
+      const { wanted, outcome } = tried;
+      const tookMs = context.ports.clock.elapsed() - startedAt;
+      await describeEndpoint(context, { deployment: wanted.deployment, outcome, tookMs });
+      return 0;
     }
-    return { upstream: null, remarks: [] };
+    if (attempt === mostPorts || !(await wasOutrun(tried.wanted))) throw tried.error;
   }
-  if (command.length === 0 || command[0] === '') {
-    throw new UserError('There is no command behind --.', {
-      next: 'mcp-deploy up -- npx -y @modelcontextprotocol/server-everything',
+}
+
+type Tried =
+  | { readonly wanted: Wanted; readonly outcome: Outcome }
+  | { readonly wanted: Wanted | null; readonly error: ExplainedError };
+
+async function tryUp(context: CommandContext, options: Record<string, unknown>): Promise<Tried> {
+  const decided: { wanted: Wanted | null } = { wanted: null };
+  try {
+    const outcome = await changeHost(context, 'apply', async (look) => {
+      const wanted = await decideWanted(context, options);
+      decided.wanted = wanted;
+      for (const remark of wanted.remarks) context.output.progress(`  ${context.output.err.yellow('·')} ${remark}`);
+      const facts = await look(wanted.deployment);
+      return { plan: planDeployment({ deployment: wanted.deployment, deploymentText: wanted.text }, facts), facts };
     });
+    if (decided.wanted === null) throw new Error('up was applied without a deployment');
+    return { wanted: decided.wanted, outcome };
+  } catch (error) {
+    if (error instanceof ExplainedError) return { wanted: decided.wanted, error };
+    throw error;
   }
-  const env: Record<string, string> = {};
-  for (const variable of envNames) {
-    if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(variable)) {
-      throw new UserError(`--env ${variable} is not the name of an environment variable.`, {
-        why: 'Give the name only; the value is read from the environment when the server starts and is never written.',
-        next: `--env ${variable.split('=')[0] ?? 'NAME'}`,
-      });
-    }
-    if (context.world.env[variable] === undefined) {
-      throw new UserError(`The environment variable ${variable} is not set.`, {
-        why: `--env ${variable} was asked for, and your MCP server would not find it.`,
-        next: `export ${variable}=…  and run the command again`,
-      });
-    }
-    env[variable] = `\${${variable}}`;
-  }
-  const { name, upstream } = upstreamFromCommand(command);
-  const secrets = secretsInArguments(command);
-  return {
-    upstream: { name, settings: { ...upstream, ...(envNames.length === 0 ? {} : { env }) } },
-    remarks: secrets.map(
-      (argument) =>
-        `${argument} looks like a secret on a command line, where every user of this machine can read it; better --env NAME`,
-    ),
-  };
 }
 
-/** The address of the next free port from 8443 on; a remark says so when it is not 8443. */
-export async function freeListen(remarks: string[]): Promise<string> {
-  const first = await findPortHolder(8443);
-  if (!first.taken) return 'localhost:8443';
-  const port = await choosePort(8444, async (candidate) => (await findPortHolder(candidate)).taken);
-  remarks.push(
-    `port 8443 is taken${first.holder === null ? '' : ` by ${first.holder}`}, so this one listens on ${port}`,
-  );
-  return `localhost:${port}`;
-}
-
-function changeExisting(
-  context: CommandContext,
-  existing: { text: string; deployment: Deployment },
-  flags: Flags,
-): Wanted {
-  const changes: { path: (string | number)[]; value: unknown }[] = [];
-  const { deployment } = existing;
-  if (flags.name !== null && flags.name !== deployment.name) changes.push({ path: ['name'], value: flags.name });
-  if (flags.listen !== null && flags.listen !== deployment.server.listen) {
-    changes.push({ path: ['server', 'listen'], value: flags.listen });
-  }
-  if (
-    flags.upstream !== null &&
-    !sameUpstream(deployment.server.upstreams[flags.upstream.name], flags.upstream.settings)
-  ) {
-    changes.push({ path: ['server', 'upstreams', flags.upstream.name], value: flags.upstream.settings });
-  }
-  if (changes.length === 0) return { deployment, text: null, remarks: flags.remarks };
-  const text = editDeployment(existing.text, changes);
-  const file = relative(context.world.cwd, context.deploymentFile);
-  return {
-    deployment: parseOrThrow(text, context.deploymentFile),
-    text,
-    remarks: [...flags.remarks, `${file} changed: ${changes.map((change) => change.path.join('.')).join(', ')}`],
-  };
-}
-
-function sameUpstream(now: Deployment['server']['upstreams'][string] | undefined, wanted: UpstreamSettings): boolean {
-  return (
-    now !== undefined &&
-    now.command === wanted.command &&
-    JSON.stringify(now.args) === JSON.stringify(wanted.args) &&
-    (wanted.env === undefined || JSON.stringify(now.env) === JSON.stringify(wanted.env))
-  );
-}
-
-/** The snippet that `up` prints: the client most people have, key by reference. */
-export function firstSnippet(context: CommandContext, deployment: Deployment): string {
-  const paths = statePaths(context.stateDir);
-  return clientSnippet('claude-code', {
-    name: deployment.name,
-    url: endpointUrl(deployment),
-    keyFile: deployment.auth.required ? paths.firstKey : null,
-    caFile: deployment.tls.source === 'private-ca' ? paths.caCertificate : null,
-    keyVariable: 'MCP_KEY',
-  }).text;
+/** Whether another program took the port between our look and the server's start; everything is undone by now. */
+async function wasOutrun(wanted: Wanted | null): Promise<boolean> {
+  return wanted !== null && wanted.chosenPort !== null && (await findPortHolder(wanted.chosenPort)).taken;
 }

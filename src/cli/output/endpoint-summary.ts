@@ -1,7 +1,7 @@
 import { relative } from 'node:path';
 import { clientSnippet } from '../../clients/index.ts';
 import type { Deployment } from '../../deployment/schema.ts';
-import { endpointUrl } from '../../plan/plan-deployment.ts';
+import { endpointUrl } from '../../plan/endpoint-url.ts';
 import type { Outcome } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { statePaths } from '../deployment-folder.ts';
