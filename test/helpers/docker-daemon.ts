@@ -19,11 +19,18 @@ export async function startDockerDaemon(): Promise<DockerDaemon> {
   const dockerd = findProgram('dockerd');
   const client = findProgram('docker');
   if (dockerd === null || client === null) throw new Error('dockerd or docker is not installed');
+  const ownFolders = ['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')];
   const child = spawn(
     dockerd,
     [
-      ...['--host', socket, '--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')],
-      ...['--pidfile', join(folder, 'pid'), '--bridge=none', '--iptables=false', '--ip6tables=false'],
+      '--host',
+      socket,
+      '--pidfile',
+      join(folder, 'pid'),
+      ...ownFolders,
+      '--bridge=none',
+      '--iptables=false',
+      '--ip6tables=false',
     ],
     {
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -58,6 +58,8 @@ export interface TimedStream {
   readonly headers: IncomingHttpHeaders;
   /** Resolves with the first bytes of the body. */
   readonly first: Promise<string>;
+  /** All that has come so far. */
+  received(): string;
   /** Resolves when the body ends or the connection is lost. */
   readonly ended: Promise<void>;
   close(): void;
@@ -79,6 +81,8 @@ export function openStream(call: HttpCall): Promise<TimedStream> {
         ...(call.ca === undefined ? {} : { ca: call.ca }),
       },
       (response) => {
+        let received = '';
+        response.on('data', (chunk: Buffer) => (received += chunk.toString()));
         const first = new Promise<string>((done) => response.once('data', (chunk: Buffer) => done(chunk.toString())));
         const ended = new Promise<void>((done) => {
           response.once('close', done);
@@ -88,6 +92,7 @@ export function openStream(call: HttpCall): Promise<TimedStream> {
           status: response.statusCode ?? 0,
           headers: response.headers,
           first,
+          received: () => received,
           ended,
           close: () => request.destroy(),
         });
