@@ -133,7 +133,9 @@ function describePath(
   return hops.flatMap((hop): readonly PathHop[] => {
     const state = stateOf(hop);
     if (hop === 'proxy') return proxy === null && state !== 'error' ? [] : [{ hop, label: proxy ?? 'proxy', state }];
-    if ((hop === 'client' || hop === 'host') && state !== 'error' && state !== 'warning') return [];
+    if (hop === 'client' && state !== 'error' && state !== 'warning') return [];
+    // Open key files or a full disk are no hop that a request passes; a server that does not run is.
+    if (hop === 'host' && (state !== 'error' || someClientWorks(observations))) return [];
     if (hop === 'tls' && !observations.target.encrypted) return [];
     return [{ hop, label: labels[hop], state }];
   });

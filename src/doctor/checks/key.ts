@@ -31,8 +31,8 @@ export const keyChecks = checksOf('key', [
           evidence: [answerEvidence('without a key', noKey, '401')],
           fix: seen.target.own
             ? {
-                summary: 'Set auth.required to true and apply; replace keys that were exposed.',
-                commands: ['mcp-deploy apply'],
+                summary: 'Let the server load its keys again; if it still answers, something else listens on the port.',
+                commands: ['mcp-deploy restart'],
               }
             : { summary: 'Switch the key check of the server on; until then keep it off the network.', commands: [] },
         });
