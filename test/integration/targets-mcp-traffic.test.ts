@@ -182,12 +182,17 @@ describe.each([
       });
       expect(status.status).toBe(200);
 
+      // Announced and not sent: who sends it all may meet a closed connection before the answer.
       const large = await callHttp({
         url,
         ca: caPem,
         method: 'POST',
-        headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
-        body: Buffer.alloc(11 * 1_048_576, 0x20),
+        headers: {
+          authorization: `Bearer ${key}`,
+          'content-type': 'application/json',
+          'content-length': String(11 * 1_048_576),
+        },
+        body: '{',
       });
       expect([large.status, large.headers['content-type']]).toEqual([413, 'application/problem+json']);
     });
