@@ -62,6 +62,7 @@ export async function withFolder<T>(run: (folder: string) => Promise<T>): Promis
 }
 
 /** The one JSON document of a command that must have ended with this exit code. */
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the test says what document it expects
 export function documentOf<T = Record<string, unknown>>(result: CliResult, exitCode = 0): T {
   if (result.exitCode !== exitCode) {
     throw new Error(`exit ${result.exitCode}, not ${exitCode}\n${result.stdout}\n${result.stderr}`);

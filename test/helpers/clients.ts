@@ -30,7 +30,6 @@ export async function connectModern(access: EndpointAccess): Promise<ModernClien
 export async function connectLegacy(access: EndpointAccess): Promise<LegacyClient> {
   const client = new LegacyClient({ name: 'test-legacy', version: '1.0.0' });
   const transport = new LegacyTransport(new URL(access.url), await transportOptions(access));
-  // The SDK's own types disagree under exactOptionalPropertyTypes.
-  await client.connect(transport as Parameters<LegacyClient['connect']>[0]);
+  await client.connect(transport);
   return client;
 }
