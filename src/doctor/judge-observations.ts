@@ -127,7 +127,7 @@ function describePath(
     const broken = report.findings.some(
       ({ severity, hop: at }) => severity === 'error' && hops.indexOf(at) < hops.indexOf(hop),
     );
-    if (broken && !someClientWorks(observations)) return 'unknown';
+    if (broken && (hop === 'proxy' || hop === 'server') && !someClientWorks(observations)) return 'unknown';
     return report.passed.some(({ code }) => hopByCode.get(code) === hop) ? 'ok' : 'unknown';
   };
   return hops.flatMap((hop): readonly PathHop[] => {

@@ -7,12 +7,6 @@
 export const hops = ['client', 'host', 'dns', 'tcp', 'tls', 'proxy', 'server'] as const;
 export type Hop = (typeof hops)[number];
 
-export interface DoctorTarget {
-  readonly url: string;
-  /** True when this is the deployment of this folder, so files and processes may be looked at and limits tried. */
-  readonly own: boolean;
-}
-
 /** Files and state of this folder's own deployment, for the checks that look at the host. Paths are absolute. */
 export interface OwnFacts {
   readonly stateDir: string;

@@ -138,3 +138,11 @@ test('an interrupt ends it at once', async () => {
   abort.abort(new Error('interrupted'));
   await expect(pending).rejects.toThrow('interrupted');
 });
+
+test('a good-bye that is never answered does not hold it up for long', async () => {
+  const server = await start({ intercept: (request) => request.method === 'DELETE' });
+  const startedAt = performance.now();
+  await verify(server.url);
+  // Without a bound of its own the good-bye would wait for the 20 s of a look.
+  expect(performance.now() - startedAt).toBeLessThan(15_000);
+});

@@ -1,4 +1,5 @@
 import type { Exchange, HttpsFetch } from './https-fetch.ts';
+import { within } from './within.ts';
 import { pickSafeTool, type ListedTool, type SafeCall } from '../safe-tool.ts';
 
 export type Era = 'legacy' | 'modern';
@@ -56,6 +57,7 @@ interface Session {
 const clientInfo = { name: 'mcp-deploy-doctor', version: '1' };
 /** Pages of tools/list that are read; a cursor that never ends must not hold the look. */
 const maxListPages = 64;
+const goodbyeTimeoutMs = 2_000;
 
 /**
  * Connects with the official client of that era (2.x negotiating for modern,
@@ -82,13 +84,9 @@ export async function lookWithClient(era: Era, spec: ClientLookSpec, outer: Abor
       connectMs,
     };
   } finally {
-    await session.close();
+    // A good-bye that is not answered must not hold up who waits for the look.
+    await ignoreFailure(within(session.close(), goodbyeTimeoutMs, new AbortController().signal));
   }
-}
-
-/** Loads both clients ahead of time, for instance while a server starts: parsing them is most of a look's cost. */
-export async function preloadClients(): Promise<void> {
-  await Promise.all([importModern(), importLegacy()]);
 }
 
 /** Headers that carry the key in the standard way. */

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { describeNetworkFailure } from '../network-failure.ts';
 import type { ClientObserved, ClientStuck } from '../observations.ts';
 import { createFetch, type Exchange } from './https-fetch.ts';
@@ -20,10 +21,7 @@ export async function probeClient(era: Era, spec: ClientSpec, signal: AbortSigna
   const waitSeconds =
     first.status === 'stuck' && first.last?.status === 429 ? Number(first.last.retryAfter) : Number.NaN;
   if (!(waitSeconds > 0 && waitSeconds <= longestWaitSeconds)) return first;
-  await new Promise((resolve) => {
-    setTimeout(resolve, waitSeconds * 1000);
-  });
-  signal.throwIfAborted();
+  await setTimeout(waitSeconds * 1_000, undefined, { signal });
   return look(era, spec, signal);
 }
 

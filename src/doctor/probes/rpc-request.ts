@@ -6,7 +6,7 @@ export interface RpcRequest {
   readonly body: string;
 }
 
-export const modernRevision = '2026-07-28';
+const modernRevision = '2026-07-28';
 export const legacyRevision = '2025-11-25';
 
 const clientInfo = { name: 'mcp-deploy-doctor', version: '1' };

@@ -21,7 +21,7 @@ const findingSchema = z.strictObject({
 });
 
 /** What `doctor --json` writes; published as schema/doctor-report.schema.json. */
-export const doctorReportSchema = z.strictObject({
+const doctorReportSchema = z.strictObject({
   ok: z.boolean().describe('no error, and everything whose failure would be one could be judged'),
   target: z.string(),
   rootCause: code.nullable().describe('the first error on the way from client to tool'),
