@@ -22,14 +22,14 @@ export interface ProxySite {
   readonly securityHeaders: readonly Header[];
 }
 
-export type SiteCertificate =
+type SiteCertificate =
   | { readonly kind: 'files'; readonly certificate: string; readonly key: string; readonly place: string }
   /** None is known, and the name is one for which a public authority gives one. */
   | { readonly kind: 'public-authority'; readonly serverName: string }
   /** None is known, and nobody but a private authority would sign one. */
   | { readonly kind: 'none' };
 
-export interface Header {
+interface Header {
   readonly name: string;
   readonly value: string;
 }

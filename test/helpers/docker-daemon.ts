@@ -1,8 +1,8 @@
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { findProgram } from './tools.ts';
+import { findProgram, runTool } from './tools.ts';
 import { waitUntil } from './wait-until.ts';
 
 export interface DockerDaemon {
@@ -94,9 +94,7 @@ export function importNodeImage(daemon: DockerDaemon, tag: string): void {
     ] as const;
     for (const [from, to] of programs) {
       install(from, to, 0o755);
-      for (const [, library] of execFileSync('ldd', [realpathSync(from)], { encoding: 'utf8' }).matchAll(
-        /(\/\S+) \(0x/g,
-      )) {
+      for (const [, library] of runTool('ldd', [realpathSync(from)]).matchAll(/(\/\S+) \(0x/g)) {
         if (library !== undefined) install(library, library, 0o755);
       }
     }
@@ -107,7 +105,7 @@ export function importNodeImage(daemon: DockerDaemon, tag: string): void {
       mkdirSync(join(root, name), { recursive: true });
     chmodSync(join(root, 'tmp'), 0o1777);
     const archive = join(root, '..', `${root.split('/').at(-1) ?? 'image'}.tar`);
-    execFileSync('tar', ['-C', root, '-cf', archive, '.']);
+    runTool('tar', ['-C', root, '-cf', archive, '.']);
     daemon.docker(['import', '--change', 'ENV PATH=/usr/local/bin:/usr/bin:/bin', archive, tag]);
     rmSync(archive);
   } finally {

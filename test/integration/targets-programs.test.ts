@@ -143,6 +143,38 @@ describe.each(goldenCases())('golden case $name', ({ name, input, targets }) => 
   });
 });
 
+for (const target of ['nginx', 'caddy'] as const) {
+  testWithTools([target], `two deployments and somebody else’s site share one ${target} and its ports`, () => {
+    const root = mkdtempSync(join(folder, `${target}-shared-`));
+    const cases = goldenCases().filter(({ name }) => ['public-name', 'unix-socket', 'tls-files'].includes(name));
+    const sites = cases.map(({ input }) => findTarget(target).files(moveBelow(input, root))[0]?.content ?? '');
+    const foreign = {
+      nginx:
+        'server { listen 18443 ssl; server_name other.test; ssl_certificate /c.pem; ssl_certificate_key /c.key; }\n',
+      caddy: 'https://other.test:18443 {\n\ttls internal\n}\n',
+    };
+    const text = [...sites, foreign[target].replaceAll('/c.', `${root}/c.`)]
+      .join('\n')
+      .replaceAll('/etc/letsencrypt', root);
+    expect(cases.length).toBe(3);
+    writeCertificates(text, /(?:ssl_certificate|proxy_ssl_trusted_certificate) ([^;]+);/g, unquoteNginx);
+    writeCertificates(text, /ssl_certificate_key ([^;]+);/g, unquoteNginx);
+    writeCertificates(text, /^\ttls (\/.+)$/gm, (quoted) => quoted);
+    for (const [, path = ''] of text.matchAll(/^\t\ttls_trusted_ca_certs (.+)$/gm))
+      writePem(unquoteCaddy(path)[0] ?? '');
+    const site = join(root, 'site');
+    writeFileSync(site, text);
+    if (target === 'nginx') {
+      const { stderr, status } = run('nginx', ['-t', '-p', root, '-c', writeNginxMain(site, root)]);
+      expect([status, stderr]).toEqual([0, expect.not.stringMatching(/\[(?:warn|emerg|error)\]/)]);
+    } else {
+      const args = ['validate', '--config', writeCaddyMain(site, root), '--adapter', 'caddyfile'];
+      const { stderr, status } = run('caddy', args, caddyEnv(root));
+      expect([status, caddyComplaints(stderr)]).toEqual([0, []]);
+    }
+  });
+}
+
 testWithTools(['systemd-analyze'], 'a misspelt setting of a unit is seen, although systemd-analyze exits 0', () => {
   const input = goldenCases()[0]?.input;
   if (input === undefined) throw new Error('no golden case');

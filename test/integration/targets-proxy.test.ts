@@ -1,47 +1,30 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
-import { networkInterfaces, tmpdir } from 'node:os';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DeploymentInput } from '../../src/deployment/schema.ts';
-import { issueCertificate } from '../../src/pki/issue-certificate.ts';
 import { issuePrivateCa } from '../../src/pki/issue-private-ca.ts';
-import { renderTarget } from '../../src/targets/index.ts';
-import type { TargetInput } from '../../src/targets/types.ts';
 import { callHttp, openStream } from '../helpers/http-call.ts';
-import { freePorts, startCaddy, startNginx, type RunningProxy } from '../helpers/proxy-rig.ts';
+import {
+  prepareProxiedSites,
+  siteNames,
+  type ProxiedSite,
+  type ProxiedSites,
+  type SiteChange,
+} from '../helpers/proxied-site.ts';
+import { startCaddy, startNginx } from '../helpers/proxy-rig.ts';
+import { firstEvent } from '../helpers/showing-upstream.ts';
 import { targetInput } from '../helpers/target-input.ts';
 import { testWithTools, findProgram } from '../helpers/tools.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
-/** A server that shows what reached it, so that a proxy can be judged request by request. */
-interface Upstream {
-  readonly seen: { method: string; url: string; headers: IncomingMessage['headers']; body: string }[];
-  /** Open event streams. */
-  readonly streams: Set<ServerResponse>;
-  close(): Promise<void>;
-}
-
-/** Longer than the length from which proxies compress. */
-const firstEvent = `data: ${'first '.repeat(400)}\n\n`;
-
-let folder = '';
-let caPem = '';
-const names = ['localhost', '127.0.0.1', '::1', 'mcp.test'];
+let rig: ProxiedSites;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'mcp-proxy-'));
-  mkdirSync(join(folder, 'state/pki'), { recursive: true });
-  const ca = await issuePrivateCa({ commonName: 'test CA', names });
-  const leaf = await issueCertificate({ ca, names, validDays: 30 });
-  caPem = ca.certificatePem;
-  writeFileSync(join(folder, 'state/pki/ca.crt'), ca.certificatePem);
-  writeFileSync(join(folder, 'state/pki/server.crt'), leaf.certificatePem);
-  writeFileSync(join(folder, 'state/pki/server.key'), leaf.keyPem);
+  rig = await prepareProxiedSites();
 });
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => rig.remove());
 
 const proxies = [
   { target: 'nginx', start: startNginx },
@@ -49,65 +32,10 @@ const proxies = [
 ] as const;
 
 describe.each(proxies)('$target in front of a server', ({ target, start }) => {
-  interface Site {
-    readonly url: string;
-    readonly plainUrl: string;
-    readonly port: number;
-    readonly accessLog: string;
-    readonly upstream: Upstream;
-  }
-
-  /** Renders the site, runs the proxy and a server behind it, and takes both down again. */
-  async function withSite(
-    run: (site: Site) => Promise<void>,
-    change: {
-      deployment?: (listen: string) => Partial<DeploymentInput>;
-      input?: Partial<TargetInput>;
-      upstream?: 'tls' | 'plain' | 'unix' | 'none';
-    } = {},
-  ): Promise<void> {
-    const [https = 0, http = 0, server = 0] = await freePorts(3);
-    const own = mkdtempSync(join(folder, `${target}-`));
-    const kind = change.upstream ?? 'tls';
-    const socket = join(own, 'server socket.sock');
-    const listen = kind === 'unix' ? `unix:${socket}` : `127.0.0.1:${server}`;
-    const upstream = await startUpstream(kind, kind === 'unix' ? socket : server);
-    const base = targetInput(
-      {
-        version: 1,
-        server: { listen },
-        tls: kind === 'tls' || kind === 'none' ? { source: 'private-ca', names } : { source: 'off' },
-        proxy: {
-          serverName: 'mcp.test',
-          certificate: join(folder, 'state/pki/server.crt'),
-          key: join(folder, 'state/pki/server.key'),
-          maxBodyMegabytes: 1,
-        },
-        ...change.deployment?.(listen),
-      },
-      { proxyPorts: { https, http }, ...change.input },
-    );
-    const input = { ...base, paths: { ...base.paths, caFile: join(folder, 'state/pki/ca.crt'), proxyLogDir: own } };
-    const site = join(own, 'site');
-    writeFileSync(site, renderTarget(target, input)[0]?.content ?? '');
-    let proxy: RunningProxy | null = null;
-    try {
-      proxy = await start(site, own, [https, http]);
-      await run({
-        url: `https://mcp.test:${https}`,
-        plainUrl: `http://mcp.test:${http}`,
-        port: https,
-        accessLog: join(own, 'mcp.access.log'),
-        upstream,
-      });
-    } finally {
-      await proxy?.stop();
-      await upstream.close();
-    }
-  }
-
+  const withSite = (run: (site: ProxiedSite) => Promise<void>, change: SiteChange = {}): Promise<void> =>
+    rig.withSite(target, start, run, change);
   const local = { connectTo: '127.0.0.1' };
-  const tls = () => ({ ...local, ca: caPem });
+  const tls = () => ({ ...local, ca: rig.caPem });
 
   testWithTools([target], 'passes keys and MCP headers on and replaces what a client claims about itself', async () => {
     await withSite(async ({ url, upstream }) => {
@@ -247,8 +175,8 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
   });
 
   testWithTools([target], 'refuses a server whose certificate another authority signed', async () => {
-    const other = await issuePrivateCa({ commonName: 'other CA', names });
-    const own = mkdtempSync(join(folder, 'other-ca-'));
+    const other = await issuePrivateCa({ commonName: 'other CA', names: siteNames });
+    const own = mkdtempSync(join(rig.folder, 'other-ca-'));
     writeFileSync(join(own, 'ca.crt'), other.certificatePem);
     await withSite(
       async ({ url, upstream }) => {
@@ -260,8 +188,8 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
         deployment: () => ({
           tls: {
             source: 'files',
-            certificate: join(folder, 'state/pki/server.crt'),
-            key: join(folder, 'state/pki/server.key'),
+            certificate: join(rig.folder, 'server.crt'),
+            key: join(rig.folder, 'server.key'),
           },
         }),
         input: { paths: { ...targetInput({ version: 1 }).paths, upstreamCaFile: join(own, 'ca.crt') } },
@@ -303,11 +231,15 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
         const relayed = await callHttp({ ...tls(), url: metrics, headers: { 'x-forwarded-for': '127.0.0.1' } });
         expectProblem(relayed, 403, /on the machine itself/);
         if (outside !== undefined) {
-          expectProblem(await callHttp({ ca: caPem, url: metrics, connectTo: outside }), 403, /on the machine itself/);
+          expectProblem(
+            await callHttp({ ca: rig.caPem, url: metrics, connectTo: outside }),
+            403,
+            /on the machine itself/,
+          );
         }
         for (const path of ['/health', '/livez', '/readyz', '/status']) {
           const connectTo = outside ?? '127.0.0.1';
-          expect([path, (await callHttp({ ca: caPem, url: url + path, connectTo })).status]).toEqual([path, 200]);
+          expect([path, (await callHttp({ ca: rig.caPem, url: url + path, connectTo })).status]).toEqual([path, 200]);
           // Without it the server would take a stranger for a local caller and show details.
           expect(upstream.seen.at(-1)).toMatchObject({ url: path, headers: { 'x-forwarded-for': connectTo } });
         }
@@ -404,56 +336,4 @@ function readOr(path: string): string {
   } catch {
     return '';
   }
-}
-
-async function startUpstream(kind: 'tls' | 'plain' | 'unix' | 'none', at: string | number): Promise<Upstream> {
-  const seen: Upstream['seen'] = [];
-  const streams = new Set<ServerResponse>();
-  const answer = (request: IncomingMessage, response: ServerResponse): void => {
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const { method = '', url = '', headers } = request;
-      seen.push({ method, url, headers, body: Buffer.concat(chunks).toString() });
-      // The proxy must not send this header twice.
-      response.setHeader('x-content-type-options', 'nosniff');
-      if (headers.accept === 'text/event-stream') {
-        response.writeHead(200, { 'content-type': 'text/event-stream' }).write(firstEvent);
-        streams.add(response);
-        response.on('close', () => streams.delete(response));
-        return;
-      }
-      const status = Number(headers['x-answer'] ?? 200);
-      response.writeHead(status, {
-        'content-type': 'application/json',
-        ...(status === 503 ? { 'retry-after': '30' } : {}),
-      });
-      response.end(status === 200 ? '{}' : '{"own":"error"}');
-    });
-  };
-  if (kind === 'none') return { seen, streams, close: () => Promise.resolve() };
-  const server =
-    kind === 'tls'
-      ? createTlsServer(
-          {
-            cert: readFileSync(join(folder, 'state/pki/server.crt')),
-            key: readFileSync(join(folder, 'state/pki/server.key')),
-          },
-          answer,
-        )
-      : createServer(answer);
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    if (typeof at === 'string') server.listen(at, resolve);
-    else server.listen(at, '127.0.0.1', resolve);
-  });
-  return {
-    seen,
-    streams,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve());
-        server.closeAllConnections();
-      }),
-  };
 }

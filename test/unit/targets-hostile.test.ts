@@ -92,8 +92,20 @@ test('the deployment in the container is the one that was given, whatever its te
   }
 });
 
+test('a secret that is written out is named before it gets into an image', () => {
+  const env = { API_KEY: 'sk-123', TOKEN: '${TOKEN}', MODE: 'fast', DB_PASSWORD: '' };
+  const { notices } = findTarget('docker').commands(
+    changed({ server: { upstreams: { up: { command: 'npx', env } } } }),
+  );
+  expect(notices.filter((notice) => notice.includes('written out'))).toEqual([
+    expect.stringContaining('server.upstreams.up.env.API_KEY'),
+  ]);
+});
+
 test('variables that upstreams refer to are handed through by name, without a value', () => {
-  const upstreams = { up: { command: 'npx', env: { A: '${TOKEN}', B: '${LEVEL:-info}', C: '$${NOT}' } } };
+  const upstreams = {
+    up: { command: 'npx', env: { A: '${TOKEN}', B: '${LEVEL:-info}', C: '$${NOT}' }, args: ['${NOT_FILLED}'] },
+  };
   const files = renderTarget('docker', changed({ server: { upstreams } }));
   const compose = parse(files.find(({ path }) => path.endsWith('compose.yaml'))?.content ?? '') as {
     services: { server: { environment: string[] } };

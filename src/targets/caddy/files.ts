@@ -15,6 +15,6 @@ export function renderCaddyFiles(input: TargetInput): readonly RenderedFile[] {
   ];
 }
 
-export function caddyFileName(input: TargetInput): string {
+function caddyFileName(input: TargetInput): string {
   return `${nameOnHost(input.deployment.name)}.caddyfile`;
 }

@@ -7,12 +7,10 @@ import { describeProxySite, openPages, upstreamIdleSeconds, type ProxySite } fro
 import { hostAndPort, type ProxyUpstream } from '../proxy-upstream.ts';
 import type { TargetInput } from '../types.ts';
 
-/** Everything templates/caddy/site.caddyfile.hbs lays out. Texts are quoted for a Caddyfile. */
-export type CaddyView = ReturnType<typeof caddyView>;
-
 /** The oldest version whose syntax is rendered; also what is assumed when none is known. */
 const oldestVersion: Version = [2, 6, 0];
 
+/** Everything templates/caddy/site.caddyfile.hbs lays out. Texts are quoted for a Caddyfile. */
 export function caddyView(input: TargetInput) {
   const version = input.programVersion === undefined ? oldestVersion : parseVersion(input.programVersion);
   if (!isAtLeast(version, oldestVersion)) {

@@ -1,12 +1,12 @@
-import { variablesIn } from '../../deployment/fill-variables.ts';
 import type { TargetCommands, TargetInput } from '../types.ts';
 import { contextFolder } from './files.ts';
+import { literalSecretsOf, variablesOf } from './upstream-environment.ts';
 
 export function planDockerCommands(input: TargetInput): TargetCommands {
   const compose = ['docker', 'compose', '--file', `${contextFolder(input)}/compose.yaml`];
   const upstreams = Object.entries(input.deployment.server.upstreams);
   const elsewhere = upstreams.filter(([, { cwd, command }]) => cwd !== undefined || command.includes('/'));
-  const variables = variablesIn(JSON.stringify(upstreams));
+  const variables = variablesOf(input.deployment);
   return {
     check: [{ title: 'check the Compose file', argv: [...compose, 'config', '--quiet'] }],
     install: [{ title: 'build the image and start the container', argv: [...compose, 'up', '--detach', '--build'] }],
@@ -17,6 +17,10 @@ export function planDockerCommands(input: TargetInput): TargetCommands {
         'set both to the owner of the files.',
       ...elsewhere.map(
         ([name]) => `server.upstreams.${name} names a path of this host, which the container does not have.`,
+      ),
+      ...literalSecretsOf(input.deployment).map(
+        (setting) =>
+          `${setting} is written out, so it would be in the image: write a reference such as \${NAME} in its place.`,
       ),
       ...(variables.length === 0 ? [] : [`Set in the environment of docker compose: ${variables.join(', ')}.`]),
       ...(input.deployment.tls.source === 'off'

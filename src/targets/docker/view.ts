@@ -1,18 +1,16 @@
 import { resolve } from 'node:path';
-import { variablesIn } from '../../deployment/fill-variables.ts';
 import { quoteDockerfileExec } from '../../render/quote/dockerfile.ts';
 import { quoteCompose } from '../../render/quote/yaml.ts';
 import { nameOnHost } from '../name-on-host.ts';
 import { stopSeconds } from '../service-command.ts';
 import type { TargetInput } from '../types.ts';
+import { variablesOf } from './upstream-environment.ts';
 import { containerFiles, containerPort, publishedPorts } from './container-deployment.ts';
 
 /** Everything the templates of docker/ lay out. Texts are quoted for the file they stand in. */
-export type DockerView = ReturnType<typeof dockerView>;
-
 export function dockerView(input: TargetInput) {
   const { deployment } = input;
-  const variables = variablesIn(JSON.stringify(deployment.server.upstreams));
+  const variables = variablesOf(deployment);
   return {
     name: deployment.name,
     project: nameOnHost(deployment.name),

@@ -4,8 +4,6 @@ import { serviceCommand, servicePath, stopSeconds } from '../service-command.ts'
 import type { TargetInput } from '../types.ts';
 
 /** Everything templates/launchd/agent.plist.hbs lays out. Texts are quoted for XML. */
-export type LaunchdView = ReturnType<typeof launchdView>;
-
 export function launchdView(input: TargetInput) {
   const { deployment, paths } = input;
   return {

@@ -8,12 +8,10 @@ import { describeProxySite, isPublicName, openPages, upstreamIdleSeconds, type P
 import { hostAndPort } from '../proxy-upstream.ts';
 import type { TargetInput } from '../types.ts';
 
-/** Everything templates/nginx/site.conf.hbs lays out. Texts are quoted for nginx. */
-export type NginxView = ReturnType<typeof nginxView>;
-
 /** The oldest version whose syntax is rendered; also what is assumed when none is known. */
 const oldestVersion: Version = [1, 18, 0];
 
+/** Everything templates/nginx/site.conf.hbs lays out. Texts are quoted for nginx. */
 export function nginxView(input: TargetInput) {
   const version = input.programVersion === undefined ? oldestVersion : parseVersion(input.programVersion);
   if (!isAtLeast(version, oldestVersion)) {

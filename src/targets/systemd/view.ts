@@ -12,8 +12,6 @@ import { serviceCommand, servicePath, stopSeconds } from '../service-command.ts'
 import type { TargetInput } from '../types.ts';
 
 /** Everything templates/systemd/service.hbs lays out. Texts are quoted for a unit. */
-export type SystemdView = ReturnType<typeof systemdView>;
-
 export function systemdView(input: TargetInput) {
   const { deployment, paths } = input;
   const unit = unitName(deployment);
