@@ -34,10 +34,9 @@ export async function act(action: Action, context: ActContext): Promise<string |
       return shown(action.path, context);
     case 'remove-file':
       await files.removeFile(action.path);
-      return null;
+      return shown(action.path, context);
     case 'remove-directory':
-      await files.removeEmptyDirectory(action.path);
-      return null;
+      return (await files.removeEmptyDirectory(action.path)) ? shown(action.path, context) : null;
     case 'issue-private-ca':
     case 'issue-certificate':
       return actCertificate(action, context);

@@ -35,6 +35,9 @@ export async function runWithProgress(
   }
 }
 
+/** More removed things than these are counted, not named. */
+const mostNamed = 3;
+
 type RenderedTask = ListrTaskObject<unknown>;
 
 async function createList(lines: ProgressLines, options: ProgressOptions): Promise<{ run(): Promise<unknown> }> {
@@ -206,7 +209,7 @@ export function describeGroup(steps: readonly Step[], details: ReadonlyMap<strin
     case 'server':
       return describeServer(steps, said, plan);
     case 'removal':
-      return `${countOf(steps.length, 'step')} done`;
+      return said.length <= mostNamed ? said.join(', ') : `${said.length} files and folders`;
     case 'configuration':
     case 'keys':
     case 'verified':

@@ -135,7 +135,7 @@ async function timedOut(
       why:
         waiting.reason === null
           ? `It is still ${waiting.state}.`
-          : `It is ${waiting.state}: ${sentence(waiting.reason)}`,
+          : `It is ${waiting.state}. ${sentence(waiting.reason)}`,
       next: `If it only needs longer, raise server.upstreams.${waiting.name}.startSeconds in mcp-deploy.yaml.`,
       excerpt: waiting.lastWords.length > 0 ? waiting.lastWords : await readWordsSinceStart(action.logFile, context),
     });
@@ -157,5 +157,6 @@ async function readWordsSinceStart(logFile: string, { ports, logStart }: ActCont
 
 function sentence(text: string): string {
   const clean = printable(text.trim());
-  return /[.!?…]$/.test(clean) ? clean : `${clean}.`;
+  const begun = clean.charAt(0).toUpperCase() + clean.slice(1);
+  return /[.!?…]$/.test(begun) ? begun : `${begun}.`;
 }

@@ -1,4 +1,4 @@
-import { appendFileSync, closeSync, openSync, unlinkSync } from 'node:fs';
+import { appendFileSync, closeSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { acquireLock } from '../../src/apply/lock.ts';
 import type { ApplyPorts } from '../../src/apply/ports.ts';
@@ -6,7 +6,7 @@ import { createClock } from '../../src/host/clock.ts';
 import { createFileSystem } from '../../src/host/files.ts';
 import { createProcesses } from '../../src/host/processes.ts';
 import { fakeEndpoint, fakeIssuer, planOf, runCommand, type Scenario } from './apply-scenarios.ts';
-import { interceptEffects, killAtEffect, type Moment } from './effects.ts';
+import { deadPid, interceptEffects, killAtEffect, type Moment } from './effects.ts';
 
 /**
  * A command in a process of its own, to be killed: real files, real processes,
@@ -14,6 +14,7 @@ import { interceptEffects, killAtEffect, type Moment } from './effects.ts';
  *
  *   apply-child.mjs run SCENARIO|recover FOLDER [K MOMENT]
  *   apply-child.mjs lock FOLDER ROUNDS [K MOMENT]
+ *   apply-child.mjs abandon FOLDER ROUNDS
  *
  * The last line of output of `run` is the number of effects.
  */
@@ -38,7 +39,7 @@ if (mode === 'run') {
   process.stdout.write(`${JSON.stringify({ outcome: result?.outcome ?? null, recovery })}\n${effects}\n`);
 } else {
   const [folder = '', rounds = '1', ...kill] = rest;
-  await competeForLock(withKill(kill), folder, Number(rounds));
+  await competeForLock(withKill(kill), folder, { rounds: Number(rounds), abandon: mode === 'abandon' });
 }
 
 function withKill([k, when]: readonly string[]): ApplyPorts {
@@ -47,12 +48,19 @@ function withKill([k, when]: readonly string[]): ApplyPorts {
 
 /**
  * Takes the lock again and again. Inside, a file that only one process can
- * have created proves that nobody else is there; a second one is noted.
+ * have created proves that nobody else is there; a second one is noted. With
+ * `abandon` the lock is not given back but left as one of a dead process.
  */
-async function competeForLock(ports: ApplyPorts, folder: string, rounds: number): Promise<void> {
+async function competeForLock(
+  ports: ApplyPorts,
+  folder: string,
+  { rounds, abandon }: { rounds: number; abandon: boolean },
+): Promise<void> {
   const inside = join(folder, 'inside');
+  const stateDir = join(folder, '.mcp-deploy');
+  const dead = abandon ? deadPid() : 0;
   for (let round = 0; round < rounds; round += 1) {
-    const lock = await acquireLock({ ports, stateDir: join(folder, '.mcp-deploy'), purpose: 'test', waitMs: 60_000 });
+    const lock = await acquireLock({ ports, stateDir, purpose: 'test', waitMs: 60_000 });
     try {
       closeSync(openSync(inside, 'wx'));
     } catch {
@@ -62,7 +70,15 @@ async function competeForLock(ports: ApplyPorts, folder: string, rounds: number)
       setTimeout(resolve, Math.random() * 3);
     });
     appendFileSync(join(folder, 'rounds'), `${process.pid}\n`);
-    unlinkSync(inside);
-    await lock.release();
+    rmSync(inside, { force: true });
+    if (abandon) leaveAsDead(join(stateDir, 'lock'), dead);
+    else await lock.release();
   }
+}
+
+/** In one step, as a kill is: nobody ever sees the lock absent or half. */
+function leaveAsDead(path: string, dead: number): void {
+  const holder: object = JSON.parse(readFileSync(path, 'utf8')) as object;
+  writeFileSync(`${path}.${process.pid}-dead`, JSON.stringify({ ...holder, pid: dead }));
+  renameSync(`${path}.${process.pid}-dead`, path);
 }

@@ -1,4 +1,5 @@
-import { appendFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, readFile, rm, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import type { Processes } from '../../src/apply/ports.ts';
 
 /**
@@ -7,6 +8,7 @@ import type { Processes } from '../../src/apply/ports.ts';
  */
 export class FakeWorld {
   readonly #servers = new Map<string, number>();
+  readonly #configs = new Map<string, string | null>();
   readonly #living = new Map<number, string>();
   #nextPid = 5_000_000;
 
@@ -26,6 +28,7 @@ export class FakeWorld {
           if (this.#servers.has(pidFile)) throw new Error(`a second server for ${pidFile}`);
           const server = this.#take();
           this.#servers.set(pidFile, server);
+          this.#configs.set(pidFile, await readConfig(pidFile));
           await appendFile(logFile, '{"event":"server.started"}\n', { mode: 0o600 });
           await writeFile(pidFile, JSON.stringify({ pid: server }), { mode: 0o600 });
           return { pid: server };
@@ -47,9 +50,18 @@ export class FakeWorld {
     return this.#servers.has(pidFile);
   }
 
+  /** Whether the server runs with server.json as it is on disk now; true when it does not run. */
+  async isUpToDate(pidFile: string): Promise<boolean> {
+    return !this.isRunning(pidFile) || this.#configs.get(pidFile) === (await readConfig(pidFile));
+  }
+
   #take(): number {
     this.#nextPid += 1;
     this.#living.set(this.#nextPid, `process ${this.#nextPid}`);
     return this.#nextPid;
   }
+}
+
+function readConfig(pidFile: string): Promise<string | null> {
+  return readFile(join(dirname(pidFile), '../server.json'), 'utf8').catch(() => null);
 }

@@ -163,6 +163,7 @@ async function expectAsBefore(site: Site, what: string): Promise<void> {
   const paths = scenarioPaths(site.baseDir);
   const now = await snapshotDeployment(site.baseDir);
   const committed = await isCommitted(site, now);
+  expect(await site.world.isUpToDate(paths.pidFile), `configuration of the server, ${what}`).toBe(true);
   if (!committed) {
     expect(now, what).toEqual(site.before);
     expect(site.world.isRunning(paths.pidFile), `server, ${what}`).toBe(site.ranBefore);

@@ -58,6 +58,7 @@ describe.each(purposes)('an effect that fails in the scenario "%s"', (scenario) 
       }
       expect(withoutStrays(await snapshotDeployment(site.baseDir)), what).toEqual(before);
       expect(site.isRunning(), what).toBe(scenario !== 'first');
+      expect(await site.isUpToDate(), what).toBe(true);
     }
   });
 
@@ -89,6 +90,7 @@ describe.each(purposes)('an effect that fails in the scenario "%s"', (scenario) 
         } else if (result !== null) expect(result.outcome, what).toBe('undone');
         expect(withoutStrays(await snapshotDeployment(site.baseDir)), what).toEqual(before);
         expect(site.isRunning(), what).toBe(scenario !== 'first');
+        expect(await site.isUpToDate(), what).toBe(true);
       }
     },
   );
@@ -111,6 +113,7 @@ describe.each(purposes)('an effect that fails in the scenario "%s"', (scenario) 
         await runCommand(next, site.baseDir, null);
         expect(await snapshotDeployment(site.baseDir), what).toEqual(before);
         expect(site.isRunning(), what).toBe(scenario !== 'first');
+        expect(await site.isUpToDate(), what).toBe(true);
       }
     },
   );
@@ -364,6 +367,8 @@ interface Site {
   /** Ports of a later command in the same world. */
   readonly next: () => ApplyPorts;
   readonly isRunning: () => boolean;
+  /** Whether the server runs with the configuration that is there now. */
+  readonly isUpToDate: () => Promise<boolean>;
 }
 
 function siteIn(baseDir: string, world = new FakeWorld()): Site {
@@ -381,6 +386,7 @@ function siteIn(baseDir: string, world = new FakeWorld()): Site {
     die: command.die,
     next: () => portsOf(world.command()),
     isRunning: () => world.isRunning(scenarioPaths(baseDir).pidFile),
+    isUpToDate: () => world.isUpToDate(scenarioPaths(baseDir).pidFile),
   };
 }
 

@@ -3,22 +3,16 @@ import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promis
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { acquireLock } from '../../src/apply/lock.ts';
+import { acquireLock, type Lock } from '../../src/apply/lock.ts';
 import type { ApplyPorts } from '../../src/apply/ports.ts';
 import { EnvironmentError } from '../../src/deployment/errors.ts';
-import { createClock } from '../../src/host/clock.ts';
-import { createFileSystem } from '../../src/host/files.ts';
-import { createProcesses } from '../../src/host/processes.ts';
+import { createPorts } from '../../src/host/ports.ts';
 import { buildApplyChild } from '../helpers/build-apply-child.ts';
-import { deadPid } from '../helpers/effects.ts';
+import { deadPid, interceptEffects } from '../helpers/effects.ts';
 
 let root = '';
 let child = '';
-const ports: Pick<ApplyPorts, 'files' | 'processes' | 'clock'> = {
-  files: createFileSystem(),
-  processes: createProcesses(),
-  clock: createClock(),
-};
+const ports = createPorts();
 
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'mcpd-lock-'));
@@ -132,6 +126,68 @@ describe('a lock that is left behind', () => {
   });
 });
 
+describe('two that have seen the same dead lock', () => {
+  const holder = { pid: deadPid(), identity: 'x', hostName: hostname(), purpose: 'x', since: 'x', nonce: 'x' };
+
+  /** Ports that stop before the k-th effect until `go` is called. */
+  function pausedAt(k: number): { slow: ApplyPorts; reached: Promise<void>; go: () => void } {
+    let go: () => void = () => {};
+    let arrive: () => void = () => {};
+    const gate = new Promise<void>((resolve) => {
+      go = resolve;
+    });
+    const reached = new Promise<void>((resolve) => {
+      arrive = resolve;
+    });
+    const slow = interceptEffects(createPorts(), async (effect) => {
+      if (effect.index === k) {
+        arrive();
+        await gate;
+      }
+      return effect.run();
+    });
+    return { slow, reached, go: () => go() };
+  }
+
+  // Effects of a taker: 0 tries the lock, 1 takes the claim, 2 removes the dead lock, 3 drops the claim, 4 takes the lock.
+  test.each([1, 4])(
+    'the slow one, held up before its effect %i, does not touch the lock of the quick one',
+    async (k) => {
+      const stateDir = await withLock(JSON.stringify(holder));
+      const { slow, reached, go } = pausedAt(k);
+      const late = acquireLock({ ports: slow, stateDir, purpose: 'slow' }).catch((error: unknown) => error);
+      await reached;
+      const quick = await acquireLock({ ports, stateDir, purpose: 'quick' });
+      go();
+      expect(await late).toMatchObject({ why: expect.stringContaining('"quick"') as string });
+      expect(await readFile(join(stateDir, 'lock'), 'utf8')).toContain('"quick"');
+      await quick.release();
+      expect(await ports.files.stat(stateDir)).toBe(null);
+    },
+  );
+
+  test.each([2, 3])('the quick one waits while the slow one clears away, before its effect %i', async (k) => {
+    const stateDir = await withLock(JSON.stringify(holder));
+    const { slow, reached, go } = pausedAt(k);
+    const first = acquireLock({ ports: slow, stateDir, purpose: 'slow', waitMs: 20_000 });
+    await reached;
+    const second = acquireLock({ ports, stateDir, purpose: 'quick', waitMs: 20_000 });
+    let holders = 0;
+    const inside = async (taken: Promise<Lock>): Promise<void> => {
+      const lock = await taken;
+      holders += 1;
+      expect(holders).toBe(1);
+      await ports.clock.sleep(20);
+      holders -= 1;
+      await lock.release();
+    };
+    const both = Promise.all([inside(first), inside(second)]);
+    await ports.clock.sleep(60);
+    go();
+    await both;
+  });
+});
+
 describe('twenty processes at once', () => {
   test('never are two inside, from a dead lock on, and each gets its turn', { timeout: 120_000 }, async () => {
     const folder = await mkdtemp(join(root, 'many-'));
@@ -141,6 +197,13 @@ describe('twenty processes at once', () => {
     const ends = await Promise.all(Array.from({ length: 20 }, () => runChild(['lock', folder, '10'])));
     expect(ends).toEqual(Array.from({ length: 20 }, () => 0));
     await expectNoOverlap(folder, 200);
+  });
+
+  test('nor when each one dies inside and leaves its lock to the others', { timeout: 120_000 }, async () => {
+    const folder = await mkdtemp(join(root, 'abandoned-'));
+    const ends = await Promise.all(Array.from({ length: 20 }, () => runChild(['abandon', folder, '15'])));
+    expect(ends).toEqual(Array.from({ length: 20 }, () => 0));
+    await expectNoOverlap(folder, 300);
   });
 
   test(

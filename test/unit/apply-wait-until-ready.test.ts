@@ -83,7 +83,7 @@ test('fails at once when every upstream is broken, with its reason and last word
   );
   expect(error).toMatchObject({
     message: 'The MCP server "files" does not start.',
-    why: 'exited with 1.',
+    why: 'Exited with 1.',
     excerpt: ['Error: [31mENOENT'],
   });
 });
