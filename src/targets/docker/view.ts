@@ -56,13 +56,18 @@ function tlsSecrets(certificate: string, key: string): readonly MountedSecret[] 
   ];
 }
 
-/** Certificates name the outside, so the check inside does not compare them: it asks whether this server answers. */
+/**
+ * Certificates name the outside, so the check inside does not compare them: it
+ * asks whether this server answers. An error that nobody handles ends Node
+ * with 1, which is what the engine counts.
+ */
 function healthcheckScript({ deployment }: TargetInput): string {
   const plain = deployment.tls.source === 'off';
   const options = plain ? '' : 'rejectUnauthorized:false,';
   return (
     `require('node:${plain ? 'http' : 'https'}')` +
-    `.get({host:'127.0.0.1',port:${containerPort(deployment)},path:'/health',${options}timeout:4000},` +
-    `(r)=>process.exit(r.statusCode===200?0:1)).on('timeout',()=>process.exit(1)).on('error',()=>process.exit(1))`
+    `.get({host:'127.0.0.1',port:${containerPort(deployment)},path:'/health',${options}agent:false,timeout:4000},` +
+    `(r)=>{process.exitCode=r.statusCode===200?0:1;r.resume()})` +
+    `.on('timeout',function(){this.destroy(new Error('timeout'))})`
   );
 }
