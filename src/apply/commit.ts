@@ -121,7 +121,7 @@ function directoriesMade(journal: Journal): readonly string[] {
 }
 
 /** Hash and mode of a plain file; null for anything else. */
-export async function readFileFact(files: FileSystem, path: string): Promise<FileFact | null> {
+async function readFileFact(files: FileSystem, path: string): Promise<FileFact | null> {
   const stat = await files.stat(path);
   if (stat?.kind !== 'file') return null;
   const bytes = await files.read(path);

@@ -201,7 +201,7 @@ class ProgressLines {
 }
 
 /** The fact on the right of a group's line, from the details of its steps. */
-export function describeGroup(steps: readonly Step[], details: ReadonlyMap<string, string>, plan: Plan): string {
+function describeGroup(steps: readonly Step[], details: ReadonlyMap<string, string>, plan: Plan): string {
   const said = steps.flatMap(({ id }) => details.get(id) ?? []);
   switch (steps[0]?.group) {
     case 'certificate':

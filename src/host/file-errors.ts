@@ -8,7 +8,7 @@ export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
 }
 
 /** `ENOENT` and the like, also through an explained error; null when there is none. */
-export function systemCode(error: unknown): string | null {
+function systemCode(error: unknown): string | null {
   if (!(error instanceof Error)) return null;
   if ('code' in error && typeof error.code === 'string') return error.code;
   return error.cause === undefined ? null : systemCode(error.cause);

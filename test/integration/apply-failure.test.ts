@@ -203,6 +203,14 @@ describe('what the interpreter says', () => {
     expect(await readFile(join(stateDir, 'journal/1-apply.jsonl'), 'utf8')).not.toContain(key);
   });
 
+  test('an apply over files that are there keeps no copy of them once it is committed', async () => {
+    const site = await prepareSite('second');
+    const { result } = await runCommand(site.ports, site.baseDir, planOf('second', site.baseDir));
+    expect(result?.outcome).toBe('applied');
+    const journal = join(scenarioPaths(site.baseDir).stateDir, 'journal');
+    expect(await readdir(journal)).toEqual(['1-apply.jsonl', '2-apply.jsonl']);
+  });
+
   test('a failed step keeps what its error said, and the undo is told', async () => {
     const site = await prepareSite('first');
     const events: ProgressEvent['type'][] = [];
