@@ -111,7 +111,7 @@ async function writeFiles(
   }
   for (const file of files) {
     const path = join(folder, file.path);
-    await ports.files.makeDirectory(dirname(path), 0o755);
+    await makeFolders(context, dirname(path));
     await ports.files.writeAtomic(path, file.content, file.mode);
   }
   output.document({
@@ -124,10 +124,17 @@ async function writeFiles(
   );
   const next = commands.flatMap(({ check, install, notices }) => [
     ...notices.map((notice) => `  ${output.out.yellow('!')} ${notice}`),
-    ...[...install, ...check].map(({ title, argv }) => `  ${title}:  ${quoteCommand(argv)}`),
+    ...[...check, ...install].map(({ title, argv }) => `  ${title}:  ${quoteCommand(argv)}`),
   ]);
   output.result([...shown, '', ...next].join('\n'));
   return 0;
+}
+
+/** Makes a folder and those above it that are missing. */
+async function makeFolders(context: CommandContext, folder: string): Promise<void> {
+  if ((await context.ports.files.stat(folder)) !== null) return;
+  await makeFolders(context, dirname(folder));
+  await context.ports.files.makeDirectory(folder, 0o755);
 }
 
 function programVersion(given: unknown): { program: string; version: string } | null {
