@@ -1,25 +1,20 @@
+import { readNewestRelease } from '../apply/commit.ts';
 import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
 import { UserError } from '../deployment/errors.ts';
 import type { CommandContext } from './context.ts';
-import { readDeployment, statePaths } from './deployment-folder.ts';
 
 /**
- * The deployment as it was last applied (mcp-deploy.yaml may have been edited
- * since), with the names and TLS source that the user wrote when the file is
- * unchanged in meaning. Null when nothing was applied in this folder.
+ * The deployment as it was last applied, whatever mcp-deploy.yaml says since:
+ * what runs is what status, stop and doctor are about. Null when nothing was
+ * applied in this folder.
  */
 export async function readAppliedDeployment(context: CommandContext): Promise<Deployment | null> {
-  const applied = await context.ports.files.read(statePaths(context.stateDir).serverConfig);
-  if (applied === null) return null;
-  const loaded = await readDeployment(context);
-  if (loaded !== null) return loaded.deployment;
-  // The user's file is gone; what was applied still says everything that the server needs.
-  const parsed = deploymentSchema.safeParse(
-    (JSON.parse(applied.toString('utf8')) as { deployment?: unknown }).deployment,
-  );
+  const release = await readNewestRelease(context.ports.files, context.stateDir);
+  if (release === null) return null;
+  const parsed = deploymentSchema.safeParse(release.desired);
   if (parsed.success) return parsed.data;
-  throw new UserError(`${statePaths(context.stateDir).serverConfig} is not as mcp-deploy wrote it.`, {
-    why: 'It was edited or comes from another version.',
-    next: 'mcp-deploy up        writes it anew',
+  throw new UserError(`Release ${release.release} in ${context.stateDir} is not as this version writes it.`, {
+    why: 'It was edited, or written by another version of mcp-deploy.',
+    next: 'mcp-deploy up        applies anew',
   });
 }

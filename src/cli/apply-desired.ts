@@ -30,9 +30,28 @@ export interface Outcome {
 }
 
 /**
- * The one road to every change: lock, finish or undo what a crash left, look,
- * plan, apply through the journal, release the lock. `makePlan` is called with
- * facts that nobody else can change meanwhile.
+ * Runs `change` while nobody else can change this deployment. What a crash left is finished or undone first, so that
+ * its undo cannot take `change` away again later.
+ *
+ * @throws EnvironmentError exit 3 when another process holds the lock
+ */
+export async function withLock<T>(context: CommandContext, purpose: string, change: () => Promise<T>): Promise<T> {
+  const { ports, stateDir, baseDir, output, signal } = context;
+  const lock = await acquireLock({ ports, stateDir, purpose, signal });
+  try {
+    const recovered = await recoverUnfinished({ ports, stateDir, baseDir });
+    if (recovered !== null) output.warning(recovered.summary);
+    signal.throwIfAborted();
+    return await change();
+  } finally {
+    await lock.release();
+  }
+}
+
+/**
+ * The one road to every change: lock, recover, look, plan, apply through the
+ * journal. `makePlan` is called with facts that nobody else can change
+ * meanwhile.
  *
  * @throws ExplainedError when a step failed and all was undone (exit 4), when the undo is incomplete (5) or on interrupt (130)
  */
@@ -41,13 +60,8 @@ export async function changeHost(
   purpose: Plan['purpose'],
   makePlan: (look: (deployment: Deployment | null) => Promise<HostFacts>) => Promise<{ plan: Plan; facts: HostFacts }>,
 ): Promise<Outcome> {
-  const { ports, stateDir, baseDir, output } = context;
-  const lock = await acquireLock({ ports, stateDir, purpose });
-  try {
-    const recovered = await recoverUnfinished({ ports, stateDir, baseDir });
-    if (recovered !== null) output.warning(recovered.summary);
-    context.signal.throwIfAborted();
-
+  const { ports, stateDir, baseDir, output, signal } = context;
+  return withLock(context, purpose, async () => {
     const { plan, facts } = await makePlan((deployment) => lookAtHost(context, deployment));
     for (const notice of plan.notices) {
       if (notice.level === 'warning') output.warning(notice.text);
@@ -55,23 +69,14 @@ export async function changeHost(
     }
     if (plan.steps.length === 0) return { plan, facts, result: { outcome: 'nothing-to-do' } };
 
+    const toolVersion = context.package.version;
     const result = await runWithProgress(
-      { plan, stream: context.world.stderr, silent: output.quiet, style: output.err, signal: context.signal },
-      (onProgress) =>
-        applyPlan(plan, {
-          ports,
-          stateDir,
-          baseDir,
-          toolVersion: context.package.version,
-          signal: context.signal,
-          onProgress,
-        }),
+      { plan, stream: context.world.stderr, silent: output.quiet, style: output.err },
+      (onProgress) => applyPlan(plan, { ports, stateDir, baseDir, toolVersion, signal, onProgress }),
     );
     throwUnlessApplied(result, plan);
     return { plan, facts, result };
-  } finally {
-    await lock.release();
-  }
+  });
 }
 
 function throwUnlessApplied(result: ApplyResult, plan: Plan): void {

@@ -162,6 +162,7 @@ function changeExisting(
 function sameUpstream(now: Deployment['server']['upstreams'][string] | undefined, wanted: UpstreamSettings): boolean {
   return (
     now !== undefined &&
+    'command' in now &&
     now.command === wanted.command &&
     JSON.stringify(now.args) === JSON.stringify(wanted.args) &&
     (wanted.env === undefined || JSON.stringify(now.env) === JSON.stringify(wanted.env))

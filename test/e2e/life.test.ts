@@ -165,3 +165,17 @@ test('a deployment file that is the user’s own stays after uninstall, also whe
     expect(await readFile(file, 'utf8')).toContain('# a note of mine');
   });
 }, 60_000);
+
+test('status, doctor and stop are about what runs, also while mcp-deploy.yaml is edited or broken', async () => {
+  await withFolder(async (folder) => {
+    const cli = (...args: string[]) => runBin(args, { cwd: folder });
+    const up = documentOf<UpDocument>(await cli('up', '--json'));
+    await writeFile(join(folder, 'mcp-deploy.yaml'), 'version: 1\nserver: [broken\n');
+    expect(documentOf(await cli('status', '--json'))).toMatchObject({ url: up.url, server: { state: 'running' } });
+    expect((await cli('doctor')).exitCode).toBe(0);
+    expect((await cli('apply')).exitCode).toBe(2);
+    expect((await cli('stop')).exitCode).toBe(0);
+    expect((await cli('start')).exitCode).toBe(0);
+    expect(documentOf(await cli('status', '--json'))).toMatchObject({ url: up.url, server: { state: 'running' } });
+  });
+}, 60_000);

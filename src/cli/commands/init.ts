@@ -98,7 +98,7 @@ async function readDefaults(
     command: chosen(
       'command',
       context.serverCommand,
-      upstream === undefined ? null : [upstream.command, ...upstream.args],
+      upstream === undefined || !('command' in upstream) ? null : [upstream.command, ...upstream.args],
     ),
     name: chosen('name', flags.name, existing?.name ?? slugFrom(basename(context.baseDir), 'mcp')),
     listen,
@@ -141,7 +141,8 @@ function deploymentText(answers: Answers, existing: { text: string; deployment: 
     change(['server', 'listen'], deployment.server.listen, answers.listen);
   if (upstream !== null) {
     const known = Object.entries(deployment.server.upstreams).find(
-      ([, each]) => JSON.stringify([each.command, ...each.args]) === JSON.stringify(answers.command),
+      ([, each]) =>
+        'command' in each && JSON.stringify([each.command, ...each.args]) === JSON.stringify(answers.command),
     );
     if (known === undefined) change(['server', 'upstreams', upstream.name], undefined, upstream.upstream);
   }

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
-import { acquireLock } from '../../apply/lock.ts';
 import { UserError } from '../../deployment/errors.ts';
 import { createKeyIn, listKeysIn, revokeKeyIn, rotateKeyIn } from '../../server/policy/key-store.ts';
+import { withLock } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { statePaths } from '../deployment-folder.ts';
 
@@ -105,8 +105,7 @@ async function changeKeys(
   const { ports, output, stateDir } = context;
   const paths = statePaths(stateDir);
   await readStore(context);
-  const lock = await acquireLock({ ports, stateDir, purpose: 'keys' });
-  try {
+  return withLock(context, 'keys', async () => {
     const before = await readStore(context);
     const made = await change(before, ports.clock.now());
     // The store first: a crash in between leaves a key that nobody has, while every key in use still works.
@@ -132,9 +131,7 @@ async function changeKeys(
       } else output.result(`  It is in ${made.keyFile} (0600).`);
     }
     return 0;
-  } finally {
-    await lock.release();
-  }
+  });
 }
 
 async function readStore(context: CommandContext): Promise<string> {
