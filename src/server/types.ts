@@ -8,13 +8,6 @@
 export type Era = 'legacy' | 'modern';
 export type RpcId = string | number;
 
-export interface RpcRequest {
-  readonly jsonrpc: '2.0';
-  readonly id: RpcId;
-  readonly method: string;
-  readonly params?: Record<string, unknown>;
-}
-
 export interface RpcError {
   readonly code: number;
   readonly message: string;

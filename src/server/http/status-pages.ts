@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Backend } from '../types.ts';
 import type { HealthAnswer } from '../observe/health.ts';
 import { send, sendJson, sendOAuthError } from './answers.ts';
+import { peerAddress } from './peer-address.ts';
 
 /** Where the pages get what they show. */
 export interface PageSources {
@@ -93,11 +94,10 @@ export class StatusPages {
 const noStore: readonly string[] = ['Cache-Control', 'no-store'];
 
 /** From this machine and not passed on by a proxy. */
-export function isLocal(req: IncomingMessage): boolean {
+function isLocal(req: IncomingMessage): boolean {
   const { headers } = req;
   if (headers['x-forwarded-for'] !== undefined || headers['forwarded'] !== undefined) return false;
   if (headers['x-real-ip'] !== undefined || headers['via'] !== undefined) return false;
-  const address = req.socket.remoteAddress;
-  // A Unix socket has no address.
-  return address === undefined ? !req.socket.destroyed : address === '::1' || /^(?:::ffff:)?127\./.test(address);
+  const address = peerAddress(req);
+  return address === 'unix' || address === '::1' || /^(?:::ffff:)?127\./.test(address ?? '');
 }

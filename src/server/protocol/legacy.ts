@@ -44,7 +44,7 @@ export function answerLegacy(host: ProtocolHost, exchange: Exchange, body: unkno
 }
 
 /** The session that the request names: null when it names none, undefined when it was refused. */
-export function findSession(host: ProtocolHost, exchange: Exchange): Session | null | undefined {
+function findSession(host: ProtocolHost, exchange: Exchange): Session | null | undefined {
   const named = exchange.req.headers['mcp-session-id'];
   if (named === undefined) return null;
   const session = host.sessions.find(String(named), exchange.caller.keyId);
@@ -87,7 +87,7 @@ function answerMessage(host: ProtocolHost, exchange: Exchange, body: unknown, se
     exchange.complete(renderRpcError(id, { code: rpcCodes.invalidRequest, message }));
     return 'answered';
   }
-  if (rule.charged && !charge(host, exchange, id)) return 'answered';
+  if (rule.charged && !charge(host, exchange, id, method, params)) return 'answered';
   const call = new Call(
     host.calls,
     exchange,
@@ -243,8 +243,14 @@ function answerLocally(exchange: Exchange, id: RpcId, method: string): void {
   );
 }
 
-function charge(host: ProtocolHost, exchange: Exchange, id: RpcId): boolean {
-  const refusal = host.charge(exchange);
+function charge(
+  host: ProtocolHost,
+  exchange: Exchange,
+  id: RpcId,
+  method: string,
+  params: Record<string, unknown> | undefined,
+): boolean {
+  const refusal = host.charge(exchange, 'legacy', id, method, params);
   if (refusal === null) return true;
   if (exchange.isBatch) {
     const retryAfterSeconds = Math.max(1, Math.ceil(refusal.retryAfterSeconds));

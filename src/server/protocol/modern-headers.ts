@@ -39,7 +39,7 @@ export function judgeModernRequest(
 }
 
 /** The error for a version that is not served here, with the list of those that are. */
-export function unsupportedVersion(requested: string): RpcError {
+function unsupportedVersion(requested: string): RpcError {
   return {
     code: rpcCodes.unsupportedVersion,
     message: `Protocol version ${requested.slice(0, 64)} is not supported.`,
