@@ -126,6 +126,34 @@ describe('Origin', () => {
     expect(guard.preflight(origin, undefined)).toBeNull();
   });
 
+  test.each([
+    ['127.0.0.1:8080', 'http://127.0.0.1:8080'],
+    ['LOCALHOST:8443', 'https://localhost:8443'],
+    ['mcp.example.com', 'https://mcp.example.com'],
+    ['a.apps.example.org', 'https://a.apps.example.org'],
+    ['[::1]:8443', 'https://[::1]:8443'],
+  ])('a page of %s itself may call it', (host, origin) => {
+    expect(guard.refuses(host, origin)).toBeNull();
+    // The browser needs no leave for a page of the same origin.
+    expect(guard.corsHeaders(origin)).toBeNull();
+  });
+
+  test.each([
+    ['localhost:8443', 'https://localhost:8444'],
+    ['localhost:8443', 'https://127.0.0.1:8443'],
+    ['localhost:8443', 'ftp://localhost:8443'],
+    ['mcp.example.com', 'http://mcp.example.com'],
+    ['mcp.example.com', 'https://mcp.example.com.evil.example'],
+  ])('towards %s, a page of %s is another one', (host, origin) => {
+    expect(guard.refuses(host, origin)?.status).toBe(403);
+  });
+
+  test('where any Host is accepted, a page that brought its own name along is not ours', () => {
+    const open = createOriginGuard({ allowedHosts: ['*', 'localhost'], allowedOrigins: [] });
+    expect(open.refuses('evil.example:8443', 'http://evil.example:8443')?.status).toBe(403);
+    expect(open.refuses('localhost:8443', 'http://localhost:8443')).toBeNull();
+  });
+
   test('the message quotes nothing that the page sent', () => {
     expect(guard.refuses('localhost', 'https://evil.example')?.message).not.toContain('evil');
   });

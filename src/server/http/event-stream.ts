@@ -3,6 +3,9 @@ import type { ServerResponse } from 'node:http';
 /** A reader that leaves more than this unread is cut off: its memory is ours. */
 const maxUnreadBytes = 8 * 1_048_576;
 
+/** How long a client that lost its stream waits before it resumes (MCP 2025-11-25, transports). */
+const retryMs = 1_000;
+
 const streamHead: readonly string[] = [
   'Content-Type',
   'text/event-stream',
@@ -83,10 +86,10 @@ export class EventStream {
     this.#res.write(`: ${text}\n\n`);
   }
 
-  /** An event without data: only an id to resume from. */
+  /** An event without data: only an id to resume from, and when to come back for the rest. */
   prime(eventId: string): void {
     if (this.ended) return;
-    this.#res.write(`id: ${eventId}\ndata: \n\n`);
+    this.#res.write(`id: ${eventId}\nretry: ${retryMs}\ndata: \n\n`);
   }
 
   /** Sends one message. False when the stream cannot take it: it has ended, or its reader is too slow and was cut. */

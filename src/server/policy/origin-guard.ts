@@ -48,7 +48,7 @@ const PARAMETER_HEADER = /^mcp-param-[a-z0-9-]{1,100}$/;
 
 /**
  * Guards against DNS rebinding and foreign pages: the Host must be one of ours (without its port, in any case,
- * `*.example.com` for one label, `*` for any), and an Origin, which only browsers send, one that was allowed.
+ * `*.example.com` for one label, `*` for any), and an Origin, which only browsers send, our own or one that was allowed.
  * Credentials are never allowed for cross-origin requests: keys travel in headers, not in cookies.
  * @throws UserError for an entry that is not a host or an origin.
  */
@@ -100,6 +100,17 @@ export function createOriginGuard(options: {
     return origins.get(origin) ?? origins.get(origin.toLowerCase()) ?? null;
   }
 
+  /**
+   * A page that this very server gave out: its origin is the address that was asked. Only where the Host was named by
+   * the operator: with `*` every name is accepted, and DNS rebinding makes page and Host agree. Without a port the
+   * scheme decides the port, and who serves pages on port 80 may be someone else.
+   */
+  function isOwnOrigin(host: string, origin: string): boolean {
+    if (anyHost && !hosts.has(readHostName(host) ?? '')) return false;
+    const [lower, own] = [origin.toLowerCase(), host.toLowerCase()];
+    return lower === `https://${own}` || (lower === `http://${own}` && /:\d+$/.test(own));
+  }
+
   return {
     refuses(host, origin) {
       if (host !== acceptedHost) {
@@ -107,7 +118,7 @@ export function createOriginGuard(options: {
         const refusal = refusesHost(host);
         if (refusal !== null) return refusal;
       }
-      if (origin === undefined || headersFor(origin) !== null) return null;
+      if (origin === undefined || headersFor(origin) !== null || isOwnOrigin(host, origin)) return null;
       return {
         status: 403,
         message: 'Pages of this origin may not call this server; its operator can add it to allowedOrigins.',
