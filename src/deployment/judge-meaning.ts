@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { brokenReferenceIn, variablesIn } from './fill-variables.ts';
+import type { HttpUpstream } from './http-upstream-schema.ts';
 import { canonicalName, isCertificateName, isDnsName } from './host-name.ts';
 import { isLoopback, parseListenAddress, type ListenAddress } from './listen-address.ts';
 import type { Deployment } from './schema.ts';
@@ -44,6 +45,7 @@ const rules: readonly Rule[] = [
   { reads: [], judge: judgeUpstreams },
   { reads: ['tls'], judge: judgeTls },
   { reads: ['proxy'], judge: judgeProxy },
+  { reads: ['logs.audit'], judge: ({ logs }) => judgeFilePath(['logs', 'audit'], logs.audit) },
 ];
 
 function overlaps(one: SettingPath, other: SettingPath): boolean {
@@ -189,13 +191,14 @@ function judgeAllowedOrigins({ server }: Deployment): MeaningProblem[] {
 function judgeTrustedProxies({ server }: Deployment): MeaningProblem[] {
   return server.trustedProxies.flatMap((text, index): MeaningProblem[] => {
     const path = ['server', 'trustedProxies', index];
+    if (text === 'loopback' || text === 'unix') return [];
     const [address = '', prefix, ...rest] = text.split('/');
     const family = address.includes('%') ? 0 : isIP(address);
     const bits = prefix === undefined ? null : Number(prefix);
     const badPrefix =
       prefix !== undefined && (!/^[0-9]{1,3}$/.test(prefix) || Number(prefix) > (family === 4 ? 32 : 128));
     if (family === 0 || badPrefix || rest.length > 0) {
-      const hint = 'for example: 127.0.0.1 or 10.0.0.0/8';
+      const hint = 'for example: 127.0.0.1, 10.0.0.0/8, or loopback';
       return [{ path, message: `is not an address or CIDR block: ${quoted(text)}`, hint }];
     }
     if (bits !== 0) return [];
@@ -207,6 +210,7 @@ function judgeTrustedProxies({ server }: Deployment): MeaningProblem[] {
 function judgeUpstreams({ server }: Deployment): MeaningProblem[] {
   return Object.entries(server.upstreams).flatMap(([name, upstream]) => {
     const base = ['server', 'upstreams', name];
+    if ('url' in upstream) return judgeHttpUpstream(base, upstream);
     const problems = [
       ...judgeArgument([...base, 'command'], upstream.command),
       ...upstream.args.flatMap((text, index) => judgeArgument([...base, 'args', index], text)),
@@ -218,6 +222,41 @@ function judgeUpstreams({ server }: Deployment): MeaningProblem[] {
     if (upstream.cwd === undefined) return problems;
     return [...problems, ...judgeFilePath([...base, 'cwd'], upstream.cwd)];
   });
+}
+
+/** Headers that the protocol and the connection are made of. */
+const ownHeaders: ReadonlySet<string> = new Set(
+  'accept accept-encoding connection content-length content-type host keep-alive last-event-id mcp-method mcp-name mcp-protocol-version mcp-session-id te trailer transfer-encoding upgrade'.split(
+    ' ',
+  ),
+);
+
+function judgeHttpUpstream(base: SettingPath, upstream: HttpUpstream): MeaningProblem[] {
+  const problems: MeaningProblem[] = [];
+  const url = new URL(upstream.url);
+  if (url.username !== '' || url.password !== '') {
+    const message = 'must not hold a user name or a password';
+    problems.push({ path: [...base, 'url'], message, hint: 'write them into headers: Authorization' });
+  }
+  if (url.hash !== '') problems.push({ path: [...base, 'url'], message: 'must not have a fragment (#)' });
+  if (variablesIn(upstream.url).length > 0) {
+    const message = 'cannot hold ${...}: variables are filled in headers only';
+    problems.push({ path: [...base, 'url'], message, hint: 'write the URL out' });
+  }
+  for (const [header, text] of Object.entries(upstream.headers)) {
+    const path = [...base, 'headers', header];
+    if (ownHeaders.has(header.toLowerCase())) {
+      problems.push({ path, at: 'key', message: 'is set by the server itself', hint: 'leave it out' });
+    }
+    if (/[\0\r\n]/.test(text)) problems.push({ path, message: 'must be one line' });
+    problems.push(...judgeReferences(path, text));
+  }
+  if (upstream.caFile === undefined) return problems;
+  if (url.protocol === 'http:') {
+    const message = 'is of no use with an http: URL';
+    problems.push({ path: [...base, 'caFile'], at: 'key', message, hint: 'write https:, or leave it out' });
+  }
+  return [...problems, ...judgeFilePath([...base, 'caFile'], upstream.caFile)];
 }
 
 function judgeTls({ tls }: Deployment): MeaningProblem[] {

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
-import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
+import { deploymentSchema, type Deployment, type Upstream } from '../deployment/schema.ts';
 import { distinct } from './certificate-names.ts';
 import { projectPaths } from './project-paths.ts';
 
@@ -29,12 +29,13 @@ export function serverConfigText(
         upstreams: Object.fromEntries(
           Object.entries(deployment.server.upstreams).map(([name, upstream]) => [
             name,
-            { ...upstream, cwd: resolve(baseDir, upstream.cwd ?? '.') },
+            withAbsolutePaths(upstream, baseDir),
           ]),
         ),
         allowedHosts: [...new Set([...deployment.server.allowedHosts, ...distinct(hostNames)])],
       },
       tls: tlsFiles(deployment, baseDir, stateDir),
+      logs: { ...deployment.logs, audit: auditFile(deployment, baseDir) },
       // Of no concern to the server: a change there must not restart it.
       proxy: unset.proxy,
       service: unset.service,
@@ -50,7 +51,16 @@ export function sha256Hex(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
+function withAbsolutePaths(upstream: Upstream, baseDir: string): Upstream {
+  if (!('url' in upstream)) return { ...upstream, cwd: resolve(baseDir, upstream.cwd ?? '.') };
+  return upstream.caFile === undefined ? upstream : { ...upstream, caFile: resolve(baseDir, upstream.caFile) };
+}
+
 const unset = deploymentSchema.parse({ version: 1 });
+
+function auditFile({ logs }: Deployment, baseDir: string): string {
+  return logs.audit === 'off' ? 'off' : resolve(baseDir, logs.audit);
+}
 
 function tlsFiles({ tls }: Deployment, baseDir: string, stateDir: string): Deployment['tls'] {
   switch (tls.source) {

@@ -44,7 +44,11 @@ export async function parseServerConfig(text: string, file: string): Promise<Ser
   return {
     baseDir,
     keyStoreFile: deployment.auth.required ? join(state, 'keys/keys.json') : null,
-    deployment: { ...deployment, tls: resolveTls(deployment.tls, baseDir, state) },
+    deployment: {
+      ...deployment,
+      tls: resolveTls(deployment.tls, baseDir, state),
+      logs: { ...deployment.logs, audit: resolveAudit(deployment.logs.audit, baseDir) },
+    },
   };
 }
 
@@ -56,6 +60,10 @@ function resolveTls(tls: Tls, baseDir: string, state: string): Tls {
     return { source: 'files', certificate: absolute(tls.certificate, baseDir), key: absolute(tls.key, baseDir) };
   }
   return { source: 'files', certificate: join(state, 'pki/server.crt'), key: join(state, 'pki/server.key') };
+}
+
+function resolveAudit(audit: string, baseDir: string): string {
+  return audit === 'off' ? 'off' : absolute(audit, baseDir);
 }
 
 function absolute(path: string, baseDir: string): string {

@@ -20,6 +20,8 @@ export interface RigOptions {
   readonly limits?: DeploymentInput['limits'];
   readonly auth?: DeploymentInput['auth'];
   readonly tls?: boolean;
+  /** Path of the audit file. */
+  readonly audit?: string;
   readonly backends?: readonly Backend[];
   readonly keyStoreFile?: string;
   readonly upgradeAfterMs?: number;
@@ -63,7 +65,7 @@ export async function startRig(options: RigOptions = {}): Promise<ServerRig> {
     limits: options.limits,
     auth: options.auth,
     tls,
-    logs: { level: 'debug' },
+    logs: { level: 'debug', ...(options.audit === undefined ? {} : { audit: options.audit }) },
   });
   const server = await startServer(
     { deployment, baseDir: folder, keyStoreFile: options.keyStoreFile ?? null },

@@ -24,7 +24,9 @@ import {
 import { createLog } from '../../src/server/observe/log.ts';
 
 const entry: AuditEntry = {
+  request: 'a1b2-1',
   id: 7,
+  method: 'tools/call',
   status: 'ok',
   tool: 'echo',
   durationSeconds: 0.0021234567,
@@ -88,7 +90,7 @@ const numbers = (from: number, to: number): number[] => Array.from({ length: to 
 describe('a line', () => {
   test('holds the fields that people query, in a fixed order', () => {
     expect(renderAuditLine(entry, Date.parse('2026-03-01T00:00:00.123Z'))).toBe(
-      '{"time":"2026-03-01T00:00:00.123Z","id":7,"status":"ok","tool":"echo","duration_seconds":0.002123,"key":"laptop","address":"192.0.2.1","era":"modern","session":null,"upstream":"files","bytes_in":120,"bytes_out":340,"error":null}\n',
+      '{"time":"2026-03-01T00:00:00.123Z","request":"a1b2-1","id":7,"method":"tools/call","status":"ok","tool":"echo","duration_seconds":0.002123,"key":"laptop","address":"192.0.2.1","era":"modern","session":null,"upstream":"files","bytes_in":120,"bytes_out":340,"error":null}\n',
     );
   });
 

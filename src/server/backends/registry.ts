@@ -23,6 +23,13 @@ export interface Registry {
    * completion/complete and logging/setLevel. Never answers before it returns.
    */
   dispatch(call: BackendCall): CancelCall;
+  /** Name of the backend that a call is for; null when that is not known beforehand. */
+  upstreamOf(call: Pick<BackendCall, 'method' | 'params'>): string | null;
+  /**
+   * Whether a backend lists this tool, as far as the lists were read; those that were not are read now, so that the
+   * next answer is better.
+   */
+  knowsTool(name: string): boolean;
   notify(method: string, params: Record<string, unknown> | undefined, sessionId: string | null): void;
   endSession(sessionId: string): void;
   onListChanged(listener: (kind: ListKind) => void): void;
@@ -146,6 +153,19 @@ export function createRegistry(backends: readonly Backend[], log: Log = silent):
     return failLater(call, INVALID_PARAMS, 'params.ref must be a ref/prompt with a name or a ref/resource with a uri');
   }
 
+  function upstreamAmongSeveral(method: string, params: Record<string, unknown> | undefined): string | null {
+    if (method === 'resources/read') {
+      const owner = ownerOf('resources');
+      if (typeof owner === 'object') return owner.name;
+      return merged.resources.routes.get(String(params?.['uri']))?.backend.name ?? null;
+    }
+    const list = method === 'tools/call' ? 'tools' : 'prompts';
+    const owner = ownerOf(list);
+    if (typeof owner === 'object') return owner.name;
+    const name = String(params?.['name']);
+    return (merged[list].routes.get(name) ?? routeByPrefix(name, list))?.backend.name ?? null;
+  }
+
   /** Every backend that logs is told; the caller need not wait for the slowest of them. */
   function dispatchLogLevel(call: BackendCall): CancelCall {
     for (const backend of backends) {
@@ -196,6 +216,16 @@ export function createRegistry(backends: readonly Backend[], log: Log = silent):
         default:
           return failLater(call, METHOD_NOT_FOUND, `Method not found: ${call.method}`);
       }
+    },
+    upstreamOf: ({ method, params }) => (only === null ? upstreamAmongSeveral(method, params) : only.name),
+    knowsTool(name) {
+      const prefixed = ownerOf('tools') === 'several';
+      return merged.tools.caches.some((cache) => {
+        const { backend } = cache;
+        if (!cache.fresh && backend.state.state === 'up' && cache.loadingSince === 0) cache.load(() => {});
+        const prefix = prefixed ? backend.name + separator : '';
+        return name.startsWith(prefix) && cache.keys.has(name.slice(prefix.length));
+      });
     },
     notify(method, params, sessionId) {
       for (const backend of backends) backend.notify(method, params, sessionId);

@@ -43,6 +43,10 @@ export class Exchange {
   /** Head lines for every answer of this exchange (CORS), flat. */
   extraHeaders: readonly string[];
   readonly startedMs: number;
+  /** By which client, log and audit file speak of this request. */
+  readonly requestId: string;
+  /** Size of the body. */
+  bytesIn = 0;
   owner: ExchangeOwner | null = null;
   /** Makes the recorder when the answer becomes a stream; null for answers that cannot be resumed. */
   makeRecorder: ((exchange: Exchange) => EventRecorder) | null = null;
@@ -70,6 +74,7 @@ export class Exchange {
     caller: Caller,
     accepts: Accepts,
     extraHeaders: readonly string[],
+    requestId: string,
   ) {
     this.host = host;
     this.req = req;
@@ -77,12 +82,14 @@ export class Exchange {
     this.caller = caller;
     this.accepts = accepts;
     this.extraHeaders = extraHeaders;
+    this.requestId = requestId;
     this.startedMs = performance.now();
     (res as OwnedResponse).exchange = this;
     res.on('close', onResponseClose);
   }
 
-  bodyRead(text: string): void {
+  bodyRead(text: string, bytes: number): void {
+    this.bytesIn = bytes;
     if (!this.#finished) this.host.bodyRead(this, text);
   }
 

@@ -1,6 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AuditTrail } from '../observe/audit-trail.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { AddressReader } from '../policy/client-address.ts';
 import type { KeyCheck } from '../policy/key-check.ts';
 import type { OriginGuard } from '../policy/origin-guard.ts';
 import type { Caller } from '../types.ts';
@@ -13,6 +15,7 @@ import { isObject, isRpcId, renderRpcError, rpcCodes } from '../protocol/rpc-tex
 import { sendEmpty, sendJson, sendOAuthError, sendProblem, sendUnavailable } from './answers.ts';
 import { Exchange, type Accepts, type ExchangeHost } from './exchange.ts';
 import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
+import { peerAddress } from './peer-address.ts';
 import { readBody } from './read-body.ts';
 import type { StatusPages } from './status-pages.ts';
 
@@ -27,13 +30,14 @@ export interface FrontParts {
   readonly pages: StatusPages;
   /** Null when everyone is let in. */
   readonly keys: KeyCheck | null;
-  readonly readAddress: (socketAddress: string | undefined, forwardedFor: string | undefined) => string;
+  readonly readAddress: AddressReader;
+  readonly requestIdOf: (req: IncomingMessage) => string;
   readonly metrics: Metrics;
+  /** Null when nothing is audited. */
+  readonly audit: AuditTrail | null;
   readonly log: Log;
   readonly guard: OriginGuard;
 }
-
-const noHeaders: readonly string[] = [];
 
 /** The HTTP side: tells pages from the endpoint, says no where it must, and hands what is left to the protocol. */
 export class Front implements ExchangeHost {
@@ -82,17 +86,20 @@ export class Front implements ExchangeHost {
     try {
       this.#answerMessage(exchange, text);
     } catch (error) {
-      this.#answerBug(exchange.res, error);
+      this.#answerBug(exchange.res, error, exchange.requestId);
       exchange.answered();
     }
   }
 
   /** One request that trips over a bug of ours must not take the others down. */
-  #answerBug(res: ServerResponse, error: unknown): void {
+  #answerBug(res: ServerResponse, error: unknown, requestId?: string): void {
     this.#parts.metrics.error('bug');
-    this.#parts.log.error('server.bug', { error });
+    this.#parts.log.error('server.bug', { error, requestId });
     if (res.headersSent) res.destroy();
-    else sendProblem(res, 500, 'Internal Server Error', 'The server made a mistake; its log says more.');
+    else {
+      const extra = requestId === undefined ? [] : ['X-Request-Id', requestId];
+      sendProblem(res, 500, 'Internal Server Error', 'The server made a mistake; its log says more.', extra);
+    }
   }
 
   /** Tells the era of a message by the message itself, as the specification wants it. */
@@ -160,14 +167,17 @@ export class Front implements ExchangeHost {
     const { headers } = req;
     const { guard } = this;
     const { metrics } = this.#parts;
+    const requestId = this.#parts.requestIdOf(req);
     const refusal = guard.refuses(headers.host, headers.origin);
     if (refusal !== null) {
       metrics.error('origin');
-      sendOAuthError(res, refusal.status, 'access_denied', refusal.message);
+      this.#parts.audit?.refused({ requestId, why: refusal.message, address: this.#addressOf(req) });
+      sendOAuthError(res, refusal.status, 'access_denied', refusal.message, ['X-Request-Id', requestId]);
       return;
     }
     const cors = headers.origin === undefined ? null : guard.corsHeaders(headers.origin);
-    const extra = cors === null ? noHeaders : Object.entries(cors).flat();
+    const extra = ['X-Request-Id', requestId];
+    if (cors !== null) extra.push(...Object.entries(cors).flat());
     if (req.method === 'OPTIONS') {
       const preflight = guard.preflight(headers.origin, headers['access-control-request-headers']);
       sendEmpty(
@@ -177,42 +187,53 @@ export class Front implements ExchangeHost {
       );
       return;
     }
-    const caller = this.#identify(req, res, extra);
+    const caller = this.#identify(req, res, requestId, extra);
     if (caller === null) return;
     if (this.draining) {
       sendUnavailable(res, 'This server is stopping; try again in a moment.', 2, ['Connection', 'close', ...extra]);
       return;
     }
-    if (req.method === 'POST') this.#answerPost(req, res, caller, extra);
+    if (req.method === 'POST') this.#answerPost(req, res, caller, requestId, extra);
     else if (req.method === 'GET') answerSessionStream(this.#parts.protocol, req, res, caller, extra);
     else if (req.method === 'DELETE') answerSessionDelete(this.#parts.protocol, req, res, caller, extra);
     else sendJson(res, 405, methodNotAllowed, ['Allow', 'GET, POST, DELETE, OPTIONS', ...extra]);
   }
 
-  #identify(req: IncomingMessage, res: ServerResponse, extra: readonly string[]): Caller | null {
+  #addressOf(req: IncomingMessage): string {
+    return this.#parts.readAddress(peerAddress(req), single(req.headers['x-forwarded-for']));
+  }
+
+  #identify(req: IncomingMessage, res: ServerResponse, requestId: string, extra: readonly string[]): Caller | null {
     const { headers } = req;
-    const { keys, readAddress, metrics } = this.#parts;
-    const address = readAddress(req.socket.remoteAddress, single(headers['x-forwarded-for']));
+    const { keys, metrics } = this.#parts;
+    const address = this.#addressOf(req);
     if (keys === null) return { keyId: '', label: 'anonymous', address };
     const decision = keys.check(headers.authorization, single(headers['x-api-key']), address);
     if (decision.allowed) return { keyId: decision.keyId, label: decision.label, address };
     metrics.authFailure(decision.reason);
-    this.#logRefusal(decision.reason, address);
+    this.#parts.audit?.refused({ requestId, why: `key ${decision.reason}`, address });
+    this.#logRefusal(decision.reason, address, requestId);
     refuseKey(res, decision, extra);
     return null;
   }
 
   /** One line a second at most: a flood of wrong keys must not become a flood of log lines. */
-  #logRefusal(reason: string, address: string): void {
+  #logRefusal(reason: string, address: string, requestId: string): void {
     const now = performance.now();
     this.#refusals++;
     if (now < this.#nextRefusalLogMs) return;
-    this.#parts.log.warn('key.refused', { reason, address, refusedSinceLastLine: this.#refusals });
+    this.#parts.log.warn('key.refused', { reason, address, requestId, refusedSinceLastLine: this.#refusals });
     this.#refusals = 0;
     this.#nextRefusalLogMs = now + 1_000;
   }
 
-  #answerPost(req: IncomingMessage, res: ServerResponse, caller: Caller, extra: readonly string[]): void {
+  #answerPost(
+    req: IncomingMessage,
+    res: ServerResponse,
+    caller: Caller,
+    requestId: string,
+    extra: readonly string[],
+  ): void {
     const type = req.headers['content-type'];
     if (type !== 'application/json' && !/^application\/json\s*(?:;|$)/i.test(type ?? '')) {
       sendJson(
@@ -224,6 +245,12 @@ export class Front implements ExchangeHost {
       return;
     }
     if (this.#parts.protocol.isFull()) {
+      this.#parts.audit?.refused({
+        requestId,
+        why: 'too many calls in flight',
+        address: caller.address,
+        key: caller.label,
+      });
       sendUnavailable(res, 'This server has as many calls in flight as it takes; try again in a moment.', 2, extra);
       return;
     }
@@ -233,7 +260,7 @@ export class Front implements ExchangeHost {
       sendJson(res, 406, renderRpcError(null, { code: rpcCodes.badRequest, message }), extra);
       return;
     }
-    readBody(new Exchange(this, req, res, caller, accepts, extra), this.#parts.bodyBytes);
+    readBody(new Exchange(this, req, res, caller, accepts, extra, requestId), this.#parts.bodyBytes);
   }
 }
 

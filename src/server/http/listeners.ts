@@ -6,6 +6,7 @@ import { EnvironmentError } from '../../deployment/errors.ts';
 import type { ListenAddress } from '../../deployment/listen-address.ts';
 import type { Log } from '../observe/log.ts';
 import type { ServedCertificate } from './certificate-files.ts';
+import { markUnixSocket } from './peer-address.ts';
 
 /** Where the server can be reached, e.g. `https://localhost:8443` or `unix:/run/mcp.sock`. */
 export interface Listeners {
@@ -65,17 +66,18 @@ export async function openListeners(
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
   };
-  const create = (plain: boolean): Server => {
+  const create = (unix: boolean): Server => {
     const server =
-      plain || certificate === null
+      unix || certificate === null
         ? createServer(options, handler)
         : createTlsServer(tlsOptions(options, certificate), handler);
     server.maxConnections = maxConnections;
     // Both the connection and the TLS socket on it: the one exists before the handshake, the other holds what is unsent.
     server.on('connection', track);
+    if (unix) server.on('connection', markUnixSocket);
     server.on('secureConnection', track);
     server.on('clientError', answerClientError);
-    if (!plain && certificate !== null) {
+    if (!unix && certificate !== null) {
       tlsServers.push(server as TlsServer);
       server.on('tlsClientError', (error: NodeJS.ErrnoException) => log.debug('tls.refused', { code: error.code }));
     }

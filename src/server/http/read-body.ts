@@ -3,7 +3,8 @@ import type { IncomingMessage } from 'node:http';
 /** Receives the outcome of reading one body. Exactly one of the two is called, once; none when the client is gone. */
 export interface BodyReceiver {
   readonly req: IncomingMessage;
-  bodyRead(text: string): void;
+  /** `bytes`: size of the body as it came. */
+  bodyRead(text: string, bytes: number): void;
   bodyTooLarge(): void;
 }
 
@@ -55,5 +56,5 @@ function onEnd(this: ReadRequest): void {
   this.reading = null;
   const { first, rest, bytes } = reading;
   const whole = rest === null ? first : Buffer.concat(rest, bytes);
-  reading.receiver.bodyRead(whole === null ? '' : whole.toString('utf8'));
+  reading.receiver.bodyRead(whole === null ? '' : whole.toString('utf8'), bytes);
 }

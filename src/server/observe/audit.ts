@@ -17,8 +17,12 @@ const ERROR_CHARACTERS = 1_024;
 
 /** One answered call. Arguments and results are not in it, by design: nothing to redact, nothing to leak. */
 export interface AuditEntry {
+  /** Correlation id: X-Request-Id of the answer. */
+  readonly request: string;
   /** JSON-RPC id of the call, null for a request without one. */
   readonly id: string | number | null;
+  /** MCP method; null for what was refused before its body was read. */
+  readonly method: string | null;
   readonly status: string | number;
   /** Null for anything but a tool call. */
   readonly tool: string | null;
@@ -26,7 +30,8 @@ export interface AuditEntry {
   /** Label of the key, '' without keys. */
   readonly key: string;
   readonly address: string;
-  readonly era: Era;
+  /** Null for what was refused before it was known. */
+  readonly era: Era | null;
   readonly session: string | null;
   readonly upstream: string | null;
   readonly bytesIn: number;
@@ -186,9 +191,10 @@ export function renderAuditLine(entry: AuditEntry, nowMs: number = Date.now()): 
     stamp = new Date(nowMs).toISOString();
   }
   return (
-    `{"time":"${stamp}","id":${renderScalar(entry.id)},"status":${renderScalar(entry.status)}` +
+    `{"time":"${stamp}","request":${renderScalar(entry.request)},"id":${renderScalar(entry.id)}` +
+    `,"method":${renderScalar(entry.method)},"status":${renderScalar(entry.status)}` +
     `,"tool":${renderScalar(entry.tool)},"duration_seconds":${renderScalar(Math.round(entry.durationSeconds * 1e6) / 1e6)}` +
-    `,"key":${renderScalar(entry.key)},"address":${renderScalar(entry.address)},"era":"${entry.era}"` +
+    `,"key":${renderScalar(entry.key)},"address":${renderScalar(entry.address)},"era":${renderScalar(entry.era)}` +
     `,"session":${renderScalar(entry.session)},"upstream":${renderScalar(entry.upstream)}` +
     `,"bytes_in":${renderScalar(entry.bytesIn)},"bytes_out":${renderScalar(entry.bytesOut)}` +
     `,"error":${entry.error === null ? 'null' : renderError(entry.error)}}\n`

@@ -50,7 +50,10 @@ export interface MetricSources {
   /** Unix time in seconds; null without TLS. */
   certificateNotAfterSeconds(): number | null;
   auditDropped?(): number;
-  /** Asked once per new tool name; names it denies are counted as `other`. Without it the first 200 names are kept. */
+  /**
+   * Asked for a tool that has not answered well yet: names that it denies are counted as `other`, so that invented
+   * ones cannot fill the 200 places. Without it the first 200 names are kept.
+   */
   isKnownTool?(name: string): boolean;
 }
 
@@ -119,12 +122,12 @@ export function createMetrics(sources: MetricSources): Metrics {
   let streams = 0;
   let events = 0;
 
-  function toolSeries(name: string): ToolSeries {
+  function toolSeries(name: string, status: string | number): ToolSeries {
     const known = tools.get(name);
     if (known !== undefined) return known;
-    if (tools.size > MOST_TOOLS || name.length > LONGEST_TOOL_NAME || sources.isKnownTool?.(name) === false) {
-      return otherTools;
-    }
+    if (tools.size > MOST_TOOLS || name.length > LONGEST_TOOL_NAME) return otherTools;
+    // What has answered well exists, whatever the list says.
+    if (status !== 'ok' && sources.isKnownTool?.(name) === false) return otherTools;
     const series: ToolSeries = { requests: [], executions: [], time: createHistogram() };
     tools.set(name, series);
     return series;
@@ -204,13 +207,13 @@ export function createMetrics(sources: MetricSources): Metrics {
   return {
     request(method, tool, status, seconds) {
       const cells =
-        tool === null || tool === '' ? (methods.get(method) ?? otherMethod).cells : toolSeries(tool).requests;
+        tool === null || tool === '' ? (methods.get(method) ?? otherMethod).cells : toolSeries(tool, status).requests;
       const cell = findCell(cells, method, status) ?? addCell(cells, method, status);
       cell.count += 1;
       observe(cell.duration, seconds);
     },
     toolExecution(tool, status, seconds) {
-      const series = toolSeries(tool);
+      const series = toolSeries(tool, status);
       const execution = findExecution(series.executions, status) ?? addExecution(series.executions, status);
       execution.count += 1;
       observe(series.time, seconds);

@@ -4,19 +4,23 @@ import { UserError } from '../../deployment/errors.ts';
 /** Trust verdicts remembered: the peers of a server behind a proxy are few. */
 const MOST_VERDICTS = 1_024;
 
+export interface AddressReader {
+  (socketAddress: string | undefined, forwardedFor: string | undefined): string;
+  /** Whether this peer is a trusted proxy, whose word about a request counts. */
+  trusts(socketAddress: string | undefined): boolean;
+}
+
 /**
  * Reads the address of the client: the right-most hop of X-Forwarded-For that is not a trusted proxy, and only when
  * the peer itself is one. What a client writes into the header on its own lies further left and is never reached.
  * A hop that is no address ends the walk: nothing left of it can be believed.
  *
  * @param trustedProxies addresses, CIDR blocks, or `loopback` (127.0.0.0/8, ::1 and Unix sockets) or `unix`
- * @returns a reader of the socket's address (the word `unix` for a Unix socket) and the header. IPv4 mapped into
- *   IPv6 comes out as IPv4; an unknown socket address as `unknown`.
+ * @returns a reader of the socket's address (the word `unix` for a Unix socket) and the header; `trusts` tells whether
+ *   the peer is a trusted proxy. IPv4 mapped into IPv6 comes out as IPv4; an unknown socket address as `unknown`.
  * @throws UserError for an entry that is none of these.
  */
-export function createAddressReader(
-  trustedProxies: readonly string[],
-): (socketAddress: string | undefined, forwardedFor: string | undefined) => string {
+export function createAddressReader(trustedProxies: readonly string[]): AddressReader {
   const trusted = new BlockList();
   let trustsUnix = false;
   for (const entry of trustedProxies) {
@@ -43,7 +47,7 @@ export function createAddressReader(
     return verdict;
   }
 
-  return (socketAddress, forwardedFor) => {
+  function read(socketAddress: string | undefined, forwardedFor: string | undefined): string {
     let address = plainAddress(socketAddress ?? 'unknown');
     if (forwardedFor === undefined || trustsNobody || !isTrusted(address)) return address;
     let end = forwardedFor.length;
@@ -56,7 +60,11 @@ export function createAddressReader(
       end = comma;
     }
     return address;
-  };
+  }
+
+  return Object.assign(read, {
+    trusts: (socketAddress: string | undefined) => !trustsNobody && isTrusted(plainAddress(socketAddress ?? 'unknown')),
+  });
 }
 
 /** An address as the system writes it: without the mapping of IPv4 into IPv6, without a zone. */

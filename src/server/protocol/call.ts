@@ -1,4 +1,5 @@
 import type { Exchange } from '../http/exchange.ts';
+import type { AuditTrail } from '../observe/audit-trail.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { BackendCall, Caller, CancelCall, Era, RpcError, RpcId } from '../types.ts';
 import { missingClientCapability } from './client-capabilities.ts';
@@ -16,6 +17,8 @@ export type AnswerMember = 'result' | 'error';
 export interface CallHost {
   readonly metrics: Metrics;
   readonly parked: ParkedCalls;
+  /** Null when nothing is audited. */
+  readonly audit: AuditTrail | null;
   /** `{"name":..,"version":..}` of this endpoint, as modern results carry it. */
   serverInfoJson(): string;
   callStarted(): void;
@@ -38,6 +41,8 @@ export class Call implements BackendCall {
   readonly sessionId: string | null;
   readonly clientCapabilities: Record<string, unknown>;
   readonly rule: MethodRule;
+  readonly requestId: string;
+  readonly bytesIn: number;
 
   /** Where the answer goes; null while a modern call is parked until its client repeats it. */
   exchange: Exchange | null;
@@ -78,6 +83,8 @@ export class Call implements BackendCall {
     this.sessionId = session === null ? null : session.id;
     this.clientCapabilities = clientCapabilities;
     this.caller = exchange.caller;
+    this.requestId = exchange.requestId;
+    this.bytesIn = exchange.bytesIn;
     this.#startedMs = exchange.startedMs;
     session?.addCall(this);
     host.callStarted();
@@ -102,14 +109,15 @@ export class Call implements BackendCall {
       result = rendered;
     }
     const failed = this.method === 'tools/call' && saysError(resultJson);
-    this.#end(failed ? 'error' : 'ok');
+    this.#end(failed ? 'error' : 'ok', result, failed ? 'the tool reported an error' : null);
     this.#answer('result', result, 200);
   }
 
   onError(error: RpcError): void {
     if (this.#done) return;
-    this.#end('error');
-    this.#answer('error', JSON.stringify(error), this.era === 'modern' ? modernStatus(error.code) : 200);
+    const text = JSON.stringify(error);
+    this.#end('error', text, `${error.message} (${error.code})`);
+    this.#answer('error', text, this.era === 'modern' ? modernStatus(error.code) : 200);
   }
 
   onNotification(method: string, paramsJson: string): void {
@@ -167,12 +175,12 @@ export class Call implements BackendCall {
 
   #cancel(reason: string): void {
     if (this.#done) return;
-    this.#end('cancelled');
+    this.#end('cancelled', '', `${reason}; outcome unknown: it may have run.`);
     if (this.wasParked) this.#host.parked.forgetCall(this);
     this.cancel?.(reason);
   }
 
-  #end(status: 'ok' | 'error' | 'cancelled'): void {
+  #end(status: 'ok' | 'error' | 'cancelled', resultText: string, error: string | null): void {
     this.#done = true;
     this.session?.removeCall(this);
     if (this.#asked !== null) for (const id of this.#asked) this.session?.forgetAnswer(id);
@@ -180,6 +188,7 @@ export class Call implements BackendCall {
     const tool = this.method === 'tools/call' ? toolName(this.params) : null;
     this.#host.metrics.request(this.method, tool, status, seconds);
     if (tool !== null) this.#host.metrics.toolExecution(tool, status, seconds);
+    this.#host.audit?.ended(this, status, seconds, resultText, error);
     this.#host.callEnded();
   }
 

@@ -35,7 +35,7 @@ export function answerModern(
   }
   const rule = forwardedMethods.get(method);
   if (rule !== undefined && rule.modern) {
-    if (rule.charged && !charge(host, exchange)) return;
+    if (rule.charged && !charge(host, exchange, id, method, params)) return;
     if (rule.mayAskForInput && params['requestState'] !== undefined) {
       resume(host, exchange, id, method, params);
       return;
@@ -62,8 +62,14 @@ function refuse(exchange: Exchange, id: RpcId | null, error: RpcError, status = 
   exchange.complete(renderRpcError(id, error), status);
 }
 
-function charge(host: ProtocolHost, exchange: Exchange): boolean {
-  const refusal = host.charge(exchange);
+function charge(
+  host: ProtocolHost,
+  exchange: Exchange,
+  id: RpcId,
+  method: string,
+  params: Record<string, unknown>,
+): boolean {
+  const refusal = host.charge(exchange, 'modern', id, method, params);
   if (refusal === null) return true;
   sendRateLimited(exchange.res, refusal, exchange.extraHeaders);
   exchange.answered();

@@ -4,7 +4,7 @@ import type { Exchange } from '../http/exchange.ts';
 import type { OpenStreams } from '../http/event-stream.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { Caller, LimitDecision } from '../types.ts';
+import type { Caller, Era, LimitDecision, RpcId } from '../types.ts';
 import type { CallHost } from './call.ts';
 import type { HandshakeGate } from './handshake.ts';
 import type { ListenStreams } from './listen-streams.ts';
@@ -26,7 +26,13 @@ export interface ProtocolHost {
   /** As many calls are in flight as this server takes. */
   isFull(): boolean;
   /** One step of the limiters for a call of this exchange: null when it may go on. Read the decision at once. */
-  charge(exchange: Exchange): LimitDecision | null;
+  charge(
+    exchange: Exchange,
+    era: Era,
+    id: RpcId,
+    method: string,
+    params: Record<string, unknown> | undefined,
+  ): LimitDecision | null;
   /** Takes one of the caller's open streams and gives the way to return it; null when there is none left: 429 is sent. */
   takeStream(caller: Caller, res: ServerResponse, extraHeaders: readonly string[]): (() => void) | null;
 }

@@ -1,0 +1,275 @@
+import { createRegistry, type Registry } from './backends/registry.ts';
+import { readAcceptedHosts } from './accepted-hosts.ts';
+import { createCallLimits } from './call-limits.ts';
+import { createBackends } from './create-backends.ts';
+import { sendProblem } from './http/answers.ts';
+import type { ServedCertificate } from './http/certificate-files.ts';
+import { OpenStreams } from './http/event-stream.ts';
+import { Front } from './http/front.ts';
+import { peerAddress } from './http/peer-address.ts';
+import { createRequestIds } from './http/request-id.ts';
+import { StatusPages } from './http/status-pages.ts';
+import { WaitingExchanges } from './http/waiting-exchanges.ts';
+import { createAuditTrail } from './observe/audit-trail.ts';
+import { createAuditWriter } from './observe/audit.ts';
+import { describeReadiness, describeStatus } from './observe/health.ts';
+import type { Log } from './observe/log.ts';
+import { createMetrics, metricsContentType } from './observe/metrics.ts';
+import { createAddressReader } from './policy/client-address.ts';
+import { createKeyCheck } from './policy/key-check.ts';
+import { createOriginGuard, type OriginGuard } from './policy/origin-guard.ts';
+import { describeServerInfo, HandshakeGate } from './protocol/handshake.ts';
+import { ListenStreams } from './protocol/listen-streams.ts';
+import { ParkedCalls } from './protocol/parked-calls.ts';
+import type { ProtocolHost } from './protocol/protocol-host.ts';
+import { renderNotification } from './protocol/rpc-text.ts';
+import { SessionStore } from './protocol/session-store.ts';
+import type { ServerConfig } from './server-config.ts';
+import type { ExtraKey } from './startup-checks.ts';
+import { createStreamQuota } from './stream-quota.ts';
+import type { Backend } from './types.ts';
+
+export interface GatewayOptions {
+  readonly version: string;
+  /** Environment for upstreams' `${NAME}` and PATH. */
+  readonly env: NodeJS.ProcessEnv;
+  readonly log: Log;
+  /** Keys from outside of the key file. */
+  readonly extraKeys: readonly ExtraKey[];
+  /** In place of those that the deployment names. */
+  readonly backends?: readonly Backend[];
+  /** After this long a POST without an answer becomes an event stream. */
+  readonly upgradeAfterMs?: number;
+}
+
+/** Everything between a transport and the backends: protocol, policy, what is counted and written down. */
+export interface Gateway {
+  readonly front: Front;
+  readonly protocol: ProtocolHost;
+  readonly registry: Registry;
+  /** Calls whose client still waits for the answer. */
+  waitingCalls(): number;
+  /** The certificate has changed: its names are accepted hosts. */
+  certificateChanged(): void;
+  /** Reads keys again and opens the audit file anew. */
+  reload(): void;
+  /** Ends sessions, streams and timers; what is on its way to clients is left alone. */
+  closeClients(): void;
+  /** Writes the last audit lines. */
+  closeAudit(): Promise<void>;
+}
+
+/** Calls in flight, parked ones included: what is more gets 503, so that memory stays bounded. */
+const maxInFlight = 20_000;
+
+/**
+ * Puts a gateway together; no backend is started yet.
+ * @param certificate the one that is served now; null without TLS
+ * @throws UserError or EnvironmentError for keys, hosts or an audit file that cannot be used.
+ */
+export function createGateway(
+  config: ServerConfig,
+  options: GatewayOptions,
+  certificate: () => ServedCertificate | null,
+): Gateway {
+  const { deployment } = config;
+  const { log, version } = options;
+  const { server, limits } = deployment;
+  const startedAtMs = Date.now();
+  const readAddress = createAddressReader(server.trustedProxies);
+  const buildGuard = (): OriginGuard =>
+    createOriginGuard({
+      allowedHosts: readAcceptedHosts(deployment, certificate()?.names ?? []),
+      allowedOrigins: server.allowedOrigins,
+    });
+  const guard = buildGuard();
+  const registry = createRegistry(options.backends ?? createBackends(config, options), log);
+  const audit = deployment.logs.audit === 'off' ? null : createAuditWriter({ file: deployment.logs.audit, log });
+  const trail = audit === null ? null : createAuditTrail(audit, (call) => registry.upstreamOf(call));
+  const keys = deployment.auth.required
+    ? createKeyCheck({ storeFile: config.keyStoreFile, extraKeys: options.extraKeys, log })
+    : null;
+
+  const metrics = createMetrics({
+    sessions: () => sessions.size,
+    streams: () => streams.size,
+    upstreams: () =>
+      registry.backends.map((backend) => ({
+        name: backend.name,
+        up: backend.state.state === 'up',
+        restarts: backend.restarts,
+        breaker: backend.state.state === 'broken' ? ('open' as const) : ('closed' as const),
+      })),
+    certificateNotAfterSeconds: () => certificate()?.notAfterSeconds ?? null,
+    auditDropped: () => audit?.dropped ?? 0,
+    isKnownTool: (name) => registry.knowsTool(name),
+  });
+  const streams = new OpenStreams(server.keepAliveSeconds * 1_000, {
+    eventSent: () => metrics.sseEvent(),
+    slowReaderCut: () => log.warn('stream.slow-reader-cut'),
+  });
+  const waiting = new WaitingExchanges(options.upgradeAfterMs);
+  const sessions = new SessionStore(server.sessions, log, (sessionId) => registry.endSession(sessionId));
+  const parked = new ParkedCalls();
+  const gate = new HandshakeGate(registry);
+  const quota = createStreamQuota(limits.streamsPerKey);
+  const serverInfoJson = (): string => JSON.stringify(describeServerInfo(registry, version));
+  const listeners = new ListenStreams(registry, streams, serverInfoJson);
+  const limit = createCallLimits(limits, metrics);
+  let inFlight = 0;
+
+  const protocol: ProtocolHost = {
+    registry,
+    gate,
+    sessions,
+    parked,
+    listeners,
+    streams,
+    metrics,
+    log,
+    version,
+    calls: {
+      metrics,
+      parked,
+      audit: trail,
+      serverInfoJson: rememberFor(1_000, serverInfoJson),
+      callStarted: () => void inFlight++,
+      callEnded: () => void inFlight--,
+    },
+    isFull: () => inFlight >= maxInFlight,
+    charge({ caller, requestId, bytesIn, req }, era, id, method, params) {
+      const refusal = limit(caller);
+      if (refusal === null) return null;
+      const name = params?.['name'];
+      metrics.request(method, method === 'tools/call' && typeof name === 'string' ? name : null, 'refused', 0);
+      trail?.refused({
+        requestId,
+        why: `rate limit of ${refusal.policy}`,
+        address: caller.address,
+        key: caller.label,
+        id,
+        method,
+        params,
+        era,
+        session: headerText(req.headers['mcp-session-id']),
+        bytesIn,
+      });
+      return refusal;
+    },
+    takeStream(caller, res, extraHeaders) {
+      const release = quota.take(caller.keyId);
+      if (release === null) {
+        metrics.rateLimited('streams');
+        const requestId = extraHeaders[extraHeaders.indexOf('X-Request-Id') + 1] ?? '';
+        trail?.refused({ requestId, why: 'limit of open streams', address: caller.address, key: caller.label });
+        const detail = `A key may have ${limits.streamsPerKey} event streams open; close some.`;
+        sendProblem(res, 429, 'Too Many Requests', detail, ['Retry-After', '30', ...extraHeaders]);
+      }
+      return release;
+    },
+  };
+
+  const front = new Front({
+    path: server.path,
+    bodyBytes: limits.bodyBytes,
+    streams,
+    waiting,
+    protocol,
+    keys,
+    readAddress,
+    requestIdOf: createRequestIds((req) => readAddress.trusts(peerAddress(req))),
+    metrics,
+    audit: trail,
+    log,
+    guard,
+    pages: new StatusPages({
+      backends: registry.backends,
+      describeReadiness,
+      describeStatus: (draining) =>
+        describeStatus({
+          version,
+          startedAtMs,
+          nowMs: Date.now(),
+          draining,
+          backends: registry.backends,
+          sessions: sessions.size,
+          streams: streams.size,
+          totals: metrics.totals(),
+          memory: process.memoryUsage(),
+        }),
+      renderMetrics: () => metrics.render(),
+      metricsContentType,
+      holdsKey(req) {
+        if (keys === null) return false;
+        const { headers } = req;
+        const address = readAddress(peerAddress(req), headerText(headers['x-forwarded-for']) ?? undefined);
+        const plain = headers['x-api-key'];
+        return keys.check(headers.authorization, Array.isArray(plain) ? plain[0] : plain, address).allowed;
+      },
+      refuses: ({ headers }) => front.guard.refuses(headers.host, headers.origin),
+    }),
+  });
+
+  registry.onListChanged((kind) => {
+    const json = renderNotification(`notifications/${kind}/list_changed`, '');
+    for (const session of sessions.all()) session.notify(json);
+  });
+  registry.onResourceUpdated((uri, sessionId) => {
+    // Without a session it cannot be told whose it is: dropped, never broadcast.
+    if (sessionId === null) return;
+    sessions.get(sessionId)?.notify(renderNotification('notifications/resources/updated', JSON.stringify({ uri })));
+  });
+  keys?.onRevoked((keyId) => {
+    sessions.endAllOf(keyId);
+    listeners.endAllOf(keyId);
+    parked.abandonAllOf(keyId);
+  });
+
+  return {
+    front,
+    protocol,
+    registry,
+    waitingCalls: () => inFlight - parked.size,
+    certificateChanged() {
+      front.guard = buildGuard();
+    },
+    reload() {
+      keys?.reload();
+      void audit?.reopen();
+    },
+    closeClients() {
+      keys?.close();
+      gate.close();
+      listeners.close();
+      sessions.close();
+      parked.close();
+      streams.close();
+      waiting.close();
+      metrics.close();
+    },
+    async closeAudit() {
+      await audit?.close();
+      const dropped = audit?.dropped ?? 0;
+      if (dropped > 0) log.error('audit.lines-lost', { dropped });
+    },
+  };
+}
+
+function headerText(header: string | string[] | undefined): string | null {
+  if (header === undefined) return null;
+  return typeof header === 'string' ? header : header.join(', ');
+}
+
+/** The same text for a while: it is asked for on every modern call and changes only when a backend starts. */
+function rememberFor(milliseconds: number, compute: () => string): () => string {
+  let text = '';
+  let until = 0;
+  return () => {
+    const now = performance.now();
+    if (now >= until) {
+      text = compute();
+      until = now + milliseconds;
+    }
+    return text;
+  };
+}
