@@ -27,7 +27,7 @@ export function buildProgram(
     .usage('COMMAND [options] [-- YOUR MCP SERVER COMMAND]')
     .option('-V, --version', 'print the version')
     .helpOption('-h, --help', 'show help; also: mcp-deploy COMMAND --help')
-    .helpCommand(false)
+    .helpCommand('help [command]', 'show help for a command')
     .showSuggestionAfterError()
     .exitOverride()
     .configureHelp({ sortSubcommands: false, helpWidth: Math.min(world.stdout.columns ?? 100, 100) })

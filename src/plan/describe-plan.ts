@@ -17,7 +17,7 @@ export interface PlanSummary {
  * The plan as a person reads it before saying yes: `+` made, `~` changed with
  * a diff, `-` removed, `!` to look at. Without colour, without secrets, ends without a line break.
  */
-export function describePlan(plan: Plan, facts: HostFacts): string {
+export function describePlan(plan: Plan, facts: HostFacts, applyCommand = `mcp-deploy ${plan.purpose}`): string {
   const entries = plan.steps.flatMap((step) => entryOf(step, facts));
   const warnings = plan.notices.filter(({ level }) => level === 'warning');
   const remarks = plan.notices.filter(({ level }) => level === 'info');
@@ -34,7 +34,9 @@ export function describePlan(plan: Plan, facts: HostFacts): string {
   const run = plan.steps.filter(isRun);
   const then = run.map(({ title, why }, index) => `  ${index === 0 ? 'then' : '    '}  ${title}, ${why}`);
   const body = [...lines, ...notices, ...then];
-  return [headline(plan, facts), '', ...body, '', `  ${totals(planSummary(plan, facts), plan)}`].join('\n');
+  return [headline(plan, facts), '', ...body, '', `  ${totals(planSummary(plan, facts), plan, applyCommand)}`].join(
+    '\n',
+  );
 }
 
 /** How much a plan does, by kind. */
@@ -120,11 +122,10 @@ function headline(plan: Plan, facts: HostFacts): string {
   return `  ${plan.deployment}, ${from}, host ${facts.hostName}`;
 }
 
-function totals({ change, add, remove, lookAt }: PlanSummary, plan: Plan): string {
+function totals({ change, add, remove, lookAt }: PlanSummary, plan: Plan, applyCommand: string): string {
   const parts = [`${change} to change`, `${add} to add`, `${remove} to remove`];
   if (lookAt > 0) parts.push(`${lookAt} to look at`);
-  const command = plan.purpose === 'apply' ? 'Apply with: mcp-deploy apply' : `Do it with: mcp-deploy ${plan.purpose}`;
-  return `${parts.join(', ')}. ${command}`;
+  return `${parts.join(', ')}. ${plan.purpose === 'apply' ? 'Apply' : 'Do it'} with: ${applyCommand}`;
 }
 
 function stateInWords(plan: Plan, facts: HostFacts): string {

@@ -4,7 +4,7 @@ import { EnvironmentError, UserError } from '../../src/deployment/errors.ts';
 import { formatFailure } from '../../src/cli/output/output.ts';
 import { slugFrom } from '../../src/cli/slug.ts';
 import { judgeListen, judgeName, judgeNames, judgeServerName, splitCommand } from '../../src/cli/wizard/questions.ts';
-import { quoteCommand } from '../../src/cli/wizard/quote-command.ts';
+import { quoteCommand } from '../../src/cli/quote-command.ts';
 
 const plain = new Chalk({ level: 0 });
 

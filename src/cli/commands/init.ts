@@ -13,7 +13,7 @@ import type { CommandContext } from '../context.ts';
 import { parseOrThrow, readDeployment } from '../deployment-folder.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
 import { slugFrom } from '../slug.ts';
-import { quoteCommand } from '../wizard/quote-command.ts';
+import { quoteCommand } from '../quote-command.ts';
 import { judgeNames, judgeServerName, splitNames, type Answers } from '../wizard/questions.ts';
 import { findFreePort, readFlags } from '../decide-wanted.ts';
 

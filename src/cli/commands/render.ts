@@ -6,7 +6,7 @@ import { findTarget, renderTarget, targets } from '../../targets/index.ts';
 import type { RenderedFile, TargetCommands, TargetInput } from '../../targets/types.ts';
 import type { CommandContext } from '../context.ts';
 import { requireDeployment, statePaths } from '../deployment-folder.ts';
-import { quoteCommand } from '../wizard/quote-command.ts';
+import { quoteCommand } from '../quote-command.ts';
 
 /** `mcp-deploy render TARGET… [--out DIR]`: configuration for the programs around the server. */
 export async function runRender(

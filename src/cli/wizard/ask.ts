@@ -1,6 +1,6 @@
 import { confirm, input } from '@inquirer/prompts';
 import type { CommandContext } from '../context.ts';
-import { quoteCommand } from './quote-command.ts';
+import { quoteCommand } from '../quote-command.ts';
 import {
   judgeListen,
   judgeName,
