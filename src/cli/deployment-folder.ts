@@ -1,24 +1,7 @@
-import { join } from 'node:path';
 import { parseDeployment, formatProblems } from '../deployment/parse-deployment.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { UserError } from '../deployment/errors.ts';
 import type { CommandContext } from './context.ts';
-
-/** Where things are in the folder of a project-scope deployment (docs/design.md). */
-export function statePaths(stateDir: string) {
-  return {
-    serverConfig: join(stateDir, 'server.json'),
-    caCertificate: join(stateDir, 'pki/ca.crt'),
-    caKey: join(stateDir, 'pki/ca.key'),
-    serverCertificate: join(stateDir, 'pki/server.crt'),
-    serverKey: join(stateDir, 'pki/server.key'),
-    keyStore: join(stateDir, 'keys/keys.json'),
-    firstKey: join(stateDir, 'keys/default.key'),
-    pidFile: join(stateDir, 'run/server.json'),
-    logFile: join(stateDir, 'logs/server.log'),
-    releases: join(stateDir, 'releases'),
-  } as const;
-}
 
 export interface LoadedDeployment {
   readonly text: string;

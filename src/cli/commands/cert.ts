@@ -5,7 +5,7 @@ import { describeChain } from '../../pki/describe-certificate.ts';
 import { formatCertificateText } from '../../pki/format-certificate.ts';
 import type { CommandContext } from '../context.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
-import { statePaths } from '../deployment-folder.ts';
+import { projectPaths } from '../../plan/project-paths.ts';
 
 /** `mcp-deploy cert show [FILE | HOST:PORT | URL]`: this deployment's certificates when nothing is named. */
 export async function runCertShow(context: CommandContext, source: string | undefined): Promise<number> {
@@ -41,7 +41,7 @@ async function readCertificates(
 }
 
 async function ownCertificates(context: CommandContext): Promise<readonly { from: string; pem: string }[]> {
-  const paths = statePaths(context.stateDir);
+  const paths = projectPaths(context.stateDir);
   const deployment = await readAppliedDeployment(context);
   if (deployment === null) {
     throw new UserError('There is no deployment in this folder.', {

@@ -4,7 +4,7 @@ import { clients, clientSnippet } from '../../clients/index.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
 import type { CommandContext } from '../context.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
-import { statePaths } from '../deployment-folder.ts';
+import { projectPaths } from '../../plan/project-paths.ts';
 
 /** `mcp-deploy client list`. */
 export async function runClientList(context: CommandContext): Promise<number> {
@@ -25,7 +25,7 @@ export async function runClientPrint(context: CommandContext, wanted: string): P
   if (deployment === null) {
     throw new UserError('There is no deployment in this folder to connect to.', { next: 'mcp-deploy up' });
   }
-  const paths = statePaths(context.stateDir);
+  const paths = projectPaths(context.stateDir);
   const snippet = clientSnippet(wanted, {
     name: deployment.name,
     url: endpointUrl(deployment),

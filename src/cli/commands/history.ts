@@ -1,11 +1,11 @@
 import { join } from 'node:path';
 import type { ReleaseRecord } from '../../plan/facts.ts';
 import type { CommandContext } from '../context.ts';
-import { statePaths } from '../deployment-folder.ts';
+import { releasesDirOf } from '../../apply/commit.ts';
 
 /** `mcp-deploy history`: the releases that were applied here, newest first. */
 export async function runHistory(context: CommandContext): Promise<number> {
-  const folder = statePaths(context.stateDir).releases;
+  const folder = releasesDirOf(context.stateDir);
   const records: ReleaseRecord[] = [];
   for (const name of await context.ports.files.list(folder)) {
     if (!/^\d+\.json$/.test(name)) continue;

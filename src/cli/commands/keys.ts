@@ -3,7 +3,7 @@ import { UserError } from '../../deployment/errors.ts';
 import { createKeyIn, listKeysIn, revokeKeyIn, rotateKeyIn } from '../../server/policy/key-store.ts';
 import { withLock } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
-import { statePaths } from '../deployment-folder.ts';
+import { projectPaths } from '../../plan/project-paths.ts';
 
 const dayMs = 86_400_000;
 
@@ -37,7 +37,8 @@ export async function runKeysRotate(
   return changeKeys(context, async (storeText, now) => {
     const made = rotateKeyIn(storeText, { label, overlapSeconds: overlapHours * 3_600, now });
     // The owner's file of the first key follows the rotation, or the next `doctor` would use a dying key.
-    const keyFile = keyFileOf(context, options) ?? (label === 'default' ? statePaths(context.stateDir).firstKey : null);
+    const keyFile =
+      keyFileOf(context, options) ?? (label === 'default' ? projectPaths(context.stateDir).firstKey : null);
     return {
       storeText: made.storeText,
       keyFile,
@@ -103,7 +104,7 @@ async function changeKeys(
   change: (storeText: string, now: string) => Promise<KeyChange>,
 ): Promise<number> {
   const { ports, output, stateDir } = context;
-  const paths = statePaths(stateDir);
+  const paths = projectPaths(stateDir);
   await readStore(context);
   return withLock(context, 'keys', async () => {
     const before = await readStore(context);
@@ -135,7 +136,7 @@ async function changeKeys(
 }
 
 async function readStore(context: CommandContext): Promise<string> {
-  const bytes = await context.ports.files.read(statePaths(context.stateDir).keyStore);
+  const bytes = await context.ports.files.read(projectPaths(context.stateDir).keyStore);
   if (bytes !== null) return bytes.toString('utf8');
   throw new UserError(`There is no key store in ${context.stateDir}.`, {
     why: 'No deployment with keys was applied in this folder.',

@@ -2,7 +2,7 @@ import { open, stat } from 'node:fs/promises';
 import { describeLogLine } from '../../apply/log-lines.ts';
 import { UserError } from '../../deployment/errors.ts';
 import type { CommandContext } from '../context.ts';
-import { statePaths } from '../deployment-folder.ts';
+import { projectPaths } from '../../plan/project-paths.ts';
 
 /** How much of the end of the log is read at most: logs may be gigabytes. */
 const tailBytes = 4 * 1024 * 1024;
@@ -13,7 +13,7 @@ const pollMs = 200;
  * --follow, each line as it is: a stream has no end to close a document at.
  */
 export async function runLogs(context: CommandContext, options: Record<string, unknown>): Promise<number> {
-  const { logFile } = statePaths(context.stateDir);
+  const { logFile } = projectPaths(context.stateDir);
   const lines = Number(options['lines']);
   if (!Number.isInteger(lines) || lines < 0) {
     throw new UserError(`--lines ${String(options['lines'])} is not a number of lines.`, {

@@ -5,7 +5,8 @@ import { EnvironmentError, UserError } from '../../deployment/errors.ts';
 import { findTarget, renderTarget, targets } from '../../targets/index.ts';
 import type { RenderedFile, TargetCommands, TargetInput } from '../../targets/types.ts';
 import type { CommandContext } from '../context.ts';
-import { requireDeployment, statePaths } from '../deployment-folder.ts';
+import { projectPaths } from '../../plan/project-paths.ts';
+import { requireDeployment } from '../deployment-folder.ts';
 import { quoteCommand } from '../quote-command.ts';
 
 /** `mcp-deploy render TARGET… [--out DIR]`: configuration for the programs around the server. */
@@ -66,7 +67,7 @@ async function listTargets(context: CommandContext, asked: boolean): Promise<num
 }
 
 function inputFor(context: CommandContext): Omit<TargetInput, 'deployment'> {
-  const paths = statePaths(context.stateDir);
+  const paths = projectPaths(context.stateDir);
   return {
     templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
     readServerBundle: () => readFileSync(context.package.serverFile, 'utf8'),

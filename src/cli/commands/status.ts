@@ -8,7 +8,7 @@ import { endpointUrl } from '../../plan/endpoint-url.ts';
 import { listKeysIn } from '../../server/policy/key-store.ts';
 import type { CommandContext } from '../context.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
-import { statePaths } from '../deployment-folder.ts';
+import { projectPaths } from '../../plan/project-paths.ts';
 
 interface LiveStatus {
   readonly version?: string;
@@ -21,7 +21,7 @@ interface LiveStatus {
 /** `mcp-deploy status`: one glance. Exit 0 also when it is stopped: that is an answer, not a failure. */
 export async function runStatus(context: CommandContext): Promise<number> {
   const { ports, output, stateDir } = context;
-  const paths = statePaths(stateDir);
+  const paths = projectPaths(stateDir);
   const deployment = await readAppliedDeployment(context);
   const unfinished = await readUnfinished({ ports, stateDir });
   if (deployment === null && unfinished === null) {
@@ -85,7 +85,7 @@ export async function runStatus(context: CommandContext): Promise<number> {
 }
 
 async function readLiveStatus(context: CommandContext, deployment: Deployment): Promise<LiveStatus | null> {
-  const paths = statePaths(context.stateDir);
+  const paths = projectPaths(context.stateDir);
   const ca = deployment.tls.source === 'private-ca' ? await context.ports.files.read(paths.caCertificate) : null;
   const key = await context.ports.files.read(paths.firstKey);
   const url = new URL('/status', endpointUrl(deployment));
@@ -103,7 +103,7 @@ async function readLiveStatus(context: CommandContext, deployment: Deployment): 
 async function readCertificate(
   context: CommandContext,
 ): Promise<{ daysLeft: number; names: readonly string[]; notAfter: string } | null> {
-  const bytes = await context.ports.files.read(statePaths(context.stateDir).serverCertificate);
+  const bytes = await context.ports.files.read(projectPaths(context.stateDir).serverCertificate);
   if (bytes === null) return null;
   const { daysLeft, names, notAfter } = describeCertificate(bytes, new Date(context.ports.clock.now()));
   return { daysLeft, names, notAfter };
