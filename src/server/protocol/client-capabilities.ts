@@ -1,4 +1,5 @@
-import { isObject } from './rpc-text.ts';
+import type { RpcError } from '../types.ts';
+import { isObject, rpcCodes } from './rpc-text.ts';
 
 /** Client capability that a request of a server needs, by method. Anything else is never passed to a client. */
 const neededCapability: ReadonlyMap<string, string> = new Map([
@@ -6,6 +7,17 @@ const neededCapability: ReadonlyMap<string, string> = new Map([
   ['sampling/createMessage', 'sampling'],
   ['roots/list', 'roots'],
 ]);
+
+/** The error for a modern client whose request cannot be answered without this capability (`sampling.tools`). Pure. */
+export function missingCapabilityError(missing: string): RpcError {
+  let required: Record<string, unknown> = {};
+  for (const name of missing.split('.').reverse()) required = { [name]: required };
+  return {
+    code: rpcCodes.missingCapability,
+    message: `This request needs a client that offers ${missing}.`,
+    data: { requiredCapabilities: required },
+  };
+}
 
 /** Name of what the client would have to offer for this request; null when it does. Pure. */
 export function missingClientCapability(

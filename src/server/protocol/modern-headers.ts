@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { RpcError } from '../types.ts';
+import { decodeHeaderValue, mismatch } from './header-values.ts';
 import { forwardedMethods } from './methods.ts';
 import { metaKeys, modernRevisions } from './revisions.ts';
 import { isObject, rpcCodes } from './rpc-text.ts';
@@ -63,22 +64,6 @@ function judgeName(method: string, params: Record<string, unknown>, header: stri
     return mismatch(`the body names ${JSON.stringify(value.slice(0, 200))}, the Mcp-Name header something else`);
   }
   return null;
-}
-
-/** Values that do not fit into a header travel as `=?base64?...?=`. Null when that is malformed. */
-function decodeHeaderValue(value: string): string | null {
-  if (!value.startsWith('=?base64?') || !value.endsWith('?=')) return value;
-  const encoded = value.slice(9, -2);
-  if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(encoded)) return null;
-  try {
-    return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.from(encoded, 'base64'));
-  } catch {
-    return null;
-  }
-}
-
-function mismatch(what: string): RpcError {
-  return { code: rpcCodes.headerMismatch, message: `The request's headers and body disagree: ${what}.` };
 }
 
 function invalidEnvelope(key: string, problem: string): RpcError {

@@ -8,6 +8,8 @@ import type { ClientAnswer } from './session.ts';
 /** A client that has not repeated its call after this long has given up. */
 const parkedForMs = 600_000;
 const maxParked = 1_000;
+/** Tells our states from those that a modern upstream gave its caller itself. */
+const ownStatePrefix = 'mcp-deploy-call-';
 
 interface Parked {
   readonly call: Call;
@@ -47,7 +49,14 @@ export class ParkedCalls {
     let parked = this.#byCall.get(call);
     if (parked === undefined) {
       if (this.#byState.size >= maxParked && !this.#abandonOldest()) return false;
-      parked = { call, state: randomUUID(), questions: new Map(), sinceMs: 0, settled: null, nextQuestion: 1 };
+      parked = {
+        call,
+        state: ownStatePrefix + randomUUID(),
+        questions: new Map(),
+        sinceMs: 0,
+        settled: null,
+        nextQuestion: 1,
+      };
       this.#byCall.set(call, parked);
       this.#byState.set(parked.state, parked);
       call.wasParked = true;
@@ -56,6 +65,11 @@ export class ParkedCalls {
     parked.questions.set(`q${parked.nextQuestion++}`, { method, params: modernParams, reply });
     this.#park(parked);
     return true;
+  }
+
+  /** Whether this `requestState` was given out here, or by another process of this server; the others are an upstream's. */
+  isOwnState(state: unknown): boolean {
+    return typeof state === 'string' && state.startsWith(ownStatePrefix);
   }
 
   /** Continues a parked call on the exchange of the repeated request. False when the state is unknown here. */
