@@ -55,11 +55,15 @@ export async function contestants({ folder, quick }) {
       writeFileSync(
         config,
         JSON.stringify({
-          version: 1,
-          server: { listen: `127.0.0.1:${port}`, ...more.server },
-          tls: scheme === 'https' ? { source: 'files', certificate: certFile, key: tlsKeyFile } : { source: 'off' },
-          limits: { perKey: { requests: 100_000_000, windowSeconds: 1, burst: 100_000_000 } },
-          logs: { level: 'info' },
+          baseDir: folder,
+          keyStoreFile: null,
+          deployment: {
+            version: 1,
+            server: { listen: `127.0.0.1:${port}`, ...more.server },
+            tls: scheme === 'https' ? { source: 'files', certificate: certFile, key: tlsKeyFile } : { source: 'off' },
+            limits: { perKey: { requests: 100_000_000, windowSeconds: 1, burst: 100_000_000 } },
+            logs: { level: 'info' },
+          },
         }),
       );
       return {

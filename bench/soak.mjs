@@ -1,0 +1,349 @@
+// Churn for ten minutes (or --seconds N): sessions that are abandoned, streams, a crashing upstream, revoked keys, SIGHUP and
+// certificate swaps, while memory, descriptors and processes of the server must stay flat and every answered call right.
+//   npm run soak                      ten minutes, prints a table
+//   npm run soak -- --seconds 60      the short form that CI runs
+import { execFileSync, spawn } from 'node:child_process';
+import { createWriteStream, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:https';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = dirname(fileURLToPath(import.meta.url));
+const seconds = Number(process.argv[process.argv.indexOf('--seconds') + 1]) || 600;
+const folder = mkdtempSync(join(tmpdir(), 'mcp-deploy-soak-'));
+const key = 'soak-key-0123456789abcdef0123456789abcdef';
+const counts = { calls: 0, wrong: 0, refused: 0, crashes: 0, streams: 0, reloads: 0, certificates: 0, sessions: 0 };
+
+const { child, port, log } = await startServer();
+try {
+  const samples = await churn();
+  report(samples);
+} finally {
+  child.kill('SIGTERM');
+  await Promise.race([
+    new Promise((resolve) => child.once('exit', resolve)),
+    new Promise((resolve) => setTimeout(() => resolve(child.kill('SIGKILL')), 8_000)),
+  ]);
+  rmSync(folder, { recursive: true, force: true });
+}
+
+async function startServer() {
+  makeCertificate();
+  const port = await freePort();
+  writeFileSync(
+    join(folder, 'config.json'),
+    JSON.stringify({
+      baseDir: folder,
+      keyStoreFile: null,
+      deployment: {
+        version: 1,
+        server: {
+          listen: `127.0.0.1:${port}`,
+          upstreams: {
+            soak: { command: process.execPath, args: [join(here, 'servers/echo-stdio.mjs')], callSeconds: 20 },
+          },
+          sessions: { idleSeconds: 5, max: 500 },
+          drainSeconds: 3,
+        },
+        tls: { source: 'files', certificate: join(folder, 'tls.crt'), key: join(folder, 'tls.key') },
+        limits: { perKey: { requests: 10_000_000, windowSeconds: 1, burst: 10_000_000 } },
+      },
+    }),
+  );
+  const log = join(folder, 'server.log');
+  const sink = createWriteStream(log);
+  const child = spawn(
+    process.execPath,
+    ['--max-semi-space-size=8', join(here, '../dist/server/serve.js'), '--config', join(folder, 'config.json')],
+    {
+      env: { ...process.env, MCP_API_KEY: key },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    },
+  );
+  child.stderr.pipe(sink);
+  const deadline = performance.now() + 15_000;
+  while ((await get(port, '/readyz')) !== 200) {
+    if (performance.now() > deadline || child.exitCode !== null)
+      throw new Error(`the server did not start\n${readFileSync(log, 'utf8')}`);
+    await sleep(50);
+  }
+  return { child, port, log };
+}
+
+/** Several kinds of clients at once, and a sample of the server's resources four times a second. */
+async function churn() {
+  const until = performance.now() + seconds * 1_000;
+  const going = () => performance.now() < until;
+  const samples = [];
+  const loops = [
+    ...Array.from({ length: 4 }, () => loop(going, sessionThatIsAbandoned)),
+    ...Array.from({ length: 2 }, () => loop(going, modernCalls)),
+    loop(going, streamThatIsCut),
+    loop(going, async () => {
+      await sleep(8_000);
+      await crashUpstream();
+    }),
+    loop(going, async () => {
+      await sleep(2_000);
+      child.kill('SIGHUP');
+      counts.reloads += 1;
+    }),
+    loop(going, async () => {
+      await sleep(5_000);
+      makeCertificate();
+      counts.certificates += 1;
+    }),
+    loop(going, async () => {
+      await get(port, '/metrics');
+      await sleep(300);
+    }),
+  ];
+  while (going()) {
+    await sleep(250);
+    samples.push({ rssMiB: rssMiB(), descriptors: descriptors(), processes: childProcesses() });
+    if (child.exitCode !== null)
+      throw new Error(`the server ended: ${child.exitCode}\n${readFileSync(log, 'utf8').slice(-2_000)}`);
+  }
+  await Promise.all(loops);
+  return samples;
+}
+
+async function loop(going, work) {
+  while (going()) await work();
+}
+
+async function sessionThatIsAbandoned() {
+  const opened = await post({
+    jsonrpc: '2.0',
+    id: 7,
+    method: 'initialize',
+    params: { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'soak', version: '1' } },
+  });
+  const session = opened?.headers['mcp-session-id'];
+  if (session === undefined) {
+    // The session cap or a crashed upstream: refused with a status is right, silence is not.
+    if (opened === null || ![429, 503].includes(opened.status)) counts.wrong += 1;
+    else counts.refused += 1;
+    await sleep(100);
+    return;
+  }
+  counts.sessions += 1;
+  for (let call = 0; call < 20; call += 1)
+    await checkedCall({ 'mcp-session-id': session, 'mcp-protocol-version': '2025-11-25' }, {});
+}
+
+async function modernCalls() {
+  const meta = {
+    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+    'io.modelcontextprotocol/clientCapabilities': {},
+    'io.modelcontextprotocol/clientInfo': { name: 'soak', version: '1' },
+  };
+  for (let call = 0; call < 20; call += 1) {
+    await checkedCall(
+      { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': 'echo' },
+      { _meta: meta },
+    );
+  }
+}
+
+async function checkedCall(headers, params) {
+  const text = `soak ${counts.calls} ${Math.random()}`;
+  const answer = await post(
+    {
+      jsonrpc: '2.0',
+      id: counts.calls,
+      method: 'tools/call',
+      params: { name: 'echo', arguments: { message: text }, ...params },
+    },
+    headers,
+  );
+  counts.calls += 1;
+  if (answer === null) counts.wrong += 1;
+  else if (answer.status !== 200) counts.refused += 1;
+  else if (answer.body.includes('"error"')) counts.refused += 1;
+  else if (!answer.body.includes(text)) counts.wrong += 1;
+}
+
+/** Opens a listen stream and drops the connection: what clients do when a laptop sleeps. */
+async function streamThatIsCut() {
+  counts.streams += 1;
+  const meta = {
+    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+    'io.modelcontextprotocol/clientCapabilities': {},
+    'io.modelcontextprotocol/clientInfo': { name: 'soak', version: '1' },
+  };
+  await new Promise((resolve) => {
+    const outgoing = request(
+      options('POST', '/mcp', { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'subscriptions/listen' }),
+      (incoming) => {
+        incoming.on('error', () => {});
+        incoming.once('data', () => outgoing.destroy());
+        incoming.once('close', resolve);
+      },
+    );
+    outgoing.on('error', resolve);
+    outgoing.setTimeout(3_000, () => outgoing.destroy());
+    outgoing.end(
+      JSON.stringify({
+        jsonrpc: '2.0',
+        id: 1,
+        method: 'subscriptions/listen',
+        params: { notifications: { toolsListChanged: true }, _meta: meta },
+      }),
+    );
+  });
+  await sleep(50);
+}
+
+/** Ends the upstream's process from outside, as the kernel does when memory is short. */
+async function crashUpstream() {
+  for (const pid of childPids()) {
+    if (!readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('echo-stdio')) continue;
+    process.kill(pid, 'SIGKILL');
+    counts.crashes += 1;
+    return;
+  }
+}
+
+function report(samples) {
+  const errors = readFileSync(log, 'utf8')
+    .split('\n')
+    .filter((line) => line.includes('"server.bug"') || line.includes('UnhandledPromise'));
+  const quarter = Math.floor(samples.length / 4);
+  const highest = (key, from, to) => Math.max(...samples.slice(from, to).map((sample) => sample[key]));
+  const rows = ['rssMiB', 'descriptors', 'processes'].map((key) => ({
+    key,
+    // The first quarter fills pools and compiles code; the second and the last are compared.
+    second: highest(key, quarter, quarter * 2),
+    last: highest(key, quarter * 3, samples.length),
+  }));
+  process.stdout.write(`${seconds} s of churn: ${JSON.stringify(counts)}\n`);
+  for (const { key, second, last } of rows)
+    process.stdout.write(`${key.padEnd(12)} second quarter ${second.toFixed(1)}, last quarter ${last.toFixed(1)}\n`);
+  const grown = rows.filter(({ key, second, last }) => last > second * 1.25 + (key === 'rssMiB' ? 16 : 12));
+  const problems = [
+    ...grown.map(({ key, second, last }) => `${key} grew from ${second.toFixed(1)} to ${last.toFixed(1)}`),
+    ...(counts.wrong > 0 ? [`${counts.wrong} answers were wrong or missing`] : []),
+    ...(counts.calls - counts.refused < seconds * 20
+      ? [`only ${counts.calls - counts.refused} calls were answered`]
+      : []),
+    ...(counts.crashes === 0 || counts.certificates === 0 ? ['the churn did not happen'] : []),
+    ...errors.map((line) => `unhandled: ${line.slice(0, 300)}`),
+  ];
+  for (const problem of problems) process.stdout.write(`NOT FLAT: ${problem}\n`);
+  if (problems.length === 0) process.stdout.write('flat\n');
+  process.exitCode = problems.length === 0 ? 0 : 1;
+}
+
+function options(method, path, headers) {
+  return {
+    host: '127.0.0.1',
+    port,
+    path,
+    method,
+    agent: false,
+    rejectUnauthorized: false,
+    headers: {
+      authorization: `Bearer ${key}`,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      ...headers,
+    },
+  };
+}
+
+async function post(message, headers = {}) {
+  return new Promise((resolve) => {
+    const outgoing = request(options('POST', '/mcp', headers), (incoming) => {
+      let body = '';
+      incoming.setEncoding('utf8').on('data', (text) => (body += text));
+      incoming.on('end', () => resolve({ status: incoming.statusCode, headers: incoming.headers, body }));
+      incoming.on('error', () => resolve(null));
+    });
+    outgoing.on('error', () => resolve(null));
+    outgoing.setTimeout(30_000, () => outgoing.destroy());
+    outgoing.end(JSON.stringify(message));
+  });
+}
+
+async function get(port, path) {
+  return new Promise((resolve) => {
+    const outgoing = request({ host: '127.0.0.1', port, path, agent: false, rejectUnauthorized: false }, (incoming) => {
+      incoming.resume().on('end', () => resolve(incoming.statusCode));
+    });
+    outgoing.on('error', () => resolve(null));
+    outgoing.end();
+  });
+}
+
+function makeCertificate() {
+  const [certificate, tlsKey] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
+  execFileSync(
+    'openssl',
+    [
+      'req',
+      '-x509',
+      '-newkey',
+      'ec',
+      '-pkeyopt',
+      'ec_paramgen_curve:P-256',
+      '-nodes',
+      '-days',
+      '2',
+      '-subj',
+      '/CN=localhost',
+      '-addext',
+      'subjectAltName=DNS:localhost,IP:127.0.0.1',
+      '-keyout',
+      `${tlsKey}.new`,
+      '-out',
+      `${certificate}.new`,
+    ],
+    { stdio: 'ignore' },
+  );
+  renameSync(`${tlsKey}.new`, tlsKey);
+  renameSync(`${certificate}.new`, certificate);
+}
+
+function rssMiB() {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))?.[1] ?? 0) / 1_024;
+}
+
+function descriptors() {
+  return readdirSync(`/proc/${child.pid}/fd`).length;
+}
+
+function childPids() {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .filter((name) => {
+      try {
+        return (
+          readFileSync(`/proc/${name}/stat`, 'utf8')
+            .replace(/^.*\) /, '')
+            .split(' ')[1] === String(child.pid)
+        );
+      } catch {
+        return false;
+      }
+    })
+    .map(Number);
+}
+
+function childProcesses() {
+  return childPids().length;
+}
+
+async function freePort() {
+  const probe = createServer();
+  await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  const { port: found } = probe.address();
+  await new Promise((resolve) => probe.close(resolve));
+  return found;
+}
+
+function sleep(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
