@@ -7,7 +7,7 @@ const hidden = '[hidden]';
 
 /**
  * The text of mcp-deploy.yaml or server.json (JSON is YAML) as it may be shown:
- * every literal value of an upstream's environment, and arguments that look like secrets, are hidden; references stay.
+ * every literal value of an upstream's environment and headers, and arguments that look like secrets, are hidden; references stay.
  * Null when the text cannot be read, because then nothing can be told apart.
  */
 export function hideSecrets(text: string): string | null {
@@ -23,9 +23,11 @@ export function hideSecrets(text: string): string | null {
     if (!isMap(upstreams)) continue;
     for (const { value: upstream } of upstreams.items) {
       if (!isMap(upstream)) continue;
-      const env = upstream.get('env', true);
-      for (const value of isMap(env) ? env.items.map((pair) => pair.value) : []) {
-        if (isScalar(value) && !isReference(String(value.value))) cut(value, hidden);
+      for (const setting of ['env', 'headers']) {
+        const texts = upstream.get(setting, true);
+        for (const value of isMap(texts) ? texts.items.map((pair) => pair.value) : []) {
+          if (isScalar(value) && !isReference(String(value.value))) cut(value, hidden);
+        }
       }
       const args = upstream.get('args', true);
       if (!isSeq(args)) continue;

@@ -37,7 +37,8 @@ const rules: readonly Rule[] = [
   { reads: ['server.listen'], judge: judgeListenOverlap },
   { reads: ['server.listen', 'auth.required'], judge: judgeOpenWithoutKeys },
   { reads: ['server.listen', 'server.behindProxy', 'tls'], judge: judgeOpenWithoutTls },
-  { reads: ['server.path'], judge: judgePath },
+  { reads: ['server.path'], judge: ({ server }) => judgePath(['server', 'path'], server.path) },
+  { reads: ['server.path', 'server.aliases', 'server.legacySse'], judge: judgeFurtherPaths },
   { reads: ['server.publicUrl', 'server.path'], judge: judgePublicUrl },
   { reads: ['server.allowedHosts'], judge: judgeAllowedHosts },
   { reads: ['server.allowedOrigins'], judge: judgeAllowedOrigins },
@@ -135,15 +136,34 @@ function judgeOpenWithoutTls(deployment: Deployment): MeaningProblem[] {
 /** Paths that the server answers itself. */
 const reservedPaths = ['/livez', '/readyz', '/health', '/status', '/metrics', '/.well-known', '/register'];
 
-function judgePath({ server }: Deployment): MeaningProblem[] {
-  const path = ['server', 'path'];
-  const parts = server.path.split('/').slice(1);
+function judgePath(path: SettingPath, text: string): MeaningProblem[] {
+  const parts = text.split('/').slice(1);
   if (parts.some((part) => part === '' || part === '.' || part === '..')) {
     return [{ path, message: 'must not have empty parts, "." or ".."', hint: 'for example: /mcp' }];
   }
-  const reserved = reservedPaths.find((taken) => server.path === taken || server.path.startsWith(`${taken}/`));
+  const reserved = reservedPaths.find((taken) => text === taken || text.startsWith(`${taken}/`));
   if (reserved === undefined) return [];
   return [{ path, message: `cannot be under ${reserved}: the server answers there itself`, hint: 'for example: /mcp' }];
+}
+
+function judgeFurtherPaths({ server }: Deployment): MeaningProblem[] {
+  const { legacySse } = server;
+  const named: { readonly path: SettingPath; readonly text: string }[] = server.aliases.map((text, index) => ({
+    path: ['server', 'aliases', index],
+    text,
+  }));
+  if (legacySse !== 'off') {
+    named.push({ path: ['server', 'legacySse', 'sse'], text: legacySse.sse });
+    // An alias may have this path too: what names a stream's session goes to the stream, the rest is answered at once.
+    if (!server.aliases.includes(legacySse.messages)) {
+      named.push({ path: ['server', 'legacySse', 'messages'], text: legacySse.messages });
+    }
+  }
+  return named.flatMap(({ path, text }, index): MeaningProblem[] => {
+    const taken = text === server.path || named.slice(0, index).some((other) => other.text === text);
+    if (!taken) return judgePath(path, text);
+    return [{ path, message: `repeats the path ${quoted(text)}`, hint: 'give every path one meaning' }];
+  });
 }
 
 function judgePublicUrl({ server }: Deployment): MeaningProblem[] {

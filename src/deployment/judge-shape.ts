@@ -1,7 +1,17 @@
 import type { z } from 'zod';
 import { nearestWord } from './nearest-word.ts';
 import type { SettingPath } from './setting-path.ts';
-import { branchFor, discriminatorOf, homesOf, kindOf, mayBeLeftOut, unwrap, type Schema } from './schema-walk.ts';
+import {
+  branchFor,
+  discriminatorOf,
+  formsOf,
+  homesOf,
+  kindOf,
+  mayBeLeftOut,
+  unwrap,
+  type Form,
+  type Schema,
+} from './schema-walk.ts';
 import { kindInWords, leafProblem, listInWords, quoted, typeInWords, typeProblem } from './shape-sentences.ts';
 
 /** Something wrong at one setting; the sentence follows the path: "must be a number, not text". */
@@ -159,6 +169,8 @@ function visitList(
 function visitUnion(context: Visit, union: Schema, value: unknown, path: SettingPath): unknown {
   const discriminator = discriminatorOf(union);
   if (discriminator !== null && isMap(value)) return visitVariants(context, discriminator, value, path);
+  const forms = formsOf(union);
+  if (forms !== null && isMap(value)) return visitForms(context, forms, value, path);
   const branch = branchFor(union, value);
   if (branch !== null && unwrap(branch)._zod.def.type !== 'literal') return visit(context, branch, value, path);
   if (branch !== null && leafProblem(branch, value, path) === null) return value;
@@ -222,6 +234,59 @@ function visitVariants(
     ...(near === null ? {} : { hint: `did you mean "${near}"?` }),
   });
   return wrong;
+}
+
+/** A map of one of several forms, each with a setting of its own that it cannot be without. */
+function visitForms(
+  context: Visit,
+  forms: readonly Form[],
+  value: Readonly<Record<string, unknown>>,
+  path: SettingPath,
+): unknown {
+  const given = forms.filter(({ tellingKey }) => Object.hasOwn(value, tellingKey));
+  const [form, ...others] = given;
+  if (form !== undefined && others.length === 0) {
+    const otherHomes = new Map<string, string>();
+    for (const { tellingKey, settings } of forms) {
+      for (const setting of Object.keys(settings)) otherHomes.set(setting, `it goes with ${tellingKey}`);
+    }
+    for (const setting of Object.keys(form.settings)) otherHomes.delete(setting);
+    return visitObject(context, form.settings, value, path, otherHomes);
+  }
+  const all = [...new Set(forms.flatMap(({ settings }) => Object.keys(settings)))];
+  const choices = forms.map(({ tellingKey }) => tellingKey);
+  let misspelt = false;
+  for (const key of Object.keys(value).filter((key) => !all.includes(key))) {
+    const problem = unknownKey(context, key, all, value, path, new Map());
+    misspelt ||= problem.meant !== null && choices.includes(problem.meant);
+    context.problems.push(problem.problem);
+  }
+  if (form !== undefined) {
+    const second = [...path, others[0]?.tellingKey ?? ''];
+    context.problems.push({
+      path: second,
+      at: 'key',
+      message: `cannot stand beside ${form.tellingKey}`,
+      hint: 'keep one of them',
+    });
+  } else if (!misspelt) {
+    context.problems.push({
+      path,
+      at: 'key',
+      message: `must have ${listInWords(choices, 'or')}`,
+      hint: describeForms(forms),
+    });
+  }
+  return wrong;
+}
+
+function describeForms(forms: readonly Form[]): string {
+  return forms
+    .map(({ tellingKey, settings }) => {
+      const { description } = settings[tellingKey] as { description?: string };
+      return description === undefined ? tellingKey : `${tellingKey}: ${description}`;
+    })
+    .join('; ');
 }
 
 function missing(schema: Schema, path: SettingPath): ShapeProblem {

@@ -66,7 +66,37 @@ export function branchFor(union: Schema, value: unknown): Schema | null {
   const { def } = union._zod;
   const kind = kindOfValue(value);
   if (def.type !== 'union' || kind === null) return null;
-  return (def.options as readonly Schema[]).find((option) => kindOf(option).has(kind)) ?? null;
+  const options = (def.options as readonly Schema[]).filter((option) => kindOf(option).has(kind));
+  if (kind !== 'map' || options.length < 2) return options[0] ?? null;
+  const forms = formsOf(union) ?? [];
+  return forms.find((form) => Object.hasOwn(value as object, form.tellingKey))?.schema ?? options[0] ?? null;
+}
+
+/** One of several maps that a setting may be, and the setting that only this one has and needs. */
+export interface Form {
+  readonly tellingKey: string;
+  readonly schema: Schema;
+  readonly settings: Readonly<Record<string, Schema>>;
+}
+
+/** For a union of maps without a common key that tells them apart: what tells them apart. Null for other unions. */
+export function formsOf(union: Schema): readonly Form[] | null {
+  const { def } = union._zod;
+  if (def.type !== 'union' || 'discriminator' in def) return null;
+  const maps = (def.options as readonly Schema[]).flatMap((schema) => {
+    const settings = settingsOf(schema);
+    return settings === null ? [] : [{ schema, settings }];
+  });
+  if (maps.length < 2) return null;
+  const forms = maps.flatMap(({ schema, settings }) => {
+    const tellingKey = Object.keys(settings).find(
+      (key) =>
+        !mayBeLeftOut(settings[key] as Schema) &&
+        maps.every((other) => other.schema === schema || !Object.hasOwn(other.settings, key)),
+    );
+    return tellingKey === undefined ? [] : [{ tellingKey, schema, settings }];
+  });
+  return forms.length === maps.length ? forms : null;
 }
 
 /** For a union told apart by one key: that key, and the settings of each variant by its name. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { httpUpstreamSchema } from './http-upstream-schema.ts';
 
 /**
  * The shape of `mcp-deploy.yaml`: the one file that says what the user wants.
@@ -50,21 +51,39 @@ export const stdioUpstreamSchema = z.strictObject({
     .describe('calls in flight at once; more wait in a bounded queue'),
 });
 
+const httpPath = z
+  .string()
+  .regex(/^\/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-]$/, 'start with / and do not end with /, for example /mcp');
+
 const serverSchema = z.strictObject({
   listen: z
     .union([listenAddress, z.array(listenAddress).min(1)])
     .default('localhost:8443')
     .describe('where to listen; localhost means 127.0.0.1 and ::1'),
-  path: z
-    .string()
-    .regex(/^\/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-]$/, 'start with / and do not end with /, for example /mcp')
-    .default('/mcp')
-    .describe('path of the MCP endpoint; both eras of the protocol answer there'),
+  path: httpPath.default('/mcp').describe('path of the MCP endpoint; both eras of the protocol answer there'),
+  aliases: z
+    .array(httpPath)
+    .default([])
+    .describe('further paths of the same endpoint, for clients that were set up for another server, e.g. /message'),
+  legacySse: z
+    .union([
+      z.literal('off'),
+      z.strictObject({
+        sse: httpPath.default('/sse').describe('path of the event stream (GET)'),
+        messages: httpPath.default('/messages').describe('path that messages are posted to'),
+      }),
+    ])
+    .default('off')
+    .describe('the HTTP+SSE transport of 2024-11-05 beside the endpoint, for clients that know no other; off = none'),
+  metrics: z.boolean().default(true).describe('whether /metrics answers, to this machine only'),
   publicUrl: z
     .url({ protocol: /^https?$/, error: 'write a full URL, for example https://mcp.example.com/mcp' })
     .optional()
     .describe('URL that clients use, when a proxy stands in front'),
-  upstreams: z.record(slug, stdioUpstreamSchema).default({}).describe('the MCP servers behind this endpoint'),
+  upstreams: z
+    .record(slug, z.union([stdioUpstreamSchema, httpUpstreamSchema]))
+    .default({})
+    .describe('the MCP servers behind this endpoint'),
   builtinTools: z
     .enum(['auto', 'on', 'off'])
     .default('auto')
@@ -150,6 +169,11 @@ export const deploymentSchema = z.strictObject({
   logs: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('what the server writes to its log'),
+      audit: z
+        .string()
+        .min(1, 'give the path of a file, or off')
+        .default('off')
+        .describe('file with a JSON line for every call and every refused request; off = none'),
     })
     .prefault({}),
   proxy: z
@@ -176,4 +200,5 @@ export type DeploymentInput = z.input<typeof deploymentSchema>;
 /** What the user wants, every default filled in. */
 export type Deployment = z.output<typeof deploymentSchema>;
 export type StdioUpstream = z.output<typeof stdioUpstreamSchema>;
+export type Upstream = Deployment['server']['upstreams'][string];
 export type RateLimit = z.output<typeof rateSchema>;

@@ -154,7 +154,7 @@ function shown(value: unknown, path: SettingPath): string {
 
 /** Values of the environment and arguments of upstreams often are secrets: they are never repeated. */
 function mayBeSecret(path: SettingPath): boolean {
-  return path.includes('env') || path.includes('args');
+  return path.includes('env') || path.includes('args') || path.includes('headers');
 }
 
 function notThis(value: unknown): string {

@@ -1,11 +1,12 @@
 import { UserError } from '../deployment/errors.ts';
 import { createBuiltinBackend } from './backends/builtin-backend.ts';
+import { createHttpBackend } from './backends/http-backend.ts';
 import { createStdioBackend } from './backends/stdio-backend.ts';
 import type { Log } from './observe/log.ts';
 import type { ServerConfig } from './server-config.ts';
 import type { Backend } from './types.ts';
 
-/** No line of an upstream may be longer: results of this size still pass. */
+/** No line, JSON body or event of an upstream may be longer: results of this size still pass. */
 const maxLineBytes = 64 * 1_048_576;
 
 /**
@@ -19,7 +20,9 @@ export function createBackends(
   const { server } = deployment;
   const { version, env, log } = options;
   const backends: Backend[] = Object.entries(server.upstreams).map(([name, upstream]) =>
-    createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version }),
+    'url' in upstream
+      ? createHttpBackend(name, upstream, { env, baseDir, log, maxMessageBytes: maxLineBytes, serverVersion: version })
+      : createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version }),
   );
   if (server.builtinTools === 'on' || (server.builtinTools === 'auto' && backends.length === 0)) {
     backends.push(

@@ -149,7 +149,7 @@ describe('the walk and the schema', () => {
   ];
   const settings = listSettings();
   /** Set beside the misspelt one by `companions`, so no suggestion for it. */
-  const alreadySet = new Set(['version', 'source', 'command', 'requests', 'certificate', 'key']);
+  const alreadySet = new Set(['version', 'source', 'command', 'url', 'requests', 'certificate', 'key']);
 
   test('agree on every value at every setting', () => {
     expect(settings.length).toBeGreaterThan(40);
@@ -228,7 +228,9 @@ function companions(parent: readonly (string | number)[], setting: string): Reco
     const files = setting === 'certificate' || setting === 'key';
     return files ? { source: 'files', certificate: 'a', key: 'a' } : { source: 'private-ca' };
   }
-  if (parent.join('.') === 'server.upstreams.name') return { command: 'x' };
+  if (parent.join('.') === 'server.upstreams.name') {
+    return /^(?:url|head|caF)/.test(setting) ? { url: 'https://x.example/mcp' } : { command: 'x' };
+  }
   if (parent[0] === 'limits' && parent.length === 2) return { requests: 1 };
   return {};
 }

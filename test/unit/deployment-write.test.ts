@@ -225,7 +225,7 @@ describe('formatDeployment', () => {
     expect(parsed.ok ? [] : parsed.problems, uncommented).toEqual([]);
     if (!parsed.ok) return;
     expect(parsed.deployment.server.publicUrl).toBe('https://mcp.example.com/mcp');
-    expect(parsed.deployment.server.upstreams['a']?.env).toEqual({ API_TOKEN: '${API_TOKEN}' });
+    expect(parsed.deployment.server.upstreams['a']).toMatchObject({ env: { API_TOKEN: '${API_TOKEN}' } });
     expect(parsed.deployment.proxy.serverName).toBe('mcp.example.com');
   });
 

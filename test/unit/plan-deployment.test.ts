@@ -340,7 +340,7 @@ describe('server.json', () => {
     const { deployment } = config;
     expect(deploymentSchema.parse(deployment)).toEqual(deployment);
     expect(deployment.tls).toEqual({ source: 'files', certificate: '/srv/app/certs/a.pem', key: '/etc/ssl/a.key' });
-    expect(Object.values(deployment.server.upstreams).map(({ cwd }) => cwd)).toEqual([
+    expect(Object.values(deployment.server.upstreams).map((one) => ('cwd' in one ? one.cwd : null))).toEqual([
       '/srv/app/data',
       '/srv/app',
       '/abs',

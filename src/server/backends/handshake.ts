@@ -14,7 +14,7 @@ export interface Hello {
 }
 
 /** Newest legacy revision; an older server answers with its own. */
-const LEGACY_VERSION = '2025-11-25';
+export const LEGACY_VERSION = '2025-11-25';
 const OLDER_VERSIONS = ['2025-06-18', '2025-03-26', '2024-11-05'];
 /** MCP 2026-07-28: the server speaks none of the revisions that were asked for; `data.supported` lists its own. */
 const UNSUPPORTED_VERSION = -32022;
@@ -68,21 +68,12 @@ function mayBeModern(error: UpstreamRpcError): boolean {
 
 async function discover(connection: StdioConnection, timeoutMs: number, refusal: Error): Promise<Hello> {
   try {
-    const result = parseObject(await connection.request('server/discover', {}, timeoutMs).result);
-    const versions = Array.isArray(result['supportedVersions']) ? (result['supportedVersions'] as unknown[]) : [];
-    if (!versions.includes(MODERN_VERSION)) {
-      throw new Error(
-        `it speaks ${versions.join(', ') || 'no known revision'} of MCP, the gateway ${MODERN_VERSION} and ${LEGACY_VERSION}`,
-      );
-    }
-    const meta = asObject(result['_meta']);
-    return {
-      era: 'modern',
-      protocolVersion: MODERN_VERSION,
-      capabilities: asObject(result['capabilities']),
-      serverInfo: readServerInfo(meta['io.modelcontextprotocol/serverInfo'] ?? result['serverInfo']),
-      instructions: typeof result['instructions'] === 'string' ? result['instructions'] : null,
-    };
+    const result = await connection.request('server/discover', {}, timeoutMs).result;
+    const hello = readDiscover(result);
+    if (hello !== null) return hello;
+    throw new Error(
+      `it speaks ${supportedVersions(parseObject(result)).join(', ') || 'no known revision'} of MCP, the gateway ${MODERN_VERSION} and ${LEGACY_VERSION}`,
+    );
   } catch (error) {
     if (!(error instanceof UpstreamRpcError)) throw error;
     throw new Error(`it refused initialize (${refusal.message}) and server/discover (${error.message})`, {
@@ -91,7 +82,26 @@ async function discover(connection: StdioConnection, timeoutMs: number, refusal:
   }
 }
 
-function readInitialize(resultJson: string): Hello {
+/** Reads the result of server/discover; null when the modern revision is not among those that it offers. */
+export function readDiscover(resultJson: string): Hello | null {
+  const result = parseObject(resultJson);
+  if (!supportedVersions(result).includes(MODERN_VERSION)) return null;
+  const meta = asObject(result['_meta']);
+  return {
+    era: 'modern',
+    protocolVersion: MODERN_VERSION,
+    capabilities: asObject(result['capabilities']),
+    serverInfo: readServerInfo(meta['io.modelcontextprotocol/serverInfo'] ?? result['serverInfo']),
+    instructions: typeof result['instructions'] === 'string' ? result['instructions'] : null,
+  };
+}
+
+function supportedVersions(result: Record<string, unknown>): readonly unknown[] {
+  return Array.isArray(result['supportedVersions']) ? (result['supportedVersions'] as unknown[]) : [];
+}
+
+/** Reads the result of initialize. Throws an Error whose message says what is wrong with it. */
+export function readInitialize(resultJson: string): Hello {
   const result = parseObject(resultJson);
   const version = result['protocolVersion'];
   if (typeof version !== 'string') throw new Error('its answer to initialize has no protocolVersion');

@@ -5,12 +5,17 @@ import type { Hello } from './handshake.ts';
 import type { OwnAnswer, StdioConnection } from './stdio-connection.ts';
 import { createSubscriptionTable } from './subscription-table.ts';
 
+/** What of a connection is needed to subscribe. */
+type Subscribable = Pick<StdioConnection, 'era' | 'request'>;
+
 /** The resource subscriptions of many clients on one child, which knows only one client: the gateway. */
 export interface ResourceSubscriptions {
   /** Takes resources/subscribe and resources/unsubscribe. */
   forward(call: BackendCall, send: (call: BackendCall) => CancelCall): CancelCall;
   /** A fresh child serves: it is told what is subscribed, and asked for its change notices. */
-  onUp(connection: StdioConnection, hello: Hello): void;
+  onUp(connection: Subscribable, hello: Hello): void;
+  /** Asks a modern server for its change notices once more. */
+  listenAgain(): void;
   /** Sessions that wait for news of this resource. */
   subscribersOf(uri: string): ReadonlySet<string | null>;
   endSession(sessionId: string): void;
@@ -18,9 +23,14 @@ export interface ResourceSubscriptions {
 
 const subscribeTimeoutMs = 30_000;
 
-export function createResourceSubscriptions(upstream: string, log: Log): ResourceSubscriptions {
+/** `onListenEnded`: the long request for change notices has ended, though the connection has not. */
+export function createResourceSubscriptions(
+  upstream: string,
+  log: Log,
+  onListenEnded: (error: unknown) => void = () => {},
+): ResourceSubscriptions {
   const table = createSubscriptionTable();
-  let connection: StdioConnection | null = null;
+  let connection: Subscribable | null = null;
   let listening: OwnAnswer | null = null;
 
   /** Legacy: one request each. The child's memory of them is all that is wanted, so a failure is only logged. */
@@ -42,10 +52,13 @@ export function createResourceSubscriptions(upstream: string, log: Log): Resourc
       resourcesListChanged: true,
       ...(uris.length === 0 ? {} : { resourceSubscriptions: uris }),
     };
-    listening = connection.request('subscriptions/listen', { notifications }, 0);
-    listening.result.catch((error: unknown) => {
+    const opened = connection.request('subscriptions/listen', { notifications }, 0);
+    listening = opened;
+    const onEnd = (error: unknown): void => {
       log.debug('upstream-listen-ended', { upstream, reason: reasonOf(error) });
-    });
+      if (listening === opened) onListenEnded(error);
+    };
+    opened.result.then(onEnd, onEnd);
     before?.cancel();
   }
 
@@ -82,6 +95,7 @@ export function createResourceSubscriptions(upstream: string, log: Log): Resourc
       if (hello.era === 'modern') listen();
       else for (const uri of table.uris) tellChild('resources/subscribe', uri);
     },
+    listenAgain: listen,
     subscribersOf: (uri) => table.subscribersOf(uri),
     endSession(sessionId) {
       const free = table.endSession(sessionId);

@@ -5,11 +5,13 @@ import { UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
 import type { Log } from './backend-log.ts';
 import { buildChildEnvironment } from './child-environment.ts';
 import { createChildPool, type ChildPool } from './child-pool.ts';
+import { createEraBridge } from './era-bridge.ts';
 import { findCommand } from './find-command.ts';
 import type { Hello } from './handshake.ts';
+import { listKindOf } from './list-kind.ts';
 import { createResourceSubscriptions, type ResourceSubscriptions } from './resource-subscriptions.ts';
-import type { ChildSpec } from './stdio-instance.ts';
-import { superviseChild, type SupervisedChild } from './supervised-child.ts';
+import { startInstance, type ChildSpec, type InstanceEvents, type StdioInstance } from './stdio-instance.ts';
+import { superviseInstance, type Supervised } from './supervised-instance.ts';
 
 export interface StdioBackendOptions {
   /** Environment of the server: what `${NAME}` is filled from. */
@@ -45,9 +47,10 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
   const resourceListeners: ((uri: string, sessionId: string | null) => void)[] = [];
   const shared = upstream.instances === 'shared';
   const subscriptions = createResourceSubscriptions(name, log);
+  const bridge = createEraBridge();
   let state: BackendState = { state: 'starting', since: Date.now() };
   /** The child of all clients, or the one that stands for the children of the pool: capabilities and lists. */
-  let supervisor: SupervisedChild | null = null;
+  let supervisor: Supervised<StdioInstance> | null = null;
   let pool: ChildPool | null = null;
 
   function tellState(): void {
@@ -128,6 +131,12 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
       queueMicrotask(() => call.onError(upstreamError(UPSTREAM_UNAVAILABLE, name, message, 'not run')));
       return () => {};
     }
+    return bridge.forward(call, child.hello, sendToChild);
+  }
+
+  function sendToChild(call: BackendCall): CancelCall {
+    const child = supervisor;
+    if (child === null) throw new Error('nothing is sent before start()');
     if (pool !== null) {
       const owner = ownerOf(call, upstream.instances);
       if (!listMethods.has(call.method)) return pool.forward(owner, call);
@@ -165,7 +174,9 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
       const spec = prepare();
       if (spec === null) return;
       if (!shared) pool = createChildPool(spec, { onNotification });
-      supervisor = superviseChild(spec, shared ? sharedCapabilities : templateCapabilities, {
+      const capabilities = shared ? sharedCapabilities : templateCapabilities;
+      const source = { name, log, start: (events: InstanceEvents) => startInstance(spec, capabilities, events) };
+      supervisor = superviseInstance(source, {
         onStateChange: tellState,
         onUp,
         onNotification: (method, params) => onNotification(method, params, subscriptions),
@@ -182,6 +193,7 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
     },
     endSession(sessionId) {
       subscriptions.endSession(sessionId);
+      bridge.endSession(sessionId);
       pool?.endSubscriptions(sessionId);
       if (upstream.instances === 'per-session') pool?.end(sessionId);
     },
@@ -195,17 +207,4 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
 function ownerOf(call: BackendCall, instances: StdioUpstream['instances']): string {
   const bySession = instances === 'per-session' && call.era === 'legacy' && call.sessionId !== null;
   return bySession ? (call.sessionId ?? '') : `key:${call.caller.keyId}`;
-}
-
-function listKindOf(method: string): ListKind | null {
-  switch (method) {
-    case 'notifications/tools/list_changed':
-      return 'tools';
-    case 'notifications/resources/list_changed':
-      return 'resources';
-    case 'notifications/prompts/list_changed':
-      return 'prompts';
-    default:
-      return null;
-  }
 }

@@ -5,7 +5,9 @@ import { literalSecretsOf, variablesOf } from './upstream-environment.ts';
 export function planDockerCommands(input: TargetInput): TargetCommands {
   const compose = ['docker', 'compose', '--file', `${contextFolder(input)}/compose.yaml`];
   const upstreams = Object.entries(input.deployment.server.upstreams);
-  const elsewhere = upstreams.filter(([, { cwd, command }]) => cwd !== undefined || command.includes('/'));
+  const elsewhere = upstreams.filter(([, upstream]) =>
+    'url' in upstream ? upstream.caFile !== undefined : upstream.cwd !== undefined || upstream.command.includes('/'),
+  );
   const variables = variablesOf(input.deployment);
   return {
     check: [{ title: 'check the Compose file', argv: [...compose, 'config', '--quiet'] }],

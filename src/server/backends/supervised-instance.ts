@@ -2,10 +2,25 @@ import type { BackendCall, BackendState, CancelCall } from '../types.ts';
 import { UPSTREAM_BUSY, UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
 import type { Hello } from './handshake.ts';
 import { createRestartPolicy, STABLE_AFTER_MS } from './restart-policy.ts';
-import { startInstance, type ChildSpec, type InstanceEnd, type StdioInstance } from './stdio-instance.ts';
+import type { Log } from './backend-log.ts';
+import type { InstanceEnd, InstanceEvents } from './stdio-instance.ts';
 
-/** A child that is started again when it ends, with pauses that grow and an end to crash loops. */
-export interface SupervisedChild {
+/** What can be started, talked to and ended: a child process, a session with an HTTP server. */
+export interface Instance {
+  readonly connection: { readonly inFlight: number; send(call: BackendCall): CancelCall } | null;
+  readonly lastWords: readonly string[];
+  end(graceMs: number): Promise<void>;
+}
+
+/** How an instance is started; it never throws, and tells the rest by the events. */
+export interface InstanceSource<Started extends Instance> {
+  readonly name: string;
+  readonly log: Log;
+  start(events: InstanceEvents): Started;
+}
+
+/** An instance that is started again when it ends, with pauses that grow and an end to crash loops. */
+export interface Supervised<Started extends Instance> {
   readonly state: BackendState;
   readonly hello: Hello | null;
   readonly restarts: number;
@@ -14,8 +29,8 @@ export interface SupervisedChild {
   stop(graceMs: number): Promise<void>;
   /** While the child is away for a moment the call waits for it; otherwise it fails at once. */
   forward(call: BackendCall): CancelCall;
-  /** The running child, to talk to it beside the calls of clients. */
-  readonly instance: StdioInstance | null;
+  /** The running instance, to talk to it beside the calls of clients. */
+  readonly instance: Started | null;
 }
 
 export interface SupervisorEvents {
@@ -38,16 +53,15 @@ interface WaitingCall {
   cancelSent: CancelCall | null;
 }
 
-export function superviseChild(
-  spec: ChildSpec,
-  clientCapabilities: Record<string, unknown>,
+export function superviseInstance<Started extends Instance>(
+  source: InstanceSource<Started>,
   events: SupervisorEvents,
-): SupervisedChild {
-  const { name, log } = spec;
+): Supervised<Started> {
+  const { name, log } = source;
   const policy = createRestartPolicy(Math.random);
   const waiting = new Set<WaitingCall>();
   let state: BackendState = { state: 'starting', since: Date.now() };
-  let instance: StdioInstance | null = null;
+  let instance: Started | null = null;
   let hello: Hello | null = null;
   let restarts = 0;
   /** The child has answered initialize. */
@@ -63,11 +77,11 @@ export function superviseChild(
     events.onStateChange();
   }
 
-  function spawnChild(): void {
+  function startOne(): void {
     timer = null;
     if (stopping !== null) return;
     served = false;
-    const started = startInstance(spec, clientCapabilities, {
+    const started = source.start({
       onUp: (said) => onUp(started, said),
       onEnded: (end) => onEnded(started, end),
       onNotification: events.onNotification,
@@ -75,7 +89,7 @@ export function superviseChild(
     instance = started;
   }
 
-  function onUp(from: StdioInstance, said: Hello): void {
+  function onUp(from: Started, said: Hello): void {
     if (from !== instance) return;
     const again = hello !== null;
     hello = said;
@@ -88,7 +102,7 @@ export function superviseChild(
     sendWaiting(from);
   }
 
-  function onEnded(from: StdioInstance, end: InstanceEnd): void {
+  function onEnded(from: Started, end: InstanceEnd): void {
     if (from !== instance) return;
     // Its tree may take a moment to go; stop() waits for that too.
     const gone = from.end(1_000).finally(() => leaving.delete(gone));
@@ -116,7 +130,7 @@ export function superviseChild(
       retryInMs: retryAt - now,
       lastWords: lastWords.slice(-3),
     });
-    timer = setTimeout(spawnChild, retryAt - now);
+    timer = setTimeout(startOne, retryAt - now);
     setState({ state: broken ? 'broken' : 'down', since: now, retryAt, reason, lastWords });
     if (retryAt - now <= restartWaitMs) {
       for (const { call, handOver } of end.unsent) handOver(cancelOf(wait(call)));
@@ -148,7 +162,7 @@ export function superviseChild(
     }, restartWaitMs);
   }
 
-  function sendWaiting(to: StdioInstance): void {
+  function sendWaiting(to: Started): void {
     for (const one of waiting) {
       waiting.delete(one);
       if (one.timer !== null) clearTimeout(one.timer);
@@ -194,7 +208,7 @@ export function superviseChild(
       return state.state === 'up' ? instance : null;
     },
     start() {
-      if (instance === null && timer === null && stopping === null) spawnChild();
+      if (instance === null && timer === null && stopping === null) startOne();
     },
     stop(graceMs) {
       stopping ??= (async () => {
