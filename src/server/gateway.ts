@@ -20,6 +20,7 @@ import { createKeyCheck } from './policy/key-check.ts';
 import { createOriginGuard, type OriginGuard } from './policy/origin-guard.ts';
 import { describeServerInfo, HandshakeGate } from './protocol/handshake.ts';
 import { ListenStreams } from './protocol/listen-streams.ts';
+import { ParameterHeaders } from './protocol/parameter-headers.ts';
 import { ParkedCalls } from './protocol/parked-calls.ts';
 import type { ProtocolHost } from './protocol/protocol-host.ts';
 import { renderNotification } from './protocol/rpc-text.ts';
@@ -124,6 +125,7 @@ export function createGateway(
     sessions,
     parked,
     listeners,
+    parameterHeaders: new ParameterHeaders(registry),
     streams,
     metrics,
     log,

@@ -206,6 +206,21 @@ test('a broken result of a backend is an error of that call and of nothing else'
   expect((await rig.call({ path: '/livez', headers: {} })).status).toBe(200);
 });
 
+test('a resource that does not exist has the code of the era of its caller', async () => {
+  const read = { jsonrpc: '2.0', id: 3, method: 'resources/read', params: { uri: 'test://none' } };
+  const legacy = rig.post(read);
+  (await forwarded(1)).onError({ code: -32_002, message: 'Resource not found' });
+  expect(JSON.parse((await legacy).body).error.code).toBe(-32_002);
+  const { message, headers } = modernRequest(4, 'resources/read', { uri: 'test://none' });
+  const modern = rig.post(message, headers);
+  (await forwarded(2)).onError({ code: -32_002, message: 'Resource not found' });
+  expect(JSON.parse((await modern).body).error).toEqual({
+    code: -32_602,
+    message: 'Resource not found',
+    data: { uri: 'test://none' },
+  });
+});
+
 test('a legacy stream begins with an event that only has an id for clients that understand it', async () => {
   for (const [version, primed] of [
     ['2025-11-25', true],
@@ -299,7 +314,7 @@ describe('questions of a backend', () => {
         { elicitation: {} },
       );
     const wrongTool = retry('other', asked.requestState);
-    const wrongState = retry('any', 'made-up');
+    const wrongState = retry('any', `${asked.requestState}-changed`);
     const right = retry('any', asked.requestState);
     for (const [request, headers] of [
       [wrongTool.message, wrongTool.headers],
@@ -316,6 +331,38 @@ describe('questions of a backend', () => {
     expect(await replied).toEqual({ result: { action: 'decline' } });
     open.onResult(result);
     expect(JSON.parse((await last).body)).toMatchObject({ id: 2, result: { resultType: 'complete' } });
+  });
+
+  test('of a modern call: a state that the backend gave out itself goes back to it with the answers', async () => {
+    const params = { name: 'any', arguments: {}, requestState: 'of-the-backend', inputResponses: { q: {} } };
+    const { message, headers } = modernRequest(1, 'tools/call', params, { elicitation: {} });
+    const answer = rig.post(message, headers);
+    const open = await forwarded();
+    expect(open.params).toMatchObject({ requestState: 'of-the-backend', inputResponses: { q: {} } });
+    open.onResult(result);
+    expect((await answer).status).toBe(200);
+  });
+
+  test('of a modern call: what its client lacks is said when the backend passes the refusal on', async () => {
+    const { message, headers } = modernRequest(1, 'tools/call', { name: 'any', arguments: {} });
+    const answer = rig.post(message, headers);
+    const open = await forwarded();
+    expect(await ask(open)).toMatchObject({ error: { code: -32_601 } });
+    open.onError({ code: -32_601, message: 'The client does not offer elicitation.' });
+    const { status, body } = await answer;
+    expect([status, JSON.parse(body).error]).toMatchObject([
+      400,
+      { code: -32_021, data: { requiredCapabilities: { elicitation: {} } } },
+    ]);
+  });
+
+  test('that were refused do not change an answer that has another reason', async () => {
+    const { message, headers } = modernRequest(1, 'tools/call', { name: 'any', arguments: {} });
+    const answer = rig.post(message, headers);
+    const open = await forwarded();
+    await ask(open);
+    open.onError({ code: -31_003, message: 'too slow' });
+    expect(JSON.parse((await answer).body).error).toEqual({ code: -31_003, message: 'too slow' });
   });
 
   test('of a modern call: an answer that came while the client was away is there when it comes back', async () => {

@@ -2,7 +2,7 @@ import type { Exchange } from '../http/exchange.ts';
 import type { AuditTrail } from '../observe/audit-trail.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { BackendCall, Caller, CancelCall, Era, RpcError, RpcId } from '../types.ts';
-import { missingClientCapability } from './client-capabilities.ts';
+import { missingCapabilityError, missingClientCapability } from './client-capabilities.ts';
 import type { MethodRule } from './methods.ts';
 import { renderModernResult } from './modern-result.ts';
 import type { ParkedCalls } from './parked-calls.ts';
@@ -57,6 +57,8 @@ export class Call implements BackendCall {
   readonly #host: CallHost;
   readonly #startedMs: number;
   #done = false;
+  /** What the backend asked for and this client does not offer. */
+  #missingCapability: string | null = null;
   /** Requests to the client that it has not answered. */
   #asked: Set<string> | null = null;
 
@@ -113,8 +115,9 @@ export class Call implements BackendCall {
     this.#answer('result', result, 200);
   }
 
-  onError(error: RpcError): void {
+  onError(given: RpcError): void {
     if (this.#done) return;
+    const error = this.era === 'modern' ? this.#inModernTerms(given) : given;
     const text = JSON.stringify(error);
     this.#end('error', text, `${error.message} (${error.code})`);
     this.#answer('error', text, this.era === 'modern' ? modernStatus(error.code) : 200);
@@ -130,6 +133,7 @@ export class Call implements BackendCall {
     if (this.#done) return;
     const missing = missingClientCapability(method, params, this.clientCapabilities);
     if (missing !== null) {
+      if (missing !== method) this.#missingCapability = missing;
       reply({ error: { code: rpcCodes.methodNotFound, message: `The client does not offer ${missing}.` } });
     } else if (this.era === 'modern') {
       if (!this.#host.parked.ask(this, method, params, reply)) {
@@ -140,6 +144,19 @@ export class Call implements BackendCall {
     } else {
       this.#askLegacy(method, params, reply);
     }
+  }
+
+  /**
+   * Errors of legacy backends as MCP 2026-07-28 has them. One that was refused a question mostly passes the refusal
+   * on: the client is told what it lacks. A resource that does not exist has another code now.
+   */
+  #inModernTerms(error: RpcError): RpcError {
+    if (error.code === rpcCodes.legacyResourceNotFound && this.method === 'resources/read') {
+      return { ...error, code: rpcCodes.invalidParams, data: error.data ?? { uri: this.params?.['uri'] } };
+    }
+    if (this.#missingCapability === null) return error;
+    const passedOn = error.code === rpcCodes.methodNotFound || error.code === rpcCodes.internalError;
+    return passedOn ? missingCapabilityError(this.#missingCapability) : error;
   }
 
   /** The client's connection is gone and will not come back. */

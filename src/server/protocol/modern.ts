@@ -35,8 +35,15 @@ export function answerModern(
   }
   const rule = forwardedMethods.get(method);
   if (rule !== undefined && rule.modern) {
+    if (method === 'tools/call') {
+      const disagreement = host.parameterHeaders.judge(params, exchange.req.headers);
+      if (disagreement !== null) {
+        refuse(exchange, id, disagreement);
+        return;
+      }
+    }
     if (rule.charged && !charge(host, exchange, id, method, params)) return;
-    if (rule.mayAskForInput && params['requestState'] !== undefined) {
+    if (rule.mayAskForInput && host.parked.isOwnState(params['requestState'])) {
       resume(host, exchange, id, method, params);
       return;
     }

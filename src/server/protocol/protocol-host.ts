@@ -8,6 +8,7 @@ import type { Caller, Era, LimitDecision, RpcId } from '../types.ts';
 import type { CallHost } from './call.ts';
 import type { HandshakeGate } from './handshake.ts';
 import type { ListenStreams } from './listen-streams.ts';
+import type { ParameterHeaders } from './parameter-headers.ts';
 import type { ParkedCalls } from './parked-calls.ts';
 import type { SessionStore } from './session-store.ts';
 
@@ -18,6 +19,7 @@ export interface ProtocolHost {
   readonly sessions: SessionStore;
   readonly parked: ParkedCalls;
   readonly listeners: ListenStreams;
+  readonly parameterHeaders: ParameterHeaders;
   readonly streams: OpenStreams;
   readonly calls: CallHost;
   readonly metrics: Metrics;

@@ -9,6 +9,7 @@ export const rpcCodes = {
   internalError: -32_603,
   badRequest: -32_000,
   unknownSession: -32_001,
+  legacyResourceNotFound: -32_002,
   headerMismatch: -32_020,
   missingCapability: -32_021,
   unsupportedVersion: -32_022,
