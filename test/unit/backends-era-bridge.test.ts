@@ -14,11 +14,11 @@ function rig(upstream: Hello | null) {
   const bridge = createEraBridge();
   return {
     bridge,
-    async call(
+    call: async (
       method: string,
       params: Record<string, unknown> | undefined,
       { era = 'legacy', sessionId = 's' }: { era?: 'legacy' | 'modern'; sessionId?: string | null } = {},
-    ): Promise<{ sent?: unknown; result?: string; error?: RpcError }> {
+    ): Promise<{ sent?: unknown; result?: string; error?: RpcError }> => {
       let outcome = {};
       const made: BackendCall = {
         method,

@@ -11,7 +11,7 @@ const neededCapability: ReadonlyMap<string, string> = new Map([
 /** The error for a modern client whose request cannot be answered without this capability (`sampling.tools`). Pure. */
 export function missingCapabilityError(missing: string): RpcError {
   let required: Record<string, unknown> = {};
-  for (const name of missing.split('.').reverse()) required = { [name]: required };
+  for (const name of missing.split('.').toReversed()) required = { [name]: required };
   return {
     code: rpcCodes.missingCapability,
     message: `This request needs a client that offers ${missing}.`,
