@@ -62,7 +62,7 @@ export async function contestants({ folder, quick }) {
             server: { listen: `127.0.0.1:${port}`, ...more.server },
             tls: scheme === 'https' ? { source: 'files', certificate: certFile, key: tlsKeyFile } : { source: 'off' },
             limits: { perKey: { requests: 100_000_000, windowSeconds: 1, burst: 100_000_000 } },
-            logs: { level: 'info' },
+            logs: { level: 'info', audit: join(folder, `${port}.audit.jsonl`) },
           },
         }),
       );
