@@ -72,6 +72,7 @@ export function createGateway(
   config: ServerConfig,
   options: GatewayOptions,
   certificate: () => ServedCertificate | null,
+  transport: 'http' | 'stdio' = 'http',
 ): Gateway {
   const { deployment } = config;
   const { log, version } = options;
@@ -125,7 +126,8 @@ export function createGateway(
     sessions,
     parked,
     listeners,
-    parameterHeaders: new ParameterHeaders(registry),
+    // Without HTTP there are no headers that could say something else than the body.
+    parameterHeaders: transport === 'http' ? new ParameterHeaders(registry) : { judge: () => null },
     streams,
     metrics,
     log,

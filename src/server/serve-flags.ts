@@ -1,38 +1,61 @@
 import { UserError } from '../deployment/errors.ts';
+import { asksToServe, describeEnvironment } from './environment.ts';
 
 /** What was asked on the command line of `serve`. */
 export type ServeFlags =
   | { readonly mode: 'help' }
-  | { readonly mode: 'config'; readonly configFile: string; readonly pidFile: string | null }
+  | {
+      readonly mode: 'config';
+      readonly configFile: string;
+      readonly pidFile: string | null;
+      readonly stdio: boolean;
+      readonly check: boolean;
+    }
   | {
       readonly mode: 'flags';
-      readonly listen: readonly string[];
+      /** Null where the flag was not given, so that the environment may say it. */
+      readonly listen: readonly string[] | null;
       readonly keyFile: string | null;
       readonly tls: { readonly certificate: string; readonly key: string } | null;
       readonly noAuth: boolean;
-      readonly path: string;
+      readonly path: string | null;
       readonly command: readonly string[];
       readonly pidFile: string | null;
+      readonly stdio: boolean;
+      readonly check: boolean;
     };
 
 const withValue = new Set(['--config', '--pid-file', '--listen', '--key-file', '--tls-cert', '--tls-key', '--path']);
-const withoutValue = new Set(['--no-auth', '--help', '-h']);
+const withoutValue = new Set(['--no-auth', '--stdio', '--check', '--help', '-h']);
+/** Flags that say how to run, not what to serve. */
+const neutral: ReadonlySet<string> = new Set(['--config', '--pid-file', '--stdio', '--check']);
+/** Flags of a server that listens. */
+const listening: readonly string[] = ['--listen', '--key-file', '--tls-cert', '--tls-key', '--path'];
 
 /**
  * Reads the arguments after `serve`. Everything after `--` is the MCP server to start. Pure.
+ * @param env CONFIG_PATH stands for --config when nothing else says what to serve
  * @throws UserError that names the flag.
  */
-export function parseServeFlags(argv: readonly string[]): ServeFlags {
+export function parseServeFlags(argv: readonly string[], env: NodeJS.ProcessEnv = {}): ServeFlags {
   const end = argv.indexOf('--');
   const command = end === -1 ? [] : argv.slice(end + 1);
   const given = readPairs(end === -1 ? argv : argv.slice(0, end));
   if (given.has('--help') || given.has('-h')) return { mode: 'help' };
   const one = (flag: string): string | null => given.get(flag)?.at(-1) ?? null;
+  const stdio = given.has('--stdio');
+  const check = given.has('--check');
+  const useless = stdio ? listening.find((flag) => given.has(flag)) : undefined;
+  if (useless !== undefined) {
+    throw new UserError(`${useless} does not go with --stdio`, { next: 'Leave it out: nothing listens with --stdio.' });
+  }
 
   const pidFile = one('--pid-file');
-  const configFile = one('--config');
+  const saysWhat = command.length > 0 || [...given.keys()].some((flag) => !neutral.has(flag));
+  const fromEnvironment = saysWhat ? '' : (env['CONFIG_PATH']?.trim() ?? '');
+  const configFile = one('--config') ?? (fromEnvironment === '' ? null : fromEnvironment);
   if (configFile !== null) {
-    const extra = [...given.keys()].find((flag) => flag !== '--config' && flag !== '--pid-file');
+    const extra = [...given.keys()].find((flag) => !neutral.has(flag));
     if (extra !== undefined)
       throw new UserError(`${extra} does not go with --config`, { next: `Write it into ${configFile}.` });
     if (command.length > 0) {
@@ -40,7 +63,7 @@ export function parseServeFlags(argv: readonly string[]): ServeFlags {
         next: `Write it into ${configFile}, under server.upstreams.`,
       });
     }
-    return { mode: 'config', configFile, pidFile };
+    return { mode: 'config', configFile, pidFile, stdio, check };
   }
 
   const certificate = one('--tls-cert');
@@ -50,20 +73,22 @@ export function parseServeFlags(argv: readonly string[]): ServeFlags {
   }
   if (given.has('--no-auth') && given.has('--key-file'))
     throw new UserError('--no-auth and --key-file exclude each other');
-  if (argv.length === 0) {
+  if (argv.length === 0 && !asksToServe(env)) {
     throw new UserError('serve needs something to serve', {
       next: 'mcp-deploy serve --config FILE, or mcp-deploy serve --listen 127.0.0.1:8080 --key-file F -- COMMAND',
     });
   }
   return {
     mode: 'flags',
-    listen: given.get('--listen') ?? ['localhost:8080'],
+    listen: given.get('--listen') ?? null,
     keyFile: one('--key-file'),
     tls: certificate === null || key === null ? null : { certificate, key },
     noAuth: given.has('--no-auth'),
-    path: one('--path') ?? '/mcp',
+    path: one('--path'),
     command,
     pidFile,
+    stdio,
+    check,
   };
 }
 
@@ -104,8 +129,11 @@ function valuesAfter(argv: readonly string[], at: number, several: boolean): str
   return values;
 }
 
-export const serveHelp = `Usage: mcp-deploy serve --config FILE [--pid-file F]
+/** Text of `serve --help`; a function, since the table is only needed here. */
+export function describeServe(): string {
+  return `Usage: mcp-deploy serve --config FILE [--stdio | --check] [--pid-file F]
        mcp-deploy serve [--listen ADDR...] [--key-file F] [flags] [-- COMMAND ARGS...]
+       mcp-deploy serve --stdio [-- COMMAND ARGS...]
 
 Runs the MCP endpoint in the foreground: what service managers start.
 
@@ -116,11 +144,15 @@ Runs the MCP endpoint in the foreground: what service managers start.
   --tls-cert C      certificate and intermediates, PEM; with --tls-key K
   --tls-key K       its private key, PEM
   --path PATH       path of the endpoint (/mcp)
+  --stdio           answer on standard input and output in place of listening; no key is needed
+  --check           judge configuration, certificate, keys and start-up rules, and start nothing
   --pid-file F      write process id and configuration hash to F, removed at the end
   -- COMMAND ARGS   the MCP server to put behind the endpoint; without one the built-in tools answer
 
-Environment: MCP_API_KEY (one key) and MCP_API_KEYS (several, separated by commas) are let in too.
+Environment (flags go before it, it goes before a deployment file; the server.json of apply is not changed by it):
+${describeEnvironment()}
 Signals: SIGTERM and SIGINT finish the calls in flight and end (a second one ends now); SIGHUP reads
-certificates and keys again.
+certificates and keys again and opens the audit file anew.
 Exit codes: 0 ended as asked; 2 wrong flags or configuration; 3 refused to start; 70 a bug.
 `;
+}

@@ -1,13 +1,16 @@
 import type { Log } from './observe/log.ts';
 import type { RunningServer } from './running-server.ts';
 
+type Stoppable = Pick<RunningServer, 'reload' | 'drain' | 'stopNow'>;
+
 /** Signals and bugs from the moment on that the process began to serve: one that comes early is not lost. */
 export interface ServeSignals {
   /**
-   * Serves until a signal: SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads.
+   * Serves until a signal: SIGTERM and SIGINT drain, a second one ends at once, SIGHUP reloads. The end of the input
+   * (`ended`) drains too.
    * @returns the exit code: 0, or 70 after a bug.
    */
-  untilStopped(server: RunningServer, log: Log): Promise<number>;
+  untilStopped(server: Stoppable, log: Log, ended?: Promise<void>): Promise<number>;
   /** Leaves signals to their defaults again. */
   close(): void;
 }
@@ -23,7 +26,7 @@ export function watchSignals(): ServeSignals {
   process.on('SIGTERM', onStop).on('SIGINT', onStop).on('SIGHUP', onReload);
 
   return {
-    async untilStopped(server, log) {
+    async untilStopped(server, log, ended) {
       // A bug while serving: nobody knows what state we are in, so the service manager gets a fresh process.
       process.on('uncaughtException', onBug).on('unhandledRejection', onBug);
       const asked = await new Promise<Event>((resolve) => {
@@ -36,6 +39,7 @@ export function watchSignals(): ServeSignals {
           }
         };
         for (const event of early) take(event);
+        void ended?.then(() => resolve({ kind: 'stop' }));
       });
       take = (event) => {
         log.info('server.stopping-now', event.kind === 'bug' ? { error: event.error } : {});

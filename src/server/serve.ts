@@ -1,14 +1,12 @@
-import { readFileSync } from 'node:fs';
-import { basename, resolve } from 'node:path';
-import { EnvironmentError, ExplainedError, UserError } from '../deployment/errors.ts';
-import { deploymentSchema, listenAddress } from '../deployment/schema.ts';
-import { createLog } from './observe/log.ts';
+import { ExplainedError } from '../deployment/errors.ts';
+import { checkServer } from './check-server.ts';
+import { createLog, type Log } from './observe/log.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { startServer } from './running-server.ts';
-import { parseServerConfig, type ServerConfig } from './server-config.ts';
-import { parseServeFlags, serveHelp, type ServeFlags } from './serve-flags.ts';
+import { describeServe, parseServeFlags, type ServeFlags } from './serve-flags.ts';
+import { readConfigFile, readServeSettings } from './serve-settings.ts';
 import { watchSignals, type ServeSignals } from './serve-signals.ts';
-import type { ExtraKey } from './startup-checks.ts';
+import { startStdio } from './stdio/stdio-server.ts';
 import { serverVersion } from './version.ts';
 
 /**
@@ -20,13 +18,13 @@ export async function runServe(argv: string[]): Promise<number> {
   let pidFile: string | null = null;
   const signals = watchSignals();
   try {
-    const flags = parseServeFlags(argv);
+    const flags = parseServeFlags(argv, process.env);
     if (flags.mode === 'help') {
-      process.stdout.write(serveHelp);
+      process.stdout.write(describeServe());
       return 0;
     }
     const configBytes = flags.mode === 'config' ? readConfigFile(flags.configFile) : null;
-    if (flags.pidFile !== null) {
+    if (flags.pidFile !== null && !flags.check) {
       writePidFile(flags.pidFile, serverVersion, configBytes);
       pidFile = flags.pidFile;
     }
@@ -46,85 +44,27 @@ async function serve(
   configBytes: Buffer | null,
   signals: ServeSignals,
 ): Promise<number> {
-  const config =
-    flags.mode === 'config'
-      ? await parseServerConfig(configBytes?.toString('utf8') ?? '', flags.configFile)
-      : configFromFlags(flags);
+  const { config, extraKeys, stdio } = await readServeSettings(flags, configBytes, process.env);
   const log = createLog({ level: config.deployment.logs.level });
-  const extraKeys = [
-    ...(flags.mode === 'flags' && flags.keyFile !== null ? readKeyFile(flags.keyFile) : []),
-    ...keysFromEnvironment(process.env),
-  ];
-  const server = await startServer(config, { version: serverVersion, env: process.env, log, extraKeys });
+  const options = { version: serverVersion, env: process.env, log, extraKeys };
+  if (flags.check) {
+    process.stdout.write(checkServer(config, options, stdio));
+    return 0;
+  }
+  if (stdio) {
+    const server = startStdio(config, options, process.stdin, process.stdout);
+    log.info('server.on-stdio', { version: serverVersion, pid: process.pid });
+    return finish(await signals.untilStopped(server, log, server.inputEnded), log);
+  }
+  const server = await startServer(config, options);
   for (const url of server.urls) process.stdout.write(`listening ${url}\n`);
   log.info('server.listening', { urls: server.urls, version: serverVersion, pid: process.pid });
-  const code = await signals.untilStopped(server, log);
+  return finish(await signals.untilStopped(server, log), log);
+}
+
+function finish(code: number, log: Log): number {
   log.info('server.stopped');
   return code;
-}
-
-function readConfigFile(file: string): Buffer {
-  try {
-    return readFileSync(file);
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    throw new UserError(`${file} cannot be read`, {
-      why: code === 'ENOENT' ? 'There is no such file.' : error instanceof Error ? error.message : String(error),
-      next: 'Give the deployment file, or the server.json that mcp-deploy apply writes.',
-    });
-  }
-}
-
-function configFromFlags(flags: Extract<ServeFlags, { mode: 'flags' }>): ServerConfig {
-  for (const address of flags.listen) {
-    const judged = listenAddress.safeParse(address);
-    if (!judged.success)
-      throw new UserError(`--listen ${address} is no address`, { next: String(judged.error.issues[0]?.message) });
-  }
-  const [command, ...args] = flags.command;
-  const parsed = deploymentSchema.safeParse({
-    version: 1,
-    server: {
-      listen: flags.listen,
-      path: flags.path,
-      ...(command === undefined ? {} : { upstreams: { main: { command, args } } }),
-    },
-    tls: flags.tls === null ? { source: 'off' } : { source: 'files', ...absoluteTls(flags.tls) },
-    auth: { required: !flags.noAuth },
-  });
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw new UserError(`The flags do not fit: ${issue?.path.join('.')}`, { why: issue?.message ?? 'unknown' });
-  }
-  return { deployment: parsed.data, baseDir: process.cwd(), keyStoreFile: null };
-}
-
-function absoluteTls(tls: { certificate: string; key: string }): { certificate: string; key: string } {
-  return { certificate: resolve(tls.certificate), key: resolve(tls.key) };
-}
-
-/** Keys, one a line; empty lines and lines that start with # are left out. */
-function readKeyFile(file: string): ExtraKey[] {
-  let text: string;
-  try {
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new EnvironmentError(`The key file ${file} cannot be read`, {
-      why: error instanceof Error ? error.message : String(error),
-      cause: error,
-    });
-  }
-  const keys = text
-    .split('\n')
-    .map((line) => line.trim())
-    .filter((line) => line !== '' && !line.startsWith('#'));
-  if (keys.length === 0) throw new UserError(`The key file ${file} is empty`, { next: 'Put one key on each line.' });
-  return keys.map((key) => ({ label: basename(file), key }));
-}
-
-function keysFromEnvironment(env: NodeJS.ProcessEnv): ExtraKey[] {
-  const several = (env['MCP_API_KEYS'] ?? '').split(',').map((key) => ({ label: 'MCP_API_KEYS', key: key.trim() }));
-  return [{ label: 'MCP_API_KEY', key: env['MCP_API_KEY'] ?? '' }, ...several].filter(({ key }) => key !== '');
 }
 
 function formatProblem(error: ExplainedError): string {

@@ -52,6 +52,12 @@ export async function parseServerConfig(text: string, file: string): Promise<Ser
   };
 }
 
+/** Whether the planner wrote it, in contrast to a person. */
+export function isPlannedConfig(text: string): boolean {
+  const planned = readJson(text);
+  return planned !== null && 'deployment' in planned;
+}
+
 type Tls = ServerConfig['deployment']['tls'];
 
 function resolveTls(tls: Tls, baseDir: string, state: string): Tls {

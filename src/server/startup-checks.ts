@@ -39,6 +39,13 @@ export function judgeStartup(
       };
     }
   }
+  if (!deployment.auth.required && deployment.server.allowedOrigins.includes('*')) {
+    return {
+      what: 'The server will not let pages of every origin in without keys',
+      why: 'Any web page that somebody on this machine opens could call every tool.',
+      next: 'Name the origins one by one, or leave keys on.',
+    };
+  }
   if (deployment.auth.required && extraKeys.length === 0 && !hasKeyFile) {
     return {
       what: 'The server has no keys, so nobody could call it',

@@ -12,7 +12,10 @@ import { createFakeBackend } from '../helpers/fake-backend.ts';
 describe('parseServeFlags', () => {
   test.each([
     [['--help'], { mode: 'help' }],
-    [['--config', 'a.yaml', '--pid-file=p'], { mode: 'config', configFile: 'a.yaml', pidFile: 'p' }],
+    [
+      ['--config', 'a.yaml', '--pid-file=p'],
+      { mode: 'config', configFile: 'a.yaml', pidFile: 'p', stdio: false, check: false },
+    ],
     [
       [
         '--listen',
@@ -38,19 +41,23 @@ describe('parseServeFlags', () => {
         path: '/x',
         command: ['npx', '-y', '--help'],
         pidFile: null,
+        stdio: false,
+        check: false,
       },
     ],
     [
       ['--no-auth', '--tls-cert', 'c', '--tls-key', 'k'],
       {
         mode: 'flags',
-        listen: ['localhost:8080'],
+        listen: null,
         keyFile: null,
         tls: { certificate: 'c', key: 'k' },
         noAuth: true,
-        path: '/mcp',
+        path: null,
         command: [],
         pidFile: null,
+        stdio: false,
+        check: false,
       },
     ],
   ])('%j', (argv, expected) => {
@@ -65,6 +72,10 @@ describe('parseServeFlags', () => {
     [['npx']],
     [['--no-auth', '--key-file', 'k']],
     [['--tls-key', 'k']],
+    [['--stdio', '--listen', ':1']],
+    [['--stdio', '--config', 'a', '--', 'x']],
+    [['--check=1']],
+    [[]],
   ])('%j is refused', (argv) => {
     expect(() => parseServeFlags(argv)).toThrow(expect.objectContaining({ exitCode: 2 }));
   });

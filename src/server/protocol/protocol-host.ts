@@ -19,7 +19,7 @@ export interface ProtocolHost {
   readonly sessions: SessionStore;
   readonly parked: ParkedCalls;
   readonly listeners: ListenStreams;
-  readonly parameterHeaders: ParameterHeaders;
+  readonly parameterHeaders: Pick<ParameterHeaders, 'judge'>;
   readonly streams: OpenStreams;
   readonly calls: CallHost;
   readonly metrics: Metrics;

@@ -1,0 +1,60 @@
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { EnvironmentError, UserError } from '../deployment/errors.ts';
+import { listenAddresses } from '../deployment/listen-address.ts';
+import type { Deployment } from '../deployment/schema.ts';
+import { readAcceptedHosts } from './accepted-hosts.ts';
+import { createBackends } from './create-backends.ts';
+import type { GatewayOptions } from './gateway.ts';
+import { readCertificate } from './http/certificate-files.ts';
+import { createAddressReader } from './policy/client-address.ts';
+import { createKeyCheck } from './policy/key-check.ts';
+import { createOriginGuard } from './policy/origin-guard.ts';
+import type { ServerConfig } from './server-config.ts';
+import { judgeStartup } from './startup-checks.ts';
+
+/**
+ * Judges all that can be judged without starting: start-up rules, certificate, keys, hosts and origins, upstreams, the
+ * place of the audit file. Opens no port, starts no process, writes nothing.
+ * @returns what would be served, for standard output
+ * @throws UserError or EnvironmentError as the start would.
+ */
+export function checkServer(config: ServerConfig, options: GatewayOptions, stdio: boolean): string {
+  const { deployment } = config;
+  const where = stdio ? 'standard input and output' : checkListening(config, options);
+  const upstreams = createBackends(config, options).map(({ name }) => name);
+  if (deployment.logs.audit !== 'off') checkAuditPlace(deployment.logs.audit);
+  return `ok: ${deployment.name} can be served on ${where}; behind it: ${upstreams.join(', ')}\n`;
+}
+
+function checkListening(config: ServerConfig, { extraKeys, log }: GatewayOptions): string {
+  const { deployment, keyStoreFile } = config;
+  const { server, tls, auth } = deployment;
+  const refusal = judgeStartup(deployment, listenAddresses(server), extraKeys, keyStoreFile !== null);
+  if (refusal !== null) throw new UserError(refusal.what, refusal);
+  createAddressReader(server.trustedProxies);
+  createOriginGuard({
+    allowedHosts: readAcceptedHosts(deployment, certificateNames(tls)),
+    allowedOrigins: server.allowedOrigins,
+  });
+  if (auth.required) createKeyCheck({ storeFile: keyStoreFile, extraKeys, log }).close();
+  return [server.listen].flat().join(', ');
+}
+
+function certificateNames(tls: Deployment['tls']): readonly string[] {
+  if (tls.source === 'off') return [];
+  if (tls.source === 'files') return readCertificate(tls).names;
+  throw new UserError('The certificate of this deployment is not made yet', { next: 'Run: mcp-deploy apply' });
+}
+
+function checkAuditPlace(file: string): void {
+  try {
+    accessSync(existsSync(file) ? file : dirname(file), constants.W_OK);
+  } catch (error) {
+    throw new EnvironmentError(`The audit file ${file} cannot be written`, {
+      why: error instanceof Error ? error.message : String(error),
+      next: 'Make its folder writable for the user of the server, or choose another file.',
+      cause: error,
+    });
+  }
+}
