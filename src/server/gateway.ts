@@ -203,6 +203,7 @@ export function createGateway(
         }),
       renderMetrics: () => metrics.render(),
       metricsContentType,
+      showsMetrics: server.metrics,
       holdsKey(req) {
         if (keys === null) return false;
         const { headers } = req;

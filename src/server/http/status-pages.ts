@@ -10,6 +10,8 @@ export interface PageSources {
   describeReadiness(backends: readonly Backend[], draining: boolean, detail: boolean): HealthAnswer;
   describeStatus(draining: boolean): HealthAnswer;
   renderMetrics(): string;
+  /** Whether /metrics exists. */
+  readonly showsMetrics: boolean;
   readonly metricsContentType: string;
   /** Null when the request carries no accepted key. */
   holdsKey(req: IncomingMessage): boolean;
@@ -40,7 +42,8 @@ export class StatusPages {
       return;
     }
     const page = this.#pages[path];
-    if (page === undefined || !Object.hasOwn(this.#pages, path)) {
+    const hidden = path === '/metrics' && !this.#sources.showsMetrics;
+    if (page === undefined || hidden || !Object.hasOwn(this.#pages, path)) {
       sendOAuthError(res, 404, 'not_found', 'There is nothing at this path.');
     } else if (req.method !== 'GET' && req.method !== 'HEAD') {
       sendJson(res, 405, '{"error":"method_not_allowed","error_description":"This path takes GET."}', [
