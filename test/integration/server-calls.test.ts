@@ -333,6 +333,33 @@ describe('questions of a backend', () => {
     expect(JSON.parse((await last).body)).toMatchObject({ id: 2, result: { resultType: 'complete' } });
   });
 
+  test('of a modern call: what is asked at once goes out together, and each round has a state of its own', async () => {
+    const first = modernRequest(1, 'tools/call', { name: 'any', arguments: {} }, { elicitation: {} });
+    const answer = rig.post(first.message, first.headers);
+    const open = await forwarded();
+    void ask(open);
+    void ask(open);
+    const { inputRequests, requestState } = JSON.parse((await answer).body).result;
+    expect(Object.keys(inputRequests)).toEqual(['q1', 'q2']);
+    const retry = (state: string, key: string) => {
+      const params = {
+        name: 'any',
+        arguments: {},
+        requestState: state,
+        inputResponses: { [key]: { action: 'decline' } },
+      };
+      const { message, headers } = modernRequest(2, 'tools/call', params, { elicitation: {} });
+      return rig.post(message, headers);
+    };
+    const second = JSON.parse((await retry(requestState, 'q1')).body).result;
+    expect(Object.keys(second.inputRequests)).toEqual(['q2']);
+    expect(second.requestState).not.toBe(requestState);
+    expect(JSON.parse((await retry(requestState, 'q2')).body).error.code).toBe(-32_602);
+    const last = retry(second.requestState, 'q2');
+    open.onResult(result);
+    expect(JSON.parse((await last).body).result.content).toBeDefined();
+  });
+
   test('of a modern call: a state that the backend gave out itself goes back to it with the answers', async () => {
     const params = { name: 'any', arguments: {}, requestState: 'of-the-backend', inputResponses: { q: {} } };
     const { message, headers } = modernRequest(1, 'tools/call', params, { elicitation: {} });

@@ -40,6 +40,8 @@ const maxWaitingCalls = 1_024;
 const placeWaitMs = 5_000;
 const endGraceMs = 2_000;
 
+/** What a child may ask for whose callers change. */
+const everyCapability = { sampling: {}, elicitation: { form: {}, url: {} }, roots: { listChanged: true } };
 /** Capabilities of a client that are passed on to its own child. */
 const passedCapabilities: ReadonlySet<string> = new Set(['sampling', 'elicitation', 'roots']);
 
@@ -169,6 +171,13 @@ class Pool implements ChildPool {
   }
 
   /** Null when there is no place and nobody may wait for one; the call has failed then. */
+  /** A child of one session has its client; one of a key has many, and each call is refused what its own client lacks. */
+  #capabilitiesFor(call: BackendCall): Record<string, unknown> {
+    const { instances } = this.#spec.upstream;
+    if (instances === 'per-key' || call.era === 'modern' || call.sessionId === null) return everyCapability;
+    return Object.fromEntries(Object.entries(call.clientCapabilities).filter(([name]) => passedCapabilities.has(name)));
+  }
+
   #open(owner: string, call: BackendCall): PoolChild | null {
     const now = Date.now();
     if (this.#stopped || now < this.#brokenUntil) {
@@ -183,9 +192,7 @@ class Pool implements ChildPool {
     const child: PoolChild = {
       owner,
       subscriptions: createResourceSubscriptions(this.#spec.name, this.#spec.log),
-      clientCapabilities: Object.fromEntries(
-        Object.entries(call.clientCapabilities).filter(([name]) => passedCapabilities.has(name)),
-      ),
+      clientCapabilities: this.#capabilitiesFor(call),
       phase: 'waiting',
       instance: null,
       waiting: new Set(),

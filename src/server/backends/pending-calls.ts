@@ -120,15 +120,23 @@ export class PendingCalls {
 
   /**
    * The only call in flight, or the latest of several of the same session: the
-   * one that what the child sends on its own must belong to. Null otherwise.
+   * one that what the child sends on its own must belong to. Null otherwise. Calls
+   * may be left out of the question.
    */
-  onlyCall(): BackendCall | null {
+  onlyCall(isExcluded: (call: BackendCall) => boolean = () => false): BackendCall | null {
     let found: BackendCall | null = null;
     for (const { call } of this.#sent.values()) {
+      if (isExcluded(call)) continue;
       if (found !== null && !isSameSession(found.sessionId, call.sessionId)) return null;
       found = call;
     }
     return found;
+  }
+
+  /** Whether this holds for every call that was sent. */
+  every(holds: (call: BackendCall) => boolean): boolean {
+    for (const { call } of this.#sent.values()) if (!holds(call)) return false;
+    return true;
   }
 
   /** Empties the table. */

@@ -11,6 +11,10 @@ export interface ServerRequests {
   endCall(call: BackendCall): void;
   /** The child took its request back. */
   takeBack(id: RpcId): void;
+  /** Whether the child waits for an answer of this call's client. */
+  isAskedFor(call: BackendCall): boolean;
+  /** The call that the child asked something for most recently, of those whose clients have not answered. */
+  readonly lastAsked: BackendCall | null;
   readonly size: number;
   clear(): void;
 }
@@ -36,6 +40,13 @@ export function createServerRequests(reply: (id: RpcId, answer: ServerAnswer) =>
     },
     takeBack(id) {
       open.delete(id);
+    },
+    isAskedFor(call) {
+      for (const asked of open.values()) if (asked === call) return true;
+      return false;
+    },
+    get lastAsked() {
+      return [...open.values()].at(-1) ?? null;
     },
     get size() {
       return open.size;

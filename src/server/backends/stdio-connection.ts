@@ -60,6 +60,8 @@ export interface ConnectionOptions {
   readonly callTimeoutMs: number;
   readonly maxConcurrency: number;
   readonly maxLineBytes: number;
+  /** All calls come from the owner of the child: one session or one key. */
+  readonly oneOwner: boolean;
   /** A notification that belongs to no single call: list_changed, resources/updated. */
   readonly onNotification: (method: string, params: Record<string, unknown>) => void;
   /** The child has closed its input; most often it is about to exit. */
@@ -353,8 +355,22 @@ class Connection implements StdioConnection {
 
   /** The call that what the child sends on its own belongs to; given-up calls of others may still be at work. */
   #onlyCall(): BackendCall | null {
-    const call = this.#calls.onlyCall();
+    const call = this.#calls.onlyCall() ?? this.#onlyCallAtWork();
     return call === null || this.#abandoned.hasOthersThan(call.sessionId) ? null : call;
+  }
+
+  /**
+   * A call that waits for its client is not the one that asks now, or hardly ever; and where all callers have the same
+   * key, the wrong one of them is no stranger. Without this, a modern client that never comes back with its answer
+   * would keep all others from being asked until its call runs out of time.
+   */
+  #onlyCallAtWork(): BackendCall | null {
+    if (!this.#options.oneOwner || this.#serverRequests.size === 0) return null;
+    const isAskedFor = (call: BackendCall): boolean => this.#serverRequests.isAskedFor(call);
+    const atWork = this.#calls.onlyCall(isAskedFor);
+    if (atWork !== null || !this.#calls.every(isAskedFor)) return atWork;
+    // All wait: then the last one that asked has more than one question at once.
+    return this.#serverRequests.lastAsked;
   }
 
   #reply(id: RpcId, answer: ServerAnswer): void {

@@ -131,6 +131,7 @@ class Instance implements StdioInstance {
       callTimeoutMs: spec.upstream.callSeconds * 1_000,
       maxConcurrency: spec.upstream.maxConcurrency,
       maxLineBytes: spec.maxLineBytes,
+      oneOwner: spec.upstream.instances !== 'shared',
       onNotification: events.onNotification,
       onInputClosed: (reason) => void setTimeout(() => this.#giveUp(reason), pipeClosedMs).unref(),
       onUnusable: (reason) => this.#giveUp(reason),

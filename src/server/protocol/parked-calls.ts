@@ -8,17 +8,22 @@ import type { ClientAnswer } from './session.ts';
 /** A client that has not repeated its call after this long has given up. */
 const parkedForMs = 600_000;
 const maxParked = 1_000;
+/** Questions that come within this time of the first go out with it: nothing to a person, a whole round saved. */
+const collectForMs = 10;
 /** Tells our states from those that a modern upstream gave its caller itself. */
 const ownStatePrefix = 'mcp-deploy-call-';
 
 interface Parked {
   readonly call: Call;
-  readonly state: string;
+  /** Given out with the last questions; another one each time, so that an old answer is not taken for a new one. */
+  state: string;
   readonly questions: Map<string, { method: string; params: unknown; reply: (answer: ClientAnswer) => void }>;
   sinceMs: number;
   /** The answer that came while nobody was there to take it. */
   settled: { member: AnswerMember; text: string; status: number } | null;
   nextQuestion: number;
+  /** Questions are being collected before they go out. */
+  isParking: boolean;
 }
 
 /**
@@ -48,22 +53,22 @@ export class ParkedCalls {
     if (!call.rule.mayAskForInput) return false;
     let parked = this.#byCall.get(call);
     if (parked === undefined) {
-      if (this.#byState.size >= maxParked && !this.#abandonOldest()) return false;
+      if (this.#byCall.size >= maxParked && !this.#abandonOldest()) return false;
       parked = {
         call,
-        state: ownStatePrefix + randomUUID(),
+        state: '',
         questions: new Map(),
         sinceMs: 0,
         settled: null,
         nextQuestion: 1,
+        isParking: false,
       };
       this.#byCall.set(call, parked);
-      this.#byState.set(parked.state, parked);
       call.wasParked = true;
     }
     const { elicitationId: _legacyOnly, ...modernParams } = params;
     parked.questions.set(`q${parked.nextQuestion++}`, { method, params: modernParams, reply });
-    this.#park(parked);
+    this.#parkSoon(parked);
     return true;
   }
 
@@ -126,10 +131,23 @@ export class ParkedCalls {
     for (const parked of this.#byState.values()) this.#abandon(parked);
   }
 
+  /** What a backend asks at once reaches the client at once, not one question a round. */
+  #parkSoon(parked: Parked): void {
+    if (parked.isParking) return;
+    parked.isParking = true;
+    setTimeout(() => {
+      parked.isParking = false;
+      if (this.#byCall.get(parked.call) === parked) this.#park(parked);
+    }, collectForMs);
+  }
+
   /** Answers the exchange with every open question and lets it go. */
   #park(parked: Parked): void {
     const { exchange, answerId } = parked.call;
     if (exchange === null) return;
+    this.#byState.delete(parked.state);
+    parked.state = ownStatePrefix + randomUUID();
+    this.#byState.set(parked.state, parked);
     parked.call.exchange = null;
     parked.sinceMs = performance.now();
     const inputRequests: Record<string, unknown> = {};
