@@ -4,6 +4,7 @@ import type { HttpUpstream } from '../../deployment/http-upstream-schema.ts';
 import type { Backend, BackendCall, BackendState, CancelCall, ListKind } from '../types.ts';
 import { UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
 import type { Log } from './backend-log.ts';
+import { createEraBridge } from './era-bridge.ts';
 import type { Hello } from './handshake.ts';
 import { HttpInstance, type HttpSpec } from './http-instance.ts';
 import { listKindOf } from './list-kind.ts';
@@ -38,6 +39,7 @@ export function createHttpBackend(name: string, upstream: HttpUpstream, options:
   const attempts = new WeakMap<BackendCall, number>();
   /** Every session that may still have calls in flight. */
   const instances = new Set<HttpInstance>();
+  const bridge = createEraBridge();
   let state: BackendState = { state: 'starting', since: Date.now() };
   let supervisor: Supervised<HttpInstance> | null = null;
   const subscriptions = createResourceSubscriptions(name, log, (error) => {
@@ -178,15 +180,18 @@ export function createHttpBackend(name: string, upstream: HttpUpstream, options:
         failUnavailable(call, 'reason' in state ? state.reason : 'it has not been started');
         return () => {};
       }
-      const { forward } = supervisor;
+      const current = supervisor;
       if (call.method === 'resources/subscribe' || call.method === 'resources/unsubscribe') {
-        return subscriptions.forward(call, forward);
+        return subscriptions.forward(call, (sent) => current.forward(sent));
       }
-      return forward(call);
+      return bridge.forward(call, current.hello, (sent) => current.forward(sent));
     },
     // The gateway is the one client of the upstream: what changed at one of its own clients is none of its business.
     notify() {},
-    endSession: (sessionId) => subscriptions.endSession(sessionId),
+    endSession(sessionId) {
+      subscriptions.endSession(sessionId);
+      bridge.endSession(sessionId);
+    },
     onStateChange: (listener) => void stateListeners.push(listener),
     onListChanged: (listener) => void listListeners.push(listener),
     onResourceUpdated: (listener) => void resourceListeners.push(listener),

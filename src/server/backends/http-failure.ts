@@ -29,7 +29,7 @@ function describeRefusal(status: number, headers: IncomingHttpHeaders): string {
   if (status === 405) return 'it answered HTTP 405 to a POST: url names no MCP endpoint of Streamable HTTP';
   if (status === 429) return 'it answered HTTP 429: too many requests';
   if (status >= 200 && status < 300) {
-    const type = printable(String(headers['content-type'] ?? 'no content type')).split(';')[0] ?? '';
+    const type = printable(headers['content-type'] ?? 'no content type').split(';')[0] ?? '';
     const encoding = headers['content-encoding'];
     const coded = encoding === undefined ? '' : `, encoded as ${printable(encoding)} though that was not asked for`;
     return `it answered with ${type}${coded} instead of JSON or an event stream: look at url, and for a login page in front of it`;

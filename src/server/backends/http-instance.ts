@@ -79,7 +79,7 @@ export class HttpInstance implements Instance {
     this.#clearTimers();
     const { connection } = this;
     connection?.close('the server is stopping');
-    await connection?.endSession(Math.min(graceMs, 1_000));
+    await connection?.endSession(Math.min(Math.max(graceMs, 500), 1_000));
     this.#agent?.destroy();
   }
 
@@ -87,13 +87,14 @@ export class HttpInstance implements Instance {
   listenEnded(error: unknown, reopen: () => void): void {
     this.#streamOpen = false;
     if (this.#told || (error instanceof UpstreamRpcError && error.rpc.code === METHOD_NOT_FOUND)) return;
-    this.#reopenLater(null, () => {
-      void this.#look().then(() => {
-        if (this.#told) return;
-        this.#tellAllChanged();
-        reopen();
-      });
-    });
+    this.#reopenLater(null, () => void this.#reopenListen(reopen));
+  }
+
+  async #reopenListen(reopen: () => void): Promise<void> {
+    await this.#look();
+    if (this.#told) return;
+    this.#tellAllChanged();
+    reopen();
   }
 
   async #open(): Promise<void> {
