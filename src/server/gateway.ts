@@ -175,6 +175,8 @@ export function createGateway(
 
   const front = new Front({
     path: server.path,
+    aliases: server.aliases,
+    legacySse: server.legacySse === 'off' ? null : server.legacySse,
     bodyBytes: limits.bodyBytes,
     streams,
     waiting,

@@ -86,6 +86,11 @@ export class EventStream {
     this.#res.write(`: ${text}\n\n`);
   }
 
+  /** An event that is no message: `data` is one line. */
+  sendEvent(name: string, data: string): void {
+    if (!this.ended) this.#res.write(`event: ${name}\ndata: ${data}\n\n`);
+  }
+
   /** An event without data: only an id to resume from, and when to come back for the rest. */
   prime(eventId: string): void {
     if (this.ended) return;

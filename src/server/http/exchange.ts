@@ -1,4 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Session } from '../protocol/session.ts';
 import type { Caller } from '../types.ts';
 import { sendEmpty, sendJson } from './answers.ts';
 import type { EventStream, OpenStreams } from './event-stream.ts';
@@ -20,6 +21,13 @@ export interface EventRecorder {
   connectionLost(): void;
   /** The answer is complete, delivered or not. */
   completed(): void;
+}
+
+/** Where the messages of an answer go that do not fit into one JSON body. */
+interface AnswerStream {
+  send(json: string, eventId: string | null): boolean;
+  end(): void;
+  lost(): void;
 }
 
 /** What all exchanges of a server share. */
@@ -58,7 +66,10 @@ export class Exchange {
   next: Exchange | null = null;
   isWaiting = false;
 
-  #stream: EventStream | null = null;
+  /** The session whose own stream carries the answer (HTTP+SSE of 2024-11-05); null for all others. */
+  session: Session | null = null;
+
+  #stream: AnswerStream | null = null;
   #recorder: EventRecorder | null = null;
   #outstanding = 1;
   /** Answers of a batch collected so far; null when this is no batch. */
@@ -107,8 +118,16 @@ export class Exchange {
     return this.#parts !== null;
   }
 
+  /** The answer goes to the stream of a session, which outlives it; the POST itself is only accepted. */
+  answerOn(session: Session, stream: EventStream): void {
+    this.session = session;
+    this.#resumed = true;
+    this.#stream = { send: (json) => stream.send(json, null), end() {}, lost() {} };
+  }
+
   /** The answer comes later, from a backend. */
   wait(): void {
+    if (this.#stream !== null) return;
     if (this.accepts === 'both') this.host.waiting.add(this);
     else if (this.accepts === 'stream') this.upgrade();
   }
@@ -168,11 +187,12 @@ export class Exchange {
     if (this.#stream !== null) return true;
     if (this.#finished || this.accepts === 'json' || this.res.headersSent || this.res.destroyed) return false;
     this.host.waiting.remove(this);
-    this.#stream = this.host.streams.open(this.res, this.extraHeaders);
+    const stream = this.host.streams.open(this.res, this.extraHeaders);
+    this.#stream = stream;
     if (this.makeRecorder !== null) {
       this.#recorder = this.makeRecorder(this);
       const id = this.#recorder.record('');
-      if (this.primesStreams) this.#stream.prime(id);
+      if (this.primesStreams) stream.prime(id);
     }
     return true;
   }

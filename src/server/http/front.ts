@@ -17,12 +17,17 @@ import { Exchange, type Accepts, type ExchangeHost } from './exchange.ts';
 import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
 import { peerAddress } from './peer-address.ts';
 import { readBody } from './read-body.ts';
+import { SseTransport, type SseConnection } from './sse-transport.ts';
 import type { StatusPages } from './status-pages.ts';
 
 /** What the front is made of. */
 export interface FrontParts {
   /** Path of the MCP endpoint, without a slash at the end. */
   readonly path: string;
+  /** Further paths of the endpoint. */
+  readonly aliases: readonly string[];
+  /** Paths of the HTTP+SSE transport; null without it. */
+  readonly legacySse: { readonly sse: string; readonly messages: string } | null;
   readonly bodyBytes: number;
   readonly streams: ExchangeHost['streams'];
   readonly waiting: ExchangeHost['waiting'];
@@ -53,11 +58,15 @@ export class Front implements ExchangeHost {
   #nextRefusalLogMs = 0;
   readonly #path: string;
   readonly #pathWithSlash: string;
+  readonly #aliases: ReadonlySet<string>;
+  readonly #sse: SseTransport | null;
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
     this.#path = parts.path;
     this.#pathWithSlash = `${parts.path}/`;
+    this.#aliases = new Set(parts.aliases);
+    this.#sse = parts.legacySse === null ? null : new SseTransport(parts.protocol, parts.legacySse.messages);
     this.guard = parts.guard;
     this.streams = parts.streams;
     this.waiting = parts.waiting;
@@ -68,23 +77,26 @@ export class Front implements ExchangeHost {
     try {
       if (url === this.#path || url === this.#pathWithSlash || this.#isPathWithQuery(url))
         this.#answerEndpoint(req, res);
-      else this.#parts.pages.answer(req, res, url, this.draining);
+      else if (!this.#answerFurtherPath(req, res, url)) this.#parts.pages.answer(req, res, url, this.draining);
     } catch (error) {
       this.#answerBug(res, error);
     }
   }
 
   bodyTooLarge(exchange: Exchange): void {
+    // With HTTP+SSE the refusal is of the POST, not of a message.
     const error = { code: rpcCodes.badRequest, message: `The body is larger than ${this.#parts.bodyBytes} bytes.` };
     // The rest of the body is on its way: the connection cannot be used again.
     exchange.extraHeaders = ['Connection', 'close', ...exchange.extraHeaders];
-    exchange.complete(renderRpcError(null, error), 413);
+    if (exchange.session === null) exchange.complete(renderRpcError(null, error), 413);
+    else sendJson(exchange.res, 413, renderRpcError(null, error), exchange.extraHeaders);
     endAfterAnswer(exchange);
   }
 
   bodyRead(exchange: Exchange, text: string): void {
     try {
       this.#answerMessage(exchange, text);
+      if (exchange.session !== null) sendEmpty(exchange.res, 202, exchange.extraHeaders);
     } catch (error) {
       this.#answerBug(exchange.res, error, exchange.requestId);
       exchange.answered();
@@ -114,6 +126,10 @@ export class Front implements ExchangeHost {
       body = JSON.parse(text);
     } catch {
       refuse(exchange, rpcCodes.parseError, text === '' ? 'The body is empty.' : 'The body is not valid JSON.');
+      return;
+    }
+    if (exchange.session !== null) {
+      answerLegacy(protocol, exchange, body);
       return;
     }
     if (isObject(body)) {
@@ -163,7 +179,63 @@ export class Front implements ExchangeHost {
     return rest.startsWith('?') || rest.startsWith('/?');
   }
 
+  /** Aliases and the paths of HTTP+SSE, where they are configured. False when the path is none of them. */
+  #answerFurtherPath(req: IncomingMessage, res: ServerResponse, url: string): boolean {
+    const { legacySse } = this.#parts;
+    if (this.#aliases.size === 0 && legacySse === null) return false;
+    const query = url.indexOf('?');
+    const path = query === -1 ? url : url.slice(0, query);
+    if (this.#sse !== null && path === legacySse?.sse) {
+      this.#answerSseStream(req, res, this.#sse);
+      return true;
+    }
+    const sessionId = query === -1 ? null : new URLSearchParams(url.slice(query)).get('sessionId');
+    const isAlias = this.#aliases.has(path);
+    if (this.#sse !== null && path === legacySse?.messages && (sessionId !== null || !isAlias)) {
+      this.#answerSseMessage(req, res, this.#sse, sessionId ?? '');
+      return true;
+    }
+    if (isAlias) this.#answerEndpoint(req, res);
+    return isAlias;
+  }
+
+  #answerSseStream(req: IncomingMessage, res: ServerResponse, sse: SseTransport): void {
+    const admitted = this.#admit(req, res, 'GET, OPTIONS');
+    if (admitted === null) return;
+    const { caller, extra } = admitted;
+    // 405 on POST is how clients that try the newer transport first find out what this is.
+    if (req.method === 'GET') sse.connect(req, res, caller, this.#parts.readAddress.trusts(peerAddress(req)), extra);
+    else sendJson(res, 405, sseTakesGet, ['Allow', 'GET, OPTIONS', ...extra]);
+  }
+
+  #answerSseMessage(req: IncomingMessage, res: ServerResponse, sse: SseTransport, sessionId: string): void {
+    const admitted = this.#admit(req, res, 'POST, OPTIONS');
+    if (admitted === null) return;
+    const { caller, requestId, extra } = admitted;
+    if (req.method !== 'POST') {
+      sendJson(res, 405, messagesTakePost, ['Allow', 'POST, OPTIONS', ...extra]);
+      return;
+    }
+    const connection = sse.find(sessionId, caller);
+    if (connection !== null) this.#answerPost(req, res, caller, requestId, extra, connection);
+    else {
+      const message = 'The session is not known here: open the event stream again.';
+      sendJson(res, 404, renderRpcError(null, { code: rpcCodes.unknownSession, message }), extra);
+    }
+  }
+
   #answerEndpoint(req: IncomingMessage, res: ServerResponse): void {
+    const admitted = this.#admit(req, res, 'GET, POST, DELETE, OPTIONS');
+    if (admitted === null) return;
+    const { caller, requestId, extra } = admitted;
+    if (req.method === 'POST') this.#answerPost(req, res, caller, requestId, extra);
+    else if (req.method === 'GET') answerSessionStream(this.#parts.protocol, req, res, caller, extra);
+    else if (req.method === 'DELETE') answerSessionDelete(this.#parts.protocol, req, res, caller, extra);
+    else sendJson(res, 405, methodNotAllowed, ['Allow', 'GET, POST, DELETE, OPTIONS', ...extra]);
+  }
+
+  /** Host, origin, preflight, key, draining: what every path of the endpoint asks first. Null when it was answered. */
+  #admit(req: IncomingMessage, res: ServerResponse, methods: string): Admitted | null {
     const { headers } = req;
     const { guard } = this;
     const { metrics } = this.#parts;
@@ -173,30 +245,23 @@ export class Front implements ExchangeHost {
       metrics.error('origin');
       this.#parts.audit?.refused({ requestId, why: refusal.message, address: this.#addressOf(req) });
       sendOAuthError(res, refusal.status, 'access_denied', refusal.message, ['X-Request-Id', requestId]);
-      return;
+      return null;
     }
     const cors = headers.origin === undefined ? null : guard.corsHeaders(headers.origin);
     const extra = ['X-Request-Id', requestId];
     if (cors !== null) extra.push(...Object.entries(cors).flat());
     if (req.method === 'OPTIONS') {
       const preflight = guard.preflight(headers.origin, headers['access-control-request-headers']);
-      sendEmpty(
-        res,
-        204,
-        preflight === null ? ['Allow', 'GET, POST, DELETE, OPTIONS'] : Object.entries(preflight).flat(),
-      );
-      return;
+      sendEmpty(res, 204, preflight === null ? ['Allow', methods] : Object.entries(preflight).flat());
+      return null;
     }
     const caller = this.#identify(req, res, requestId, extra);
-    if (caller === null) return;
+    if (caller === null) return null;
     if (this.draining) {
       sendUnavailable(res, 'This server is stopping; try again in a moment.', 2, ['Connection', 'close', ...extra]);
-      return;
+      return null;
     }
-    if (req.method === 'POST') this.#answerPost(req, res, caller, requestId, extra);
-    else if (req.method === 'GET') answerSessionStream(this.#parts.protocol, req, res, caller, extra);
-    else if (req.method === 'DELETE') answerSessionDelete(this.#parts.protocol, req, res, caller, extra);
-    else sendJson(res, 405, methodNotAllowed, ['Allow', 'GET, POST, DELETE, OPTIONS', ...extra]);
+    return { caller, requestId, extra };
   }
 
   #addressOf(req: IncomingMessage): string {
@@ -233,6 +298,7 @@ export class Front implements ExchangeHost {
     caller: Caller,
     requestId: string,
     extra: readonly string[],
+    connection: SseConnection | null = null,
   ): void {
     const type = req.headers['content-type'];
     if (type !== 'application/json' && !/^application\/json\s*(?:;|$)/i.test(type ?? '')) {
@@ -254,16 +320,27 @@ export class Front implements ExchangeHost {
       sendUnavailable(res, 'This server has as many calls in flight as it takes; try again in a moment.', 2, extra);
       return;
     }
-    const accepts = parseAccept(req.headers.accept);
+    const accepts = connection === null ? parseAccept(req.headers.accept) : 'both';
     if (accepts === null) {
       const message = 'Accept must allow application/json, and text/event-stream for streams.';
       sendJson(res, 406, renderRpcError(null, { code: rpcCodes.badRequest, message }), extra);
       return;
     }
-    readBody(new Exchange(this, req, res, caller, accepts, extra, requestId), this.#parts.bodyBytes);
+    const exchange = new Exchange(this, req, res, caller, accepts, extra, requestId);
+    if (connection !== null) exchange.answerOn(connection.session, connection.stream);
+    readBody(exchange, this.#parts.bodyBytes);
   }
 }
 
+/** A request that may go on. */
+interface Admitted {
+  readonly caller: Caller;
+  readonly requestId: string;
+  readonly extra: readonly string[];
+}
+
+const sseTakesGet = renderRpcError(null, { code: rpcCodes.badRequest, message: 'The event stream is opened by GET.' });
+const messagesTakePost = renderRpcError(null, { code: rpcCodes.badRequest, message: 'Messages are sent by POST.' });
 const methodNotAllowed = renderRpcError(null, {
   code: rpcCodes.badRequest,
   message: 'This endpoint takes POST, GET and DELETE.',

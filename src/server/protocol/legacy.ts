@@ -45,6 +45,7 @@ export function answerLegacy(host: ProtocolHost, exchange: Exchange, body: unkno
 
 /** The session that the request names: null when it names none, undefined when it was refused. */
 function findSession(host: ProtocolHost, exchange: Exchange): Session | null | undefined {
+  if (exchange.session !== null) return exchange.session;
   const named = exchange.req.headers['mcp-session-id'];
   if (named === undefined) return null;
   const session = host.sessions.find(String(named), exchange.caller.keyId);
@@ -127,15 +128,21 @@ function initialize(host: ProtocolHost, exchange: Exchange, message: Record<stri
     if (!readiness.usable) {
       unavailable(
         exchange,
+        id,
         'The MCP server behind this endpoint is not running; its operator can see why in the status.',
         readiness.retryAfterSeconds,
       );
       return;
     }
-    if (exchange.res.destroyed) return;
-    const session = host.sessions.open(exchange.caller.keyId, revision, capabilities);
+    const own = exchange.session;
+    if (own === null ? exchange.res.destroyed : own.ended) return;
+    if (own !== null) {
+      own.revision = revision;
+      own.clientCapabilities = capabilities;
+    }
+    const session = own ?? host.sessions.open(exchange.caller.keyId, revision, capabilities);
     if (session === null) {
-      unavailable(exchange, 'This server has as many open sessions as it may; try again later.', 30);
+      unavailable(exchange, id, 'This server has as many open sessions as it may; try again later.', 30);
       return;
     }
     const instructions = host.registry.instructions();
@@ -145,7 +152,7 @@ function initialize(host: ProtocolHost, exchange: Exchange, message: Record<stri
       serverInfo: describeServerInfo(host.registry, host.version),
       ...(instructions === null ? {} : { instructions }),
     };
-    exchange.extraHeaders = ['Mcp-Session-Id', session.id, ...exchange.extraHeaders];
+    if (own === null) exchange.extraHeaders = ['Mcp-Session-Id', session.id, ...exchange.extraHeaders];
     exchange.complete(renderRpcResult(renderId(id), JSON.stringify(result)));
     countAnswer(host, exchange, 'initialize');
   });
@@ -267,7 +274,12 @@ function countAnswer(host: ProtocolHost, exchange: Exchange, method: string): vo
   host.metrics.request(method, null, 'ok', (performance.now() - exchange.startedMs) / 1_000);
 }
 
-function unavailable(exchange: Exchange, detail: string, retryAfterSeconds: number): void {
+function unavailable(exchange: Exchange, id: RpcId, detail: string, retryAfterSeconds: number): void {
+  if (exchange.session !== null) {
+    // The POST has been accepted already.
+    exchange.complete(renderRpcError(id, { code: rpcCodes.internalError, message: detail }));
+    return;
+  }
   sendUnavailable(exchange.res, detail, retryAfterSeconds, exchange.extraHeaders);
   exchange.answered();
 }

@@ -27,8 +27,9 @@ interface ResumableAnswer {
 export class Session {
   readonly id = randomUUID();
   readonly keyId: string;
-  readonly revision: string;
-  readonly clientCapabilities: Record<string, unknown>;
+  /** What initialize agreed on. Set again where the session is older than its initialize (HTTP+SSE). */
+  revision: string;
+  clientCapabilities: Record<string, unknown>;
   lastSeenMs = performance.now();
   ended = false;
 
