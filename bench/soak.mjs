@@ -212,12 +212,19 @@ function report(samples) {
     .split('\n')
     .filter((line) => line.includes('"server.bug"') || line.includes('UnhandledPromise'));
   const quarter = Math.floor(samples.length / 4);
-  const highest = (key, from, to) => Math.max(...samples.slice(from, to).map((sample) => sample[key]));
+  // The median: a burst of new connections is no leak, a floor that rises is.
+  const typical = (key, from, to) => {
+    const values = samples
+      .slice(from, to)
+      .map((sample) => sample[key])
+      .toSorted((a, b) => a - b);
+    return values[Math.floor(values.length / 2)] ?? 0;
+  };
   const rows = ['rssMiB', 'descriptors', 'processes'].map((key) => ({
     key,
     // The first quarter fills pools and compiles code; the second and the last are compared.
-    second: highest(key, quarter, quarter * 2),
-    last: highest(key, quarter * 3, samples.length),
+    second: typical(key, quarter, quarter * 2),
+    last: typical(key, quarter * 3, samples.length),
   }));
   process.stdout.write(`${seconds} s of churn: ${JSON.stringify(counts)}\n`);
   for (const { key, second, last } of rows)
