@@ -36,14 +36,14 @@ export interface ServerRig {
   readonly ca: string | undefined;
   readonly log: string[];
   /** One request with the first key, unless the call brings its own headers. */
-  call(call: Omit<HttpCall, 'url'> & { readonly path?: string }): Promise<HttpAnswer>;
+  readonly call: (call: Omit<HttpCall, 'url'> & { readonly path?: string }) => Promise<HttpAnswer>;
   /** POSTs a JSON-RPC message with the headers of a client that takes both answers. */
-  post(message: unknown, headers?: Readonly<Record<string, string>>): Promise<HttpAnswer>;
+  readonly post: (message: unknown, headers?: Readonly<Record<string, string>>) => Promise<HttpAnswer>;
   /** initialize; gives the session id. */
-  initialize(options?: { key?: string; version?: string; capabilities?: unknown }): Promise<string>;
+  readonly initialize: (options?: { key?: string; version?: string; capabilities?: unknown }) => Promise<string>;
   legacyClient(capabilities?: Record<string, unknown>): Promise<LegacyClient>;
   modernClient(options?: { pin?: boolean; capabilities?: Record<string, unknown> }): Promise<ModernClient>;
-  stop(): Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 /** A server in this process on a free loopback port, with two keys. */

@@ -126,7 +126,7 @@ describe('the environment', () => {
     [{ MCP_PORT: '18080', MCP_API_KEY: key, MAX_REQUEST_SIZE: 'huge' }, /MAX_REQUEST_SIZE/],
     [{ MCP_PORT: '18080', MCP_API_KEY: key, MCP_TLS_CERT_FILE: 'c' }, /MCP_TLS_CERT_FILE/],
   ])('%j is refused before anything listens', async (env, why) => {
-    const server = serve([], env as unknown as Record<string, string>);
+    const server = serve([], env);
     expect(await server.exit).toBe(2);
     expect(server.output.stderr).toMatch(why);
     expect(server.output.stdout).toBe('');
@@ -190,7 +190,7 @@ describe('--check', () => {
 
   test.each([
     ['a setting that does not exist', 'version: 1\nservr: {}\n', 2, /a\.yaml:2:1/],
-    ['a start-up rule', `${plain.replace('127.0.0.1', '0.0.0.0')}`, 2, /without TLS/],
+    ['a start-up rule', plain.replace('127.0.0.1', '0.0.0.0'), 2, /without TLS/],
     ['no keys', plain, 3, /keys\.json/],
     [
       'a certificate that is not there',
