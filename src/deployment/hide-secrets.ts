@@ -1,4 +1,4 @@
-import { isMap, isScalar, isSeq, parseDocument, type Node } from 'yaml';
+import { isMap, isScalar, isSeq, parseDocument, type Node, type YAMLMap } from 'yaml';
 import { variablesIn } from './fill-variables.ts';
 import { hideSecretArguments, hideTokens } from './secrets-in-arguments.ts';
 
@@ -19,10 +19,7 @@ export function hideSecrets(text: string): string | null {
     cuts.push({ from, to, text: replacement });
   };
   for (const root of [[], ['deployment']]) {
-    const upstreams = document.getIn([...root, 'server', 'upstreams']);
-    if (!isMap(upstreams)) continue;
-    for (const { value: upstream } of upstreams.items) {
-      if (!isMap(upstream)) continue;
+    for (const upstream of mapsWithSecrets(document.getIn([...root, 'server']))) {
       for (const setting of ['env', 'headers']) {
         const texts = upstream.get(setting, true);
         for (const value of isMap(texts) ? texts.items.map((pair) => pair.value) : []) {
@@ -46,6 +43,18 @@ export function hideSecrets(text: string): string | null {
     .toSorted((a, b) => b.from - a.from)
     .reduce((rest, { from, to, text: replacement }) => rest.slice(0, from) + replacement + rest.slice(to), text);
   return hideTokens(safe, hidden);
+}
+
+/** The upstreams, and the requests and commands of declared tools. */
+function mapsWithSecrets(server: unknown): readonly YAMLMap[] {
+  if (!isMap(server)) return [];
+  const upstreams = valuesOf(server.get('upstreams'));
+  const calls = valuesOf(server.get('tools')).flatMap((tool) => [tool.get('http'), tool.get('command')]);
+  return [...upstreams, ...calls.filter((call) => isMap(call))];
+}
+
+function valuesOf(map: unknown): readonly YAMLMap[] {
+  return isMap(map) ? map.items.map(({ value }) => value).filter((value) => isMap(value)) : [];
 }
 
 /** Nothing but references to the environment, and what no secret is made of between them. */

@@ -1,19 +1,20 @@
 import { isIP } from 'node:net';
-import { brokenReferenceIn, variablesIn } from './fill-variables.ts';
+import { variablesIn } from './fill-variables.ts';
 import type { HttpUpstream } from './http-upstream-schema.ts';
 import { canonicalName, isCertificateName, isDnsName } from './host-name.ts';
 import { isLoopback, parseListenAddress, type ListenAddress } from './listen-address.ts';
+import {
+  judgeArgument,
+  judgeFilePath,
+  judgeNul,
+  judgeReferences,
+  ownHeaders,
+  type MeaningProblem,
+} from './judge-texts.ts';
+import { judgeTools } from './judge-tools.ts';
 import type { Deployment } from './schema.ts';
 import { quoted } from './shape-sentences.ts';
 import type { SettingPath } from './setting-path.ts';
-
-/** A setting of the right shape that cannot work, or is not safe. The message follows the path. */
-export interface MeaningProblem {
-  readonly path: SettingPath;
-  readonly at?: 'key' | 'value';
-  readonly message: string;
-  readonly hint?: string;
-}
 
 /**
  * What the shapes alone cannot tell: settings that contradict each other, open
@@ -44,6 +45,7 @@ const rules: readonly Rule[] = [
   { reads: ['server.allowedOrigins'], judge: judgeAllowedOrigins },
   { reads: ['server.trustedProxies'], judge: judgeTrustedProxies },
   { reads: [], judge: judgeUpstreams },
+  { reads: [], judge: judgeTools },
   { reads: ['tls'], judge: judgeTls },
   { reads: ['proxy'], judge: judgeProxy },
   { reads: ['logs.audit'], judge: ({ logs }) => judgeFilePath(['logs', 'audit'], logs.audit) },
@@ -230,6 +232,9 @@ function judgeTrustedProxies({ server }: Deployment): MeaningProblem[] {
 function judgeUpstreams({ server }: Deployment): MeaningProblem[] {
   return Object.entries(server.upstreams).flatMap(([name, upstream]) => {
     const base = ['server', 'upstreams', name];
+    if (name === 'tools' && Object.keys(server.tools).length > 0) {
+      return [{ path: base, at: 'key' as const, message: 'is the name of server.tools', hint: 'give it another name' }];
+    }
     if ('url' in upstream) return judgeHttpUpstream(base, upstream);
     const problems = [
       ...judgeArgument([...base, 'command'], upstream.command),
@@ -243,13 +248,6 @@ function judgeUpstreams({ server }: Deployment): MeaningProblem[] {
     return [...problems, ...judgeFilePath([...base, 'cwd'], upstream.cwd)];
   });
 }
-
-/** Headers that the protocol and the connection are made of. */
-const ownHeaders: ReadonlySet<string> = new Set(
-  'accept accept-encoding connection content-length content-type host keep-alive last-event-id mcp-method mcp-name mcp-protocol-version mcp-session-id te trailer transfer-encoding upgrade'.split(
-    ' ',
-  ),
-);
 
 function judgeHttpUpstream(base: SettingPath, upstream: HttpUpstream): MeaningProblem[] {
   const problems: MeaningProblem[] = [];
@@ -315,41 +313,6 @@ function judgeProxy({ proxy }: Deployment): MeaningProblem[] {
     if (file !== undefined) problems.push(...judgeFilePath(['proxy', setting], file));
   }
   return problems;
-}
-
-/** Paths are made absolute when the deployment is applied, before any variable is known. */
-function judgeFilePath(path: SettingPath, text: string): MeaningProblem[] {
-  if (variablesIn(text).length === 0) return judgeNul(path, text);
-  const message = 'cannot hold ${...}: variables are filled in the env of an upstream only';
-  return [{ path, message, hint: 'write the path out' }];
-}
-
-/**
- * Arguments are passed as written: some programs fill ${NAME} themselves, and what is
- * filled here every user of the machine could read. One that is nothing but a reference is a misunderstanding.
- */
-function judgeArgument(path: SettingPath, text: string): MeaningProblem[] {
-  const [name] = variablesIn(text);
-  if (name === undefined || !/^(?:-{1,2}[A-Za-z0-9-]+=)?\$\{[^{}]*\}$/.test(text)) return judgeNul(path, text);
-  const message = 'is passed as written: variables are filled in the env of an upstream only';
-  const hint =
-    path.at(-1) === 'command' ? 'write the program out' : `let the program read it: env: { ${name}: "\${${name}}" }`;
-  return [{ path, message, hint }];
-}
-
-function judgeNul(path: SettingPath, text: string): MeaningProblem[] {
-  return text.includes('\0') ? [{ path, message: 'must not hold a NUL character' }] : [];
-}
-
-function judgeReferences(path: SettingPath, text: string): MeaningProblem[] {
-  if (brokenReferenceIn(text) === null) return [];
-  return [
-    {
-      path,
-      message: 'has a ${ that starts no variable',
-      hint: 'write ${NAME} or ${NAME:-default}, and $${ for the two characters themselves',
-    },
-  ];
 }
 
 function asciiName(name: string): string {

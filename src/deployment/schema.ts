@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { httpUpstreamSchema } from './http-upstream-schema.ts';
+import { toolName, toolSchema } from './tool-schema.ts';
 
 /**
  * The shape of `mcp-deploy.yaml`: the one file that says what the user wants.
@@ -84,10 +85,11 @@ const serverSchema = z.strictObject({
     .record(slug, z.union([stdioUpstreamSchema, httpUpstreamSchema]))
     .default({})
     .describe('the MCP servers behind this endpoint'),
+  tools: z.record(toolName, toolSchema).default({}).describe('tools of this endpoint itself, without an MCP server'),
   builtinTools: z
     .enum(['auto', 'on', 'off'])
     .default('auto')
-    .describe('server_info, echo and current_time; auto = only while there is no upstream'),
+    .describe('server_info, echo and current_time; auto = only while there is no upstream and no tool'),
   allowedHosts: z
     .array(z.string())
     .default([])

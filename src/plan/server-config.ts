@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { resolve } from 'node:path';
 import { deploymentSchema, type Deployment, type Upstream } from '../deployment/schema.ts';
+import type { DeclaredTool } from '../deployment/tool-schema.ts';
 import { distinct } from './certificate-names.ts';
 import { projectPaths } from './project-paths.ts';
 
@@ -32,6 +33,9 @@ export function serverConfigText(
             withAbsolutePaths(upstream, baseDir),
           ]),
         ),
+        tools: Object.fromEntries(
+          Object.entries(deployment.server.tools).map(([name, tool]) => [name, withAbsoluteTool(tool, baseDir)]),
+        ),
         allowedHosts: [...new Set([...deployment.server.allowedHosts, ...distinct(hostNames)])],
       },
       tls: tlsFiles(deployment, baseDir, stateDir),
@@ -54,6 +58,12 @@ export function sha256Hex(text: string): string {
 function withAbsolutePaths(upstream: Upstream, baseDir: string): Upstream {
   if (!('url' in upstream)) return { ...upstream, cwd: resolve(baseDir, upstream.cwd ?? '.') };
   return upstream.caFile === undefined ? upstream : { ...upstream, caFile: resolve(baseDir, upstream.caFile) };
+}
+
+function withAbsoluteTool(tool: DeclaredTool, baseDir: string): DeclaredTool {
+  if ('module' in tool) return { ...tool, module: { ...tool.module, path: resolve(baseDir, tool.module.path) } };
+  if (!('command' in tool)) return tool;
+  return { ...tool, command: { ...tool.command, cwd: resolve(baseDir, tool.command.cwd ?? '.') } };
 }
 
 const unset = deploymentSchema.parse({ version: 1 });

@@ -1,5 +1,6 @@
 import { UserError } from '../deployment/errors.ts';
 import { createBuiltinBackend } from './backends/builtin-backend.ts';
+import { createDeclaredBackend } from './backends/declared-backend.ts';
 import { createHttpBackend } from './backends/http-backend.ts';
 import { createStdioBackend } from './backends/stdio-backend.ts';
 import type { Log } from './observe/log.ts';
@@ -24,6 +25,9 @@ export function createBackends(
       ? createHttpBackend(name, upstream, { env, baseDir, log, maxMessageBytes: maxLineBytes, serverVersion: version })
       : createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version }),
   );
+  if (Object.keys(server.tools).length > 0) {
+    backends.push(createDeclaredBackend(server.tools, { env, baseDir, log, serverVersion: version }));
+  }
   if (server.builtinTools === 'on' || (server.builtinTools === 'auto' && backends.length === 0)) {
     backends.push(
       createBuiltinBackend({
@@ -34,8 +38,8 @@ export function createBackends(
   }
   if (backends.length === 0) {
     throw new UserError('There is nothing to serve', {
-      why: 'The deployment names no upstream and switches the built-in tools off.',
-      next: 'Name an upstream, or set server.builtinTools to auto.',
+      why: 'The deployment names no upstream and no tool, and switches the built-in tools off.',
+      next: 'Name an upstream or a tool, or set server.builtinTools to auto.',
     });
   }
   return backends;

@@ -20,6 +20,9 @@ export function planDockerCommands(input: TargetInput): TargetCommands {
       ...elsewhere.map(
         ([name]) => `server.upstreams.${name} names a path of this host, which the container does not have.`,
       ),
+      ...Object.entries(input.deployment.server.tools)
+        .filter(([, tool]) => 'module' in tool || ('command' in tool && tool.command.cwd !== undefined))
+        .map(([name]) => `server.tools.${name} names a path of this host, which the container does not have.`),
       ...literalSecretsOf(input.deployment).map(
         (setting) =>
           `${setting} is written out, so it would be in the image: write a reference such as \${NAME} in its place.`,

@@ -18,9 +18,18 @@ export function literalSecretsOf(deployment: Deployment): readonly string[] {
 }
 
 function entries({ server }: Deployment): readonly { setting: string; name: string; value: string }[] {
-  return Object.entries(server.upstreams).flatMap(([upstream, settings]) => {
-    const [member, values] = 'url' in settings ? ['headers', settings.headers] : ['env', settings.env];
-    const setting = `server.upstreams.${upstream}.${member}`;
-    return Object.entries(values).map(([name, value]) => ({ setting, name, value }));
-  });
+  const texts = [
+    ...Object.entries(server.upstreams).map(([name, upstream]) =>
+      'url' in upstream
+        ? { setting: `server.upstreams.${name}.headers`, values: upstream.headers }
+        : { setting: `server.upstreams.${name}.env`, values: upstream.env },
+    ),
+    ...Object.entries(server.tools).flatMap(([name, tool]) => {
+      if ('http' in tool) return [{ setting: `server.tools.${name}.http.headers`, values: tool.http.headers }];
+      return 'command' in tool ? [{ setting: `server.tools.${name}.command.env`, values: tool.command.env }] : [];
+    }),
+  ];
+  return texts.flatMap(({ setting, values }) =>
+    Object.entries(values).map(([name, value]) => ({ setting, name, value })),
+  );
 }

@@ -1,0 +1,28 @@
+/** Who calls a tool, and until when. */
+export interface ToolContext {
+  /** Label of the caller's key. */
+  readonly caller: string;
+  /** Aborted when the caller gave up or time is up. */
+  readonly signal: AbortSignal;
+  readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
+}
+
+/** What a call of a tool gave: text, or a value that stands for itself. */
+export type ToolOutput =
+  | { readonly kind: 'text'; readonly text: string }
+  | { readonly kind: 'value'; readonly value: unknown };
+
+/** A failure that the caller is to read: its message goes into the result of the tool. */
+export class ToolFailure extends Error {}
+
+export type ToolArguments = Readonly<Record<string, unknown>>;
+
+/** Runs one call. Rejects with a ToolFailure for what the caller is to know; anything else stays in the log. */
+export type RunTool = (input: ToolArguments, context: ToolContext) => Promise<ToolOutput>;
+
+/** An argument as it stands inside of a text; null when the caller left it out. */
+export function argumentText(input: ToolArguments, name: string): string | null {
+  const value = Object.hasOwn(input, name) ? input[name] : undefined;
+  if (value === undefined || value === null) return null;
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}
