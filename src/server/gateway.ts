@@ -213,7 +213,7 @@ export function createGateway(
         const plain = headers['x-api-key'];
         return keys.check(headers.authorization, Array.isArray(plain) ? plain[0] : plain, address).allowed;
       },
-      refuses: ({ headers }) => front.guard.refuses(headers.host, headers.origin),
+      refuses: ({ headers }) => front.admission.guard.refuses(headers.host, headers.origin),
     }),
   });
 
@@ -238,7 +238,7 @@ export function createGateway(
     registry,
     waitingCalls: () => inFlight - parked.size,
     certificateChanged() {
-      front.guard = buildGuard();
+      front.admission.guard = buildGuard();
     },
     reload() {
       keys?.reload();

@@ -70,7 +70,7 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
 
   let stopped: Promise<void> | null = null;
   async function stop(graceMs: number): Promise<void> {
-    front.draining = true;
+    front.admission.draining = true;
     watch?.close();
     gateway.closeClients();
     await registry.stop(graceMs);
@@ -88,7 +88,7 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
       watch?.reload();
     },
     async drain() {
-      front.draining = true;
+      front.admission.draining = true;
       const deadline = performance.now() + server.drainSeconds * 1_000;
       const mustWait = (): boolean => stopped === null && gateway.waitingCalls() > 0 && performance.now() < deadline;
       while (mustWait()) await nap(20);

@@ -1,10 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AuditTrail } from '../observe/audit-trail.ts';
-import type { Log } from '../observe/log.ts';
-import type { Metrics } from '../observe/metrics.ts';
-import type { AddressReader } from '../policy/client-address.ts';
-import type { KeyCheck } from '../policy/key-check.ts';
-import type { OriginGuard } from '../policy/origin-guard.ts';
 import type { Caller } from '../types.ts';
 import { answerLegacy } from '../protocol/legacy.ts';
 import { answerModern } from '../protocol/modern.ts';
@@ -12,7 +6,8 @@ import { isNestedTooDeep } from '../protocol/nesting.ts';
 import type { ProtocolHost } from '../protocol/protocol-host.ts';
 import { isModernRevision, metaKeys } from '../protocol/revisions.ts';
 import { isObject, isRpcId, renderRpcError, rpcCodes } from '../protocol/rpc-text.ts';
-import { sendEmpty, sendJson, sendOAuthError, sendProblem, sendUnavailable } from './answers.ts';
+import { Admission, type AdmissionParts } from './admission.ts';
+import { sendEmpty, sendJson, sendProblem, sendUnavailable } from './answers.ts';
 import { Exchange, type Accepts, type ExchangeHost } from './exchange.ts';
 import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
 import { peerAddress } from './peer-address.ts';
@@ -21,7 +16,7 @@ import { SseTransport, type SseConnection } from './sse-transport.ts';
 import type { StatusPages } from './status-pages.ts';
 
 /** What the front is made of. */
-export interface FrontParts {
+export interface FrontParts extends AdmissionParts {
   /** Path of the MCP endpoint, without a slash at the end. */
   readonly path: string;
   /** Further paths of the endpoint. */
@@ -33,29 +28,15 @@ export interface FrontParts {
   readonly waiting: ExchangeHost['waiting'];
   readonly protocol: ProtocolHost;
   readonly pages: StatusPages;
-  /** Null when everyone is let in. */
-  readonly keys: KeyCheck | null;
-  readonly readAddress: AddressReader;
-  readonly requestIdOf: (req: IncomingMessage) => string;
-  readonly metrics: Metrics;
-  /** Null when nothing is audited. */
-  readonly audit: AuditTrail | null;
-  readonly log: Log;
-  readonly guard: OriginGuard;
 }
 
 /** The HTTP side: tells pages from the endpoint, says no where it must, and hands what is left to the protocol. */
 export class Front implements ExchangeHost {
   readonly streams: ExchangeHost['streams'];
   readonly waiting: ExchangeHost['waiting'];
-  /** New calls are refused, those in flight finish. */
-  draining = false;
-  /** Replaced when certificates change: their names are accepted hosts. */
-  guard: OriginGuard;
+  readonly admission: Admission;
 
   readonly #parts: FrontParts;
-  #refusals = 0;
-  #nextRefusalLogMs = 0;
   readonly #path: string;
   readonly #pathWithSlash: string;
   readonly #aliases: ReadonlySet<string>;
@@ -67,7 +48,7 @@ export class Front implements ExchangeHost {
     this.#pathWithSlash = `${parts.path}/`;
     this.#aliases = new Set(parts.aliases);
     this.#sse = parts.legacySse === null ? null : new SseTransport(parts.protocol, parts.legacySse.messages);
-    this.guard = parts.guard;
+    this.admission = new Admission(parts);
     this.streams = parts.streams;
     this.waiting = parts.waiting;
   }
@@ -77,7 +58,8 @@ export class Front implements ExchangeHost {
     try {
       if (url === this.#path || url === this.#pathWithSlash || this.#isPathWithQuery(url))
         this.#answerEndpoint(req, res);
-      else if (!this.#answerFurtherPath(req, res, url)) this.#parts.pages.answer(req, res, url, this.draining);
+      else if (!this.#answerFurtherPath(req, res, url))
+        this.#parts.pages.answer(req, res, url, this.admission.draining);
     } catch (error) {
       this.#answerBug(res, error);
     }
@@ -200,7 +182,7 @@ export class Front implements ExchangeHost {
   }
 
   #answerSseStream(req: IncomingMessage, res: ServerResponse, sse: SseTransport): void {
-    const admitted = this.#admit(req, res, 'GET, OPTIONS');
+    const admitted = this.admission.admit(req, res, 'GET, OPTIONS');
     if (admitted === null) return;
     const { caller, extra } = admitted;
     // 405 on POST is how clients that try the newer transport first find out what this is.
@@ -209,7 +191,7 @@ export class Front implements ExchangeHost {
   }
 
   #answerSseMessage(req: IncomingMessage, res: ServerResponse, sse: SseTransport, sessionId: string): void {
-    const admitted = this.#admit(req, res, 'POST, OPTIONS');
+    const admitted = this.admission.admit(req, res, 'POST, OPTIONS');
     if (admitted === null) return;
     const { caller, requestId, extra } = admitted;
     if (req.method !== 'POST') {
@@ -225,71 +207,13 @@ export class Front implements ExchangeHost {
   }
 
   #answerEndpoint(req: IncomingMessage, res: ServerResponse): void {
-    const admitted = this.#admit(req, res, 'GET, POST, DELETE, OPTIONS');
+    const admitted = this.admission.admit(req, res, 'GET, POST, DELETE, OPTIONS');
     if (admitted === null) return;
     const { caller, requestId, extra } = admitted;
     if (req.method === 'POST') this.#answerPost(req, res, caller, requestId, extra);
     else if (req.method === 'GET') answerSessionStream(this.#parts.protocol, req, res, caller, extra);
     else if (req.method === 'DELETE') answerSessionDelete(this.#parts.protocol, req, res, caller, extra);
     else sendJson(res, 405, methodNotAllowed, ['Allow', 'GET, POST, DELETE, OPTIONS', ...extra]);
-  }
-
-  /** Host, origin, preflight, key, draining: what every path of the endpoint asks first. Null when it was answered. */
-  #admit(req: IncomingMessage, res: ServerResponse, methods: string): Admitted | null {
-    const { headers } = req;
-    const { guard } = this;
-    const { metrics } = this.#parts;
-    const requestId = this.#parts.requestIdOf(req);
-    const refusal = guard.refuses(headers.host, headers.origin);
-    if (refusal !== null) {
-      metrics.error('origin');
-      this.#parts.audit?.refused({ requestId, why: refusal.message, address: this.#addressOf(req) });
-      sendOAuthError(res, refusal.status, 'access_denied', refusal.message, ['X-Request-Id', requestId]);
-      return null;
-    }
-    const cors = headers.origin === undefined ? null : guard.corsHeaders(headers.origin);
-    const extra = ['X-Request-Id', requestId];
-    if (cors !== null) extra.push(...Object.entries(cors).flat());
-    if (req.method === 'OPTIONS') {
-      const preflight = guard.preflight(headers.origin, headers['access-control-request-headers']);
-      sendEmpty(res, 204, preflight === null ? ['Allow', methods] : Object.entries(preflight).flat());
-      return null;
-    }
-    const caller = this.#identify(req, res, requestId, extra);
-    if (caller === null) return null;
-    if (this.draining) {
-      sendUnavailable(res, 'This server is stopping; try again in a moment.', 2, ['Connection', 'close', ...extra]);
-      return null;
-    }
-    return { caller, requestId, extra };
-  }
-
-  #addressOf(req: IncomingMessage): string {
-    return this.#parts.readAddress(peerAddress(req), single(req.headers['x-forwarded-for']));
-  }
-
-  #identify(req: IncomingMessage, res: ServerResponse, requestId: string, extra: readonly string[]): Caller | null {
-    const { headers } = req;
-    const { keys, metrics } = this.#parts;
-    const address = this.#addressOf(req);
-    if (keys === null) return { keyId: '', label: 'anonymous', address };
-    const decision = keys.check(headers.authorization, single(headers['x-api-key']), address);
-    if (decision.allowed) return { keyId: decision.keyId, label: decision.label, address };
-    metrics.authFailure(decision.reason);
-    this.#parts.audit?.refused({ requestId, why: `key ${decision.reason}`, address });
-    this.#logRefusal(decision.reason, address, requestId);
-    refuseKey(res, decision, extra);
-    return null;
-  }
-
-  /** One line a second at most: a flood of wrong keys must not become a flood of log lines. */
-  #logRefusal(reason: string, address: string, requestId: string): void {
-    const now = performance.now();
-    this.#refusals++;
-    if (now < this.#nextRefusalLogMs) return;
-    this.#parts.log.warn('key.refused', { reason, address, requestId, refusedSinceLastLine: this.#refusals });
-    this.#refusals = 0;
-    this.#nextRefusalLogMs = now + 1_000;
   }
 
   #answerPost(
@@ -332,13 +256,6 @@ export class Front implements ExchangeHost {
   }
 }
 
-/** A request that may go on. */
-interface Admitted {
-  readonly caller: Caller;
-  readonly requestId: string;
-  readonly extra: readonly string[];
-}
-
 const sseTakesGet = renderRpcError(null, { code: rpcCodes.badRequest, message: 'The event stream is opened by GET.' });
 const messagesTakePost = renderRpcError(null, { code: rpcCodes.badRequest, message: 'Messages are sent by POST.' });
 const methodNotAllowed = renderRpcError(null, {
@@ -357,22 +274,6 @@ export function parseAccept(accept: string | undefined): Accepts | null {
   return json ? 'json' : null;
 }
 
-type Refusal = Exclude<ReturnType<KeyCheck['check']>, { allowed: true }>;
-
-function refuseKey(res: ServerResponse, refusal: Refusal, extra: readonly string[]): void {
-  if (refusal.reason === 'backed-off') {
-    const seconds = String(Math.max(1, Math.ceil(refusal.retryAfterSeconds ?? 1)));
-    const detail = refusal.detail ?? 'Too many wrong keys came from this address.';
-    sendProblem(res, 429, 'Too Many Requests', detail, ['Retry-After', seconds, ...extra]);
-    return;
-  }
-  const description =
-    refusal.detail ?? (refusal.reason === 'missing' ? 'A key is needed.' : 'The key is not accepted.');
-  // RFC 6750 3.1: no error code when the request carried no credentials at all.
-  const challenge = refusal.reason === 'missing' ? 'Bearer realm="mcp"' : 'Bearer realm="mcp", error="invalid_token"';
-  sendOAuthError(res, 401, 'invalid_token', description, ['WWW-Authenticate', challenge, ...extra]);
-}
-
 function refuse(exchange: Exchange, code: number, message: string): void {
   exchange.complete(renderRpcError(null, { code, message }), 400);
 }
@@ -381,10 +282,6 @@ function carriesEnvelope(entry: unknown): boolean {
   const params = isObject(entry) ? entry['params'] : undefined;
   const meta = isObject(params) ? params['_meta'] : undefined;
   return isObject(meta) && meta[metaKeys.protocolVersion] !== undefined;
-}
-
-function single(header: string | string[] | undefined): string | undefined {
-  return typeof header === 'string' ? header : header?.join(', ');
 }
 
 /** Closes the connection once the answer is out; what still arrives until then is thrown away. */
