@@ -13,6 +13,8 @@ export interface ActContext {
   readonly plan: Plan;
   /** Size of each log file before the server was started: where its own words begin. */
   readonly logStart: Map<string, number>;
+  /** Tells what a long action waits for, and for how long it has. */
+  onDoing: (text: string, sinceMs: number) => void;
   verified: VerifiedEndpoint | null;
   serverPid: number | null;
 }

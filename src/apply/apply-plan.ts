@@ -51,6 +51,7 @@ export async function applyPlan(plan: Plan, options: ApplyOptions): Promise<Appl
     baseDir: options.baseDir,
     plan,
     logStart: new Map(),
+    onDoing: () => {},
     verified: null,
     serverPid: null,
   };
@@ -99,6 +100,7 @@ async function runSteps(
   for (const [index, step] of plan.steps.entries()) {
     if (signal.aborted) return interrupted(onProgress);
     onProgress({ type: 'step-start', step });
+    context.onDoing = (text, sinceMs) => onProgress({ type: 'step-doing', step, text, sinceMs });
     try {
       await beginStep(step, index, journal, ports);
       const detail = await act(step.action, context);

@@ -39,24 +39,52 @@ export function releasesDirOf(stateDir: string): string {
 
 /** The newest release record, or null. A record that cannot be read is passed over: it is history, not the state. */
 export async function readNewestRelease(files: FileSystem, stateDir: string): Promise<ReleaseRecord | null> {
-  const folder = releasesDirOf(stateDir);
-  const numbers = (await files.list(folder))
-    .flatMap((name) => /^(\d+)\.json$/.exec(name)?.[1] ?? [])
-    .map(Number)
-    .sort((a, b) => b - a);
-  for (const number of numbers) {
-    const bytes = await files.read(join(folder, `${number}.json`));
-    const record = bytes === null ? null : parseRelease(bytes.toString('utf8'));
+  for (const { file } of await releaseFiles(files, stateDir)) {
+    const record = await readRelease(files, file);
     if (record !== null) return record;
   }
   return null;
+}
+
+/** All release records, newest first, and the files that hold none although they are named like one. */
+export async function readReleases(
+  files: FileSystem,
+  stateDir: string,
+): Promise<{ releases: readonly ReleaseRecord[]; unreadable: readonly string[] }> {
+  const releases: ReleaseRecord[] = [];
+  const unreadable: string[] = [];
+  for (const { file } of await releaseFiles(files, stateDir)) {
+    const record = await readRelease(files, file);
+    if (record === null) unreadable.push(file);
+    else releases.push(record);
+  }
+  return { releases, unreadable };
+}
+
+async function releaseFiles(
+  files: FileSystem,
+  stateDir: string,
+): Promise<readonly { readonly number: number; readonly file: string }[]> {
+  const folder = releasesDirOf(stateDir);
+  return (await files.list(folder))
+    .flatMap((name) => /^(\d+)\.json$/.exec(name)?.[1] ?? [])
+    .map((digits) => ({ number: Number(digits), file: join(folder, `${digits}.json`) }))
+    .sort((a, b) => b.number - a.number);
+}
+
+async function readRelease(files: FileSystem, file: string): Promise<ReleaseRecord | null> {
+  const bytes = await files.read(file);
+  return bytes === null ? null : parseRelease(bytes.toString('utf8'));
 }
 
 function parseRelease(text: string): ReleaseRecord | null {
   try {
     const record = JSON.parse(text) as Partial<ReleaseRecord> | null;
     const whole =
-      typeof record?.release === 'number' && typeof record.files === 'object' && Array.isArray(record.directories);
+      typeof record?.release === 'number' &&
+      typeof record.files === 'object' &&
+      record.files !== null &&
+      Array.isArray(record.directories);
     return whole ? (record as ReleaseRecord) : null;
   } catch {
     return null;

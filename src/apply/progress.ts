@@ -138,6 +138,7 @@ class ProgressLines {
   >;
   readonly #undo = new Line('undone');
   #undoSteps = 0;
+  #waitedSeconds = 0;
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -155,6 +156,9 @@ class ProgressLines {
     switch (event.type) {
       case 'step-start':
         this.#groups.get(event.step.group)?.line.do(event.step.title);
+        return;
+      case 'step-doing':
+        this.#noteWait(event.step, event.text, event.sinceMs);
         return;
       case 'step-done':
         this.#stepDone(event.step, event.detail);
@@ -184,6 +188,14 @@ class ProgressLines {
   /** No line may stay open, or the list would never end. */
   end(): void {
     for (const line of this.all) line.end('skipped');
+  }
+
+  /** A wait is worth a word each second; shorter ones are over before they are read. */
+  #noteWait(step: Step, text: string, sinceMs: number): void {
+    const seconds = Math.floor(sinceMs / 1_000);
+    if (seconds === this.#waitedSeconds) return;
+    this.#waitedSeconds = seconds;
+    if (seconds > 1) this.#groups.get(step.group)?.line.do(`${text}, ${seconds} s`);
   }
 
   #stepDone(step: Step, detail: string | null): void {
@@ -246,8 +258,12 @@ class Screen {
   }
 
   showDoing(title: string, doing: string): void {
-    if (!this.#isLive) return;
     const { stream, style } = this.#options;
+    if (!this.#isLive) {
+      // In a log each line stays: a sign of life now and then is enough.
+      if (/, \d*0 s$/.test(doing)) stream.write(`  · ${title.padEnd(23)}${doing}\n`);
+      return;
+    }
     const text = `  · ${title.padEnd(23)}${doing}`.slice(0, (stream.columns ?? 80) - 1);
     stream.write(`\r\u001b[K${style.dim(text)}`);
     this.#isDoingShown = true;

@@ -35,10 +35,17 @@ export async function waitUntilReady(action: WaitAction, context: ActContext): P
       const hopeless = findHopeless(last.upstreams, failures);
       if (hopeless !== null) throw upstreamFailed(hopeless);
     }
-    if (clock.elapsed() - startedAt >= action.timeoutMs)
-      throw await timedOut(action, context, answer?.status ?? null, last);
+    const waitedMs = clock.elapsed() - startedAt;
+    context.onDoing(describeWait(last), waitedMs);
+    if (waitedMs >= action.timeoutMs) throw await timedOut(action, context, answer?.status ?? null, last);
     await clock.sleep(pollMs, context.signal);
   }
+}
+
+function describeWait(last: Readiness | null): string {
+  const slow = last?.upstreams.filter(({ state }) => state !== 'up').map(({ name }) => `"${name}"`) ?? [];
+  if (slow.length === 0) return 'waiting for the server';
+  return `waiting for ${slow.slice(0, 3).join(', ')} to start (a package may be downloading)`;
 }
 
 interface UpstreamReadiness {

@@ -48,6 +48,7 @@ function contextOf(
     baseDir: '/s',
     plan: { schemaVersion: 1, deployment: 'x', purpose: 'apply', release: 1, steps: [], notices: [], desired: null },
     logStart: new Map([[action.logFile, options.logStart ?? 0]]),
+    onDoing: () => {},
     verified: null,
     serverPid: null,
   };
@@ -135,4 +136,12 @@ test.each<[string, Answer, string]>([
 test('an interrupt is heard', async () => {
   const context = { ...contextOf([null]), signal: AbortSignal.abort(new Error('stop')) };
   await expect(waitUntilReady(action, context)).rejects.toThrow('stop');
+});
+
+test('a wait says for whom it waits, so that it can be shown', async () => {
+  const said: string[] = [];
+  const context = contextOf([null, notReady({ name: 'slow', state: 'starting' }), ready]);
+  context.onDoing = (text) => said.push(text);
+  await waitUntilReady(action, context);
+  expect(said).toEqual(['waiting for the server', 'waiting for "slow" to start (a package may be downloading)']);
 });
