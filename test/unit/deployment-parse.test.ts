@@ -234,12 +234,15 @@ function companions(parent: readonly (string | number)[], setting: string): Reco
   if (parent[1] === 'tools') {
     if (parent.length === 3) {
       const form = /^(?:ht|comma|modu)/.test(setting) ? {} : { module: { path: 'x' } };
-      return /^descri/.test(setting) ? form : { description: 'x', ...form };
+      return setting.startsWith('descri') ? form : { description: 'x', ...form };
     }
     if (parent.length === 4)
       return (
-        { http: { url: 'https://x.example' }, command: { command: 'x' }, module: { path: 'x' } }[String(parent[3])] ??
-        {}
+        {
+          http: { url: 'https://x.example' },
+          command: { command: 'x' },
+          module: setting.startsWith('pa') ? {} : { path: 'x' },
+        }[String(parent[3])] ?? {}
       );
   }
   if (parent[0] === 'limits' && parent.length === 2) return { requests: 1 };
