@@ -1,5 +1,6 @@
 import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { basename, dirname } from 'node:path';
 import { execa } from 'execa';
 import type { Processes } from '../apply/ports.ts';
 import { EnvironmentError } from '../deployment/errors.ts';
@@ -26,10 +27,21 @@ export function createProcesses(table: ProcessTable = createProcessTable()): Pro
     const noted = parsePid(await files.read(pidFile));
     if (noted !== null) {
       const line = await table.commandLine(noted);
-      if (line !== null && isServerOf(pidFile, line)) return noted;
+      if (line !== null && (isServerOf(pidFile, line) || (await isMovedServer(pidFile, line)))) return noted;
     }
     const found = await table.find((line) => isServerOf(pidFile, line));
     return found.find((pid) => pid > 1 && pid !== process.pid) ?? null;
+  }
+
+  /**
+   * A server whose folder was moved while it ran still names the old place. It
+   * is this folder's when our notes name its pid and nothing is left at the old
+   * place: in a copied folder, the server is that of the original.
+   */
+  async function isMovedServer(pidFile: string, line: CommandLine): Promise<boolean> {
+    const named = pidFileIn(line);
+    if (named === null || named === pidFile || basename(named) !== basename(pidFile)) return false;
+    return (await files.stat(dirname(dirname(named)))) === null;
   }
 
   return {
@@ -70,6 +82,13 @@ function isServerOf(pidFile: string, line: CommandLine): boolean {
   return line.args.some(
     (arg, index) => (arg === '--pid-file' && line.args[index + 1] === pidFile) || arg === `--pid-file=${pidFile}`,
   );
+}
+
+/** The path behind `--pid-file`. Where arguments come as one text (ps), a blank in it cannot be told from its end. */
+function pidFileIn(line: CommandLine): string | null {
+  if ('text' in line) return /--pid-file[ =](\S+)/.exec(line.text)?.[1] ?? null;
+  const at = line.args.indexOf('--pid-file');
+  return (at === -1 ? null : line.args[at + 1]) ?? null;
 }
 
 function parsePid(bytes: Buffer | null): number | null {

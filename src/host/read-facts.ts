@@ -31,8 +31,9 @@ export interface ReadFactsOptions {
 /**
  * Looks at what is there now. Changes nothing. A broken certificate of ours is
  * a fact like any other (null while its file is there: it will be issued
- * anew); a key store that cannot be read is an error, because a new one in its
- * place would lock out everyone who has a key.
+ * anew); a key store that cannot be read is an error for whoever wants a
+ * deployment, because a new one in its place would lock out everyone who has a
+ * key.
  *
  * @throws EnvironmentError (exit 3) for a broken key store, a certificate of the user's that cannot be used, no permission
  */
@@ -63,7 +64,8 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
       ca,
       now,
     }),
-    activeKeyLabels: await readKeyLabels(files, join(stateDir, 'keys/keys.json'), now),
+    // Stopping and removing ask nothing of the keys: damaged ones must not keep a server alive.
+    activeKeyLabels: deployment === null ? [] : await readKeyLabels(files, join(stateDir, 'keys/keys.json'), now),
     server,
     takenPorts: deployment === null ? [] : await findTakenPorts(deployment, server, release),
     release,
@@ -148,7 +150,7 @@ async function readKeyLabels(files: FileSystem, storeFile: string, now: Date): P
       .map(({ label }) => label);
   } catch (error) {
     throw new EnvironmentError(`The key store ${storeFile} cannot be read.`, {
-      why: `${error instanceof ExplainedError ? [error.message, error.why].filter(Boolean).join(' ') : 'It is damaged.'} A new one would lock out everyone who has a key.`,
+      why: `${error instanceof ExplainedError ? [error.message, error.why].filter(Boolean).join(': ') : 'It is damaged.'} A new one would lock out everyone who has a key.`,
       next: `Put it back from your backup. To begin anew with new keys: mv ${storeFile} ${storeFile}.broken`,
       cause: error,
     });

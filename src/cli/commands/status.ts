@@ -1,7 +1,7 @@
 import { relative } from 'node:path';
 import { describeCertificate } from '../../pki/describe-certificate.ts';
 import { createFetch } from '../../doctor/probes/https-fetch.ts';
-import { UserError } from '../../deployment/errors.ts';
+import { ExplainedError, UserError } from '../../deployment/errors.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import { readUnfinished } from '../../apply/recover.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
@@ -30,18 +30,20 @@ export async function runStatus(context: CommandContext): Promise<number> {
 
   const server = await ports.processes.serverState(paths.pidFile);
   const live = deployment !== null && server.state === 'running' ? await readLiveStatus(context, deployment) : null;
-  const certificate = await readCertificate(context);
-  const storeBytes = await ports.files.read(paths.keyStore);
-  const keys = storeBytes === null ? [] : listKeysIn(storeBytes.toString('utf8'), ports.clock.now());
-  const working = keys.filter((key) => key.state === 'active' || key.state === 'rotating');
+  // A damaged file is one line of the answer, never the end of it.
+  const certificate = await orDamage(() => readCertificate(context));
+  const keys = await orDamage(() => readKeys(context));
+  const working =
+    keys instanceof ExplainedError ? [] : keys.filter((key) => key.state === 'active' || key.state === 'rotating');
 
   output.document({
     ok: true,
     url: deployment === null ? null : endpointUrl(deployment),
     server: server.state === 'running' ? { state: 'running', pid: server.pid, ...live } : { state: 'stopped' },
-    certificate,
+    certificate: damageOf(certificate) === null ? certificate : null,
     keys: working.map(({ id, label, state }) => ({ id, label, state })),
     unfinished,
+    damaged: [damageOf(certificate), damageOf(keys)].filter((damage) => damage !== null),
   });
 
   const { green, red, yellow } = output.out;
@@ -65,11 +67,15 @@ export async function runStatus(context: CommandContext): Promise<number> {
       );
     }
     if (live?.sessions !== undefined) lines.push(`  Sessions      ${live.sessions} open, ${live.streams ?? 0} streams`);
-    if (certificate !== null) {
+    if (certificate instanceof ExplainedError) {
+      lines.push(`  Certificate   ${red('✗')} ${damageOf(certificate)}   mcp-deploy up`);
+    } else if (certificate !== null) {
       const glyph = certificate.daysLeft > 30 ? green('✓') : certificate.daysLeft > 0 ? yellow('!') : red('✗');
       lines.push(`  Certificate   ${glyph} ${certificate.daysLeft} days left, ${certificate.names.join(', ')}`);
     }
-    if (deployment.auth.required) {
+    if (keys instanceof ExplainedError) {
+      lines.push(`  Keys          ${red('✗')} ${damageOf(keys)}   mcp-deploy up`);
+    } else if (deployment.auth.required) {
       lines.push(
         `  Keys          ${working.length > 0 ? green('✓') : red('✗')} ${working.length} working: ${working.map((key) => key.label).join(', ') || 'none'}`,
       );
@@ -98,6 +104,24 @@ async function readLiveStatus(context: CommandContext, deployment: Deployment): 
   } catch {
     return null;
   }
+}
+
+async function readKeys(context: CommandContext): Promise<ReturnType<typeof listKeysIn>> {
+  const bytes = await context.ports.files.read(projectPaths(context.stateDir).keyStore);
+  return bytes === null ? [] : listKeysIn(bytes.toString('utf8'), context.ports.clock.now());
+}
+
+async function orDamage<T>(read: () => Promise<T>): Promise<T | ExplainedError> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof ExplainedError) return error;
+    throw error;
+  }
+}
+
+function damageOf(value: unknown): string | null {
+  return value instanceof ExplainedError ? [value.message, value.why].filter(Boolean).join(': ') : null;
 }
 
 async function readCertificate(
