@@ -1,18 +1,10 @@
-import { join } from 'node:path';
-import type { ReleaseRecord } from '../../plan/facts.ts';
 import type { CommandContext } from '../context.ts';
-import { releasesDirOf } from '../../apply/commit.ts';
+import { readReleases } from '../../apply/commit.ts';
 
 /** `mcp-deploy history`: the releases that were applied here, newest first. */
 export async function runHistory(context: CommandContext): Promise<number> {
-  const folder = releasesDirOf(context.stateDir);
-  const records: ReleaseRecord[] = [];
-  for (const name of await context.ports.files.list(folder)) {
-    if (!/^\d+\.json$/.test(name)) continue;
-    const bytes = await context.ports.files.read(join(folder, name));
-    if (bytes !== null) records.push(JSON.parse(bytes.toString('utf8')) as ReleaseRecord);
-  }
-  records.sort((a, b) => b.release - a.release);
+  const { releases: records, unreadable } = await readReleases(context.ports.files, context.stateDir);
+  for (const file of unreadable) context.output.warning(`${file} is damaged; it is passed over.`);
   context.output.document({
     ok: true,
     releases: records.map(({ release, appliedAt, toolVersion, files }) => ({
