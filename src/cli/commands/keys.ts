@@ -60,7 +60,9 @@ export async function runKeysRevoke(context: CommandContext, labelOrId: string):
       key: null,
       document: { revoked: made.revoked.map(({ id, label }) => ({ id, label })), activeKeys: left.length },
       text: [
-        `  Revoked ${made.revoked.length === 1 ? 'one key' : `${made.revoked.length} keys`} "${labelOrId}". The server refuses it within a second.`,
+        made.revoked.length === 0
+          ? `  "${labelOrId}" is revoked already.`
+          : `  Revoked ${made.revoked.length === 1 ? 'one key' : `${made.revoked.length} keys`} "${labelOrId}". The server refuses ${made.revoked.length === 1 ? 'it' : 'them'} within a second.`,
         ...(left.length > 0
           ? []
           : ['  No key is left: nobody can call until you make one.   mcp-deploy keys create NAME']),
@@ -109,6 +111,7 @@ async function changeKeys(
   return withLock(context, 'keys', async () => {
     const before = await readStore(context);
     const made = await change(before, ports.clock.now());
+    if (made.keyFile !== null) await refuseToReplace(context, made.keyFile);
     // The store first: a crash in between leaves a key that nobody has, while every key in use still works.
     await ports.files.writeAtomic(paths.keyStore, made.storeText, 0o600);
     if (made.key !== null && made.keyFile !== null) {
@@ -132,6 +135,17 @@ async function changeKeys(
       } else output.result(`  It is in ${made.keyFile} (0600).`);
     }
     return 0;
+  });
+}
+
+/** A file that holds a key may be replaced by the next key; anything else is the user's and stays. */
+async function refuseToReplace({ ports }: CommandContext, path: string): Promise<void> {
+  if ((await ports.files.stat(path))?.kind !== 'file') return;
+  const text = ((await ports.files.read(path)) ?? '').toString('utf8').trim();
+  if (text === '' || /^mcpd_[\w-]+$/.test(text)) return;
+  throw new UserError(`${path} exists and holds no key; it stays as it is.`, {
+    why: 'Writing the new key there would destroy what is in it.',
+    next: 'Name another file with --key-file.',
   });
 }
 
