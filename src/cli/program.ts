@@ -55,7 +55,7 @@ export function buildProgram(
       .helpOption('-h, --help', 'show help')
       .showSuggestionAfterError()
       .exitOverride()
-      .configureOutput({ outputError: outputErrorFor(spec) });
+      .configureOutput({ outputError: outputErrorFor(parent === program ? spec : `${parent.name()} ${spec}`) });
     define(made);
     addCommonOptions(made);
     made.action(async () => {
@@ -192,7 +192,9 @@ export function buildProgram(
 
   function outputErrorFor(spec: string) {
     return (text: string, write: (text: string) => void) =>
-      write(`  ${text.trimEnd().replace(/^error: /, 'error   ')}\n  next    mcp-deploy ${spec.split(' ')[0]} --help\n`);
+      write(
+        `  ${text.trimEnd().replace(/^error: /, 'error   ')}\n  next    mcp-deploy ${spec.replace(/ ?[<[].*/, '')} --help\n`,
+      );
   }
 
   return {

@@ -69,6 +69,7 @@ const wrongWords: readonly [readonly string[], number, RegExp][] = [
   [['apply'], 2, /mcp-deploy init/],
   [['keys', 'list'], 2, /mcp-deploy up/],
   [['keys', 'frobnicate'], 2, /keys/],
+  [['keys', 'create'], 2, /mcp-deploy keys create --help/],
   [['render', 'apache'], 2, /nginx/],
   [['render'], 2, /render --list/],
   [['doctor'], 2, /doctor https/],
