@@ -29,6 +29,10 @@ const httpOptions: ServerOptions = {
   noDelay: true,
 };
 const maxConnections = 50_000;
+/** A client that takes nothing of what is on its way to it for this long is cut off: its memory and its place are ours. */
+const stalledAfterMs = 60_000;
+/** A client that sent no HTTP has its answer by then. */
+const lingerMs = 1_000;
 
 /** Mozilla's intermediate list (guideline 6.0): forward secrecy and AEAD only. */
 const ciphers = [
@@ -53,7 +57,7 @@ export async function openListeners(
   certificate: ServedCertificate | null,
   handler: RequestListener,
   log: Log,
-  timeouts: Partial<ServerOptions> = {},
+  timeouts: Partial<ServerOptions> & { readonly stalledAfterMs?: number } = {},
 ): Promise<Listeners> {
   const servers: Server[] = [];
   const tlsServers: TlsServer[] = [];
@@ -72,6 +76,10 @@ export async function openListeners(
         ? createServer(options, handler)
         : createTlsServer(tlsOptions(options, certificate), handler);
     server.maxConnections = maxConnections;
+    // The size of the head bounds them. Counted, node:http drops the last ones, where a proxy adds its X-Forwarded-For.
+    server.maxHeadersCount = 0;
+    server.timeout = timeouts.stalledAfterMs ?? stalledAfterMs;
+    server.on('timeout', cutStalled);
     // Both the connection and the TLS socket on it: the one exists before the handshake, the other holds what is unsent.
     server.on('connection', track);
     if (unix) server.on('connection', markUnixSocket);
@@ -228,6 +236,12 @@ interface SocketWithMessage extends Socket {
   _httpMessage?: { headersSent: boolean } | null;
 }
 
+/** Nothing moved on this connection. Its call may still run, but unread bytes or no call at all end it. */
+function cutStalled(socket: SocketWithMessage): void {
+  const waitsForAnswer = socket._httpMessage != null && socket.writableLength === 0;
+  if (!waitsForAnswer) socket.destroy();
+}
+
 /** What node:http could not read as a request is answered in JSON too. */
 function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   const started = (socket as SocketWithMessage)._httpMessage?.headersSent === true;
@@ -245,4 +259,6 @@ function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
   socket.end(
     `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+  // Its own end may never come: node:http no longer watches this connection.
+  setTimeout(() => socket.destroy(), lingerMs).unref();
 }
