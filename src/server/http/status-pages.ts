@@ -60,7 +60,9 @@ export class StatusPages {
     '/health': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
     '/readyz': (req, res, draining) => {
       const { backends } = this.#sources;
-      const { status, body } = this.#sources.describeReadiness(backends, draining, isLocal(req));
+      // A foreign page in the operator's browser learns whether, not why.
+      const detail = isLocal(req) && this.#sources.refuses(req) === null;
+      const { status, body } = this.#sources.describeReadiness(backends, draining, detail);
       sendJson(res, status, body, status === 503 ? ['Retry-After', '2', ...noStore] : noStore);
     },
     '/status': (req, res, draining) => {
@@ -96,11 +98,22 @@ export class StatusPages {
 
 const noStore: readonly string[] = ['Cache-Control', 'no-store'];
 
+/** Of what proxies and tunnels add, each adds at least one. */
+const proxyHeaders = [
+  'x-forwarded-for',
+  'forwarded',
+  'x-real-ip',
+  'via',
+  'x-forwarded-host',
+  'x-forwarded-proto',
+  'cf-connecting-ip',
+  'true-client-ip',
+  'x-client-ip',
+];
+
 /** From this machine and not passed on by a proxy. */
 function isLocal(req: IncomingMessage): boolean {
-  const { headers } = req;
-  if (headers['x-forwarded-for'] !== undefined || headers['forwarded'] !== undefined) return false;
-  if (headers['x-real-ip'] !== undefined || headers['via'] !== undefined) return false;
+  if (proxyHeaders.some((name) => req.headers[name] !== undefined)) return false;
   const address = peerAddress(req);
   return address === 'unix' || address === '::1' || /^(?:::ffff:)?127\./.test(address ?? '');
 }
