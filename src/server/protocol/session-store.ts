@@ -48,7 +48,7 @@ export class SessionStore {
 
   /** Opens a session; null when the cap is reached and every session is in use. */
   open(keyId: string, revision: string, clientCapabilities: Record<string, unknown>): Session | null {
-    if (this.#sessions.size >= this.#max && !this.#makeRoom()) return null;
+    if (this.#sessions.size >= this.#max && !this.#makeRoom(keyId)) return null;
     const session = new Session(keyId, revision, clientCapabilities, this.#budget);
     this.#sessions.set(session.id, session);
     return session;
@@ -92,30 +92,40 @@ export class SessionStore {
 
   /**
    * Ends silent sessions of the key that holds the most, longest silent first: abandoned sessions must not
-   * lock everyone out until their time is over, and one busy key must not push out the others.
+   * lock everyone out until their time is over, and one busy key must not push out the others. Where none is silent,
+   * a key that holds several times as many as the one that asks gives up some that nothing runs in.
    */
-  #makeRoom(): boolean {
+  #makeRoom(keyId: string): boolean {
     const silentSince = performance.now() - Math.min(evictableAfterMs, this.#idleMs / 2);
-    const perKey = new Map<string, number>();
-    let heaviest = '';
-    let most = 0;
-    for (const session of this.#sessions.values()) {
-      if (session.isActive || session.lastSeenMs > silentSince) continue;
-      const count = (perKey.get(session.keyId) ?? 0) + 1;
-      perKey.set(session.keyId, count);
-      if (count > most) {
-        most = count;
-        heaviest = session.keyId;
-      }
+    const idle = [...this.#sessions.values()].filter((session) => !session.isActive);
+    const silent = idle.filter((session) => session.lastSeenMs <= silentSince);
+    const own = idle.filter((session) => session.keyId === keyId).length;
+    // Who holds more than half makes room among its own.
+    const mayEnd = own > this.#max / 2 ? silent.filter((session) => session.keyId === keyId) : silent;
+    let ofHeaviest = heaviestKey(mayEnd);
+    if (ofHeaviest.length === 0) {
+      ofHeaviest = heaviestKey(idle);
+      if (ofHeaviest.length <= 2 * (own + 1)) return false;
     }
-    if (most === 0) return false;
-    const silent = [...this.#sessions.values()]
-      .filter((session) => session.keyId === heaviest && !session.isActive && session.lastSeenMs <= silentSince)
-      .sort((a, b) => a.lastSeenMs - b.lastSeenMs);
     // Some at once, so that the search is not repeated for every new session.
-    const ended = silent.slice(0, Math.max(1, Math.ceil(this.#max / 100)));
+    const ended = ofHeaviest
+      .sort((a, b) => a.lastSeenMs - b.lastSeenMs)
+      .slice(0, Math.max(1, Math.ceil(this.#max / 100)));
     for (const session of ended) this.end(session);
     this.#log.warn('sessions-ended-for-room', { ended: ended.length, max: this.#max });
     return true;
   }
+}
+
+/** Those of the key that has the most of them. */
+function heaviestKey(sessions: readonly Session[]): Session[] {
+  const perKey = new Map<string, Session[]>();
+  let heaviest: Session[] = [];
+  for (const session of sessions) {
+    const own = perKey.get(session.keyId) ?? [];
+    own.push(session);
+    perKey.set(session.keyId, own);
+    if (own.length > heaviest.length) heaviest = own;
+  }
+  return heaviest;
 }
