@@ -1,6 +1,7 @@
 // One table: the bundled server with every policy on, a bare node:http server and the peers, on the same echo work.
 //   npm run bench                         all rows, writes bench/results.md
 //   npm run bench -- --quick              ours and bare only, short rounds, writes nothing
+//   npm run bench -- --rounds 3 --seconds 2
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
@@ -11,8 +12,8 @@ import { contestants } from './contestants.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const quick = process.argv.includes('--quick');
-const rounds = quick ? 3 : 5;
-const seconds = quick ? 2 : 3;
+const rounds = numberOf('--rounds', quick ? 3 : 5);
+const seconds = numberOf('--seconds', quick ? 2 : 3);
 const connectionCounts = quick ? [32] : [1, 32, 128];
 const idleSessions = quick ? 0 : 1_000;
 const text = 'x'.repeat(100);
@@ -31,6 +32,11 @@ try {
 } finally {
   for (const server of running) server.stop();
   rmSync(folder, { recursive: true, force: true });
+}
+
+function numberOf(flag, otherwise) {
+  const at = process.argv.indexOf(flag);
+  return at === -1 ? otherwise : Number(process.argv[at + 1]);
 }
 
 /** Starts everybody, then interleaves the rounds, so that noise of the machine falls on all alike. */
