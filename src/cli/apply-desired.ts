@@ -8,6 +8,7 @@ import { readHostFacts } from '../host/read-facts.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import type { Plan } from '../plan/types.ts';
 import type { CommandContext } from './context.ts';
+import { refuseUnsetVariables } from './refuse-unset-variables.ts';
 
 /** Reads what is there now, for this run's folder. Changes nothing. */
 export async function lookAtHost(context: CommandContext, deployment: Deployment | null): Promise<HostFacts> {
@@ -68,6 +69,7 @@ export async function changeHost(
       else output.progress(`  ${output.err.dim('·')} ${notice.text}`);
     }
     if (plan.steps.length === 0) return { plan, facts, result: { outcome: 'nothing-to-do' } };
+    refuseUnsetVariables(plan, context.world.env);
 
     const toolVersion = context.package.version;
     const result = await runWithProgress(
