@@ -149,17 +149,26 @@ function unverifiedNotices(deployment: Deployment, facts: HostFacts, keyChanges:
 }
 
 /** Why a client on this machine cannot try the endpoint, or null when it can. */
-function whyUnverified({ tls, auth, server }: Deployment, facts: HostFacts, keyChanges: boolean): string | null {
+function whyUnverified(deployment: Deployment, facts: HostFacts, keyChanges: boolean): string | null {
+  const { tls, auth, server } = deployment;
   if ([server.listen].flat().every((address) => address.startsWith('unix:'))) {
     return 'it listens on Unix sockets only.';
   }
   if (tls.source === 'files') {
-    const host = facts.serverCertificate?.names.find((name) => !name.startsWith('*.')) ?? 'NAME';
-    const url = server.publicUrl ?? `https://${host}${server.path}`;
-    return `its certificate is for another name than localhost. Try it with: mcp-deploy doctor ${url}`;
+    const url = server.publicUrl ?? urlInCertificate(deployment, facts.serverCertificate?.names ?? []);
+    return `its certificate is yours, perhaps for another name or from a CA unknown here. Try it with: mcp-deploy doctor ${url}`;
   }
   const { firstKey } = projectPaths(facts.stateDir);
   const keyIsHere = facts.files[firstKey] !== undefined && facts.activeKeyLabels.includes(firstKeyLabel);
   if (!auth.required || keyChanges || keyIsHere) return null;
   return 'no key lies here in the clear. Try it with: mcp-deploy doctor --key-file FILE';
+}
+
+/** The local URL under a name that the certificate has. */
+function urlInCertificate(deployment: Deployment, names: readonly string[]): string {
+  const local = endpointUrl(deployment);
+  const { hostname } = new URL(local);
+  if (names.includes(hostname.replace(/^\[|\]$/g, ''))) return local;
+  const name = names.find((each) => !each.startsWith('*.')) ?? 'NAME';
+  return local.replace(`//${hostname}`, `//${name.includes(':') ? `[${name}]` : name}`);
 }

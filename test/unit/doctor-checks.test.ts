@@ -12,6 +12,7 @@ import {
   host,
   leaf,
   stuck,
+  target,
   tls,
 } from '../helpers/healthy-observations.ts';
 
@@ -127,6 +128,14 @@ test('of two faults the first on the way is the root cause', () => {
     kind: 'follows',
     reason: 'follows from tls/name',
   });
+});
+
+test('the own deployment shows a certificate of the user: nothing of ours could issue it anew', () => {
+  const untrusted = tls(healthyObservations(), { trustedBy: null, trustError: 'DEPTH_ZERO_SELF_SIGNED_CERT' });
+  const [ofUser] = judge(target(untrusted, { own: true, caGiven: false })).findings;
+  expect(ofUser?.fix.commands.join()).not.toContain('apply');
+  const [ofOurCa] = judge(target(untrusted, { own: true, caGiven: true })).findings;
+  expect(ofOurCa?.fix.commands.join()).toContain('apply');
 });
 
 test('a certificate that has expired and is of another CA is both, trust first', () => {

@@ -267,17 +267,19 @@ function judgeTrust(seen: Observations, tls: TlsSeen): Verdict {
               : 'a certificate that leads to a public root',
       },
     ],
-    fix: own
-      ? {
-          summary: 'Issue the certificate from the CA of this deployment again and load it.',
-          commands: ['mcp-deploy apply', 'mcp-deploy restart'],
-        }
-      : {
-          summary: caGiven
-            ? 'Give the CA that signed the certificate.'
-            : 'Give clients the CA of this server (NODE_EXTRA_CA_CERTS=FILE), or use a certificate from a public authority.',
-          commands: [`mcp-deploy doctor ${seen.target.url} --ca FILE`],
-        },
+    // Without a CA of ours the certificate is the user's own: no apply issues it.
+    fix:
+      own && caGiven
+        ? {
+            summary: 'Issue the certificate from the CA of this deployment again and load it.',
+            commands: ['mcp-deploy apply', 'mcp-deploy restart'],
+          }
+        : {
+            summary: caGiven
+              ? 'Give the CA that signed the certificate.'
+              : 'Give clients the CA of this server (NODE_EXTRA_CA_CERTS=FILE), or use a certificate from a public authority.',
+            commands: [`mcp-deploy doctor ${seen.target.url} --ca FILE`],
+          },
   });
 }
 
