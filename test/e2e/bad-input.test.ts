@@ -74,6 +74,7 @@ const wrongWords: readonly [readonly string[], number, RegExp][] = [
   [['render'], 2, /render --list/],
   [['doctor'], 2, /doctor https/],
   [['doctor', 'not a url'], 2, /URL/],
+  [['doctor', 'ftp://x'], 2, /doctor https:\/\/HOST/],
   [['doctor', 'https://user:pw@localhost/mcp'], 2, /--key-file/],
   [['explain', 'tls/nam'], 2, /tls\/name/],
   [['client', 'print', 'emacs'], 2, /claude-code/],

@@ -105,7 +105,7 @@ function parseUrl(text: string): string {
     });
   }
   throw new UserError(`${text} is not an http or https URL.`, {
-    next: `mcp-deploy doctor https://${/^[\w.:[\]-]+(\/\S*)?$/.test(text) ? text : 'HOST/mcp'}`,
+    next: `mcp-deploy doctor https://${/^[\w.:[\]-]+(\/\S*)?$/.test(text) && !text.includes('://') ? text : 'HOST/mcp'}`,
   });
 }
 
