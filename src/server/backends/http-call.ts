@@ -163,7 +163,7 @@ export class HttpCall {
 const maxResumptions = 8;
 
 /** The JSON-RPC error of a body, whatever id it has; null when it is none. */
-export function readErrorBody(body: unknown): RpcError | null {
+function readErrorBody(body: unknown): RpcError | null {
   if (typeof body !== 'object' || body === null) return null;
   const { error } = body as { error?: unknown };
   if (typeof error !== 'object' || error === null) return null;
