@@ -1,4 +1,4 @@
-import { relative } from 'node:path';
+import { relative, resolve } from 'node:path';
 import { describeCertificate } from '../../pki/describe-certificate.ts';
 import { createFetch } from '../../doctor/probes/https-fetch.ts';
 import { ExplainedError, UserError } from '../../deployment/errors.ts';
@@ -31,7 +31,7 @@ export async function runStatus(context: CommandContext): Promise<number> {
   const server = await ports.processes.serverState(paths.pidFile);
   const live = deployment !== null && server.state === 'running' ? await readLiveStatus(context, deployment) : null;
   // A damaged file is one line of the answer, never the end of it.
-  const certificate = await orDamage(() => readCertificate(context));
+  const certificate = await orDamage(() => readCertificate(context, deployment));
   const keys = await orDamage(() => readKeys(context));
   const working =
     keys instanceof ExplainedError ? [] : keys.filter((key) => key.state === 'active' || key.state === 'rotating');
@@ -59,7 +59,11 @@ export async function runStatus(context: CommandContext): Promise<number> {
       `  Server        ${server.state === 'running' ? `${green('✓')} running, pid ${server.pid}${live?.version === undefined ? '' : `, ${live.version}`}${live?.uptimeSeconds === undefined ? '' : `, up ${duration(live.uptimeSeconds)}`}` : `${red('✗')} stopped`}`,
     );
     if (server.state === 'running' && live === null)
-      lines.push(`                ${red('✗')} it does not answer: mcp-deploy doctor`);
+      lines.push(
+        deployment.tls.source === 'files'
+          ? `                ${yellow('!')} its certificate is not trusted here under the name of this URL: mcp-deploy doctor`
+          : `                ${red('✗')} it does not answer: mcp-deploy doctor`,
+      );
     for (const upstream of live?.upstreams ?? []) {
       const glyph = upstream.state === 'up' ? green('✓') : red('✗');
       lines.push(
@@ -92,7 +96,10 @@ export async function runStatus(context: CommandContext): Promise<number> {
 
 async function readLiveStatus(context: CommandContext, deployment: Deployment): Promise<LiveStatus | null> {
   const paths = projectPaths(context.stateDir);
-  const ca = deployment.tls.source === 'private-ca' ? await context.ports.files.read(paths.caCertificate) : null;
+  // The user's own certificate is its own proof here, when it is self-signed or brings its chain.
+  const { tls } = deployment;
+  const trusted = tls.source === 'files' ? resolve(context.baseDir, tls.certificate) : paths.caCertificate;
+  const ca = tls.source === 'off' ? null : await context.ports.files.read(trusted);
   const key = await context.ports.files.read(paths.firstKey);
   const url = new URL('/status', endpointUrl(deployment));
   try {
@@ -124,10 +131,17 @@ function damageOf(value: unknown): string | null {
   return value instanceof ExplainedError ? [value.message, value.why].filter(Boolean).join(': ') : null;
 }
 
+/** The certificate that the server shows: ours, the user's own, or none. */
 async function readCertificate(
   context: CommandContext,
+  deployment: Deployment | null,
 ): Promise<{ daysLeft: number; names: readonly string[]; notAfter: string } | null> {
-  const bytes = await context.ports.files.read(projectPaths(context.stateDir).serverCertificate);
+  if (deployment?.tls.source === 'off') return null;
+  const path =
+    deployment?.tls.source === 'files'
+      ? resolve(context.baseDir, deployment.tls.certificate)
+      : projectPaths(context.stateDir).serverCertificate;
+  const bytes = await context.ports.files.read(path);
   if (bytes === null) return null;
   const { daysLeft, names, notAfter } = describeCertificate(bytes, new Date(context.ports.clock.now()));
   return { daysLeft, names, notAfter };
