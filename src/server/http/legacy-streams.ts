@@ -33,7 +33,7 @@ export function answerSessionStream(
     session.attachStream(stream);
     if (resumed !== null) session.replayStandalone(stream, resumed.sequence);
   } else if (session.resumeAnswer(resumed.stream, resumed.sequence, stream)) {
-    onClose = () => session.answerLost(resumed.stream);
+    onClose = () => session.answerLost(resumed.stream, stream);
   } else {
     stream.end();
   }

@@ -18,6 +18,8 @@ interface ResumableAnswer {
   readonly exchange: Exchange;
   /** 0 while connected. */
   lostAtMs: number;
+  /** The one that the client came back on last; null before. */
+  stream: EventStream | null;
 }
 
 /**
@@ -133,7 +135,7 @@ export class Session {
   /** Makes the answer of `exchange` resumable. */
   recordAnswer(exchange: Exchange): EventRecorder {
     const number = this.#nextStream++;
-    const answer: ResumableAnswer = { exchange, lostAtMs: 0 };
+    const answer: ResumableAnswer = { exchange, lostAtMs: 0, stream: null };
     this.#answers ??= new Map();
     this.#answers.set(number, answer);
     const events = this.#events();
@@ -152,14 +154,15 @@ export class Session {
     const answer = this.#answers?.get(number);
     if (answer === undefined) return false;
     answer.lostAtMs = 0;
+    answer.stream = stream;
     answer.exchange.resumeOn(stream);
     return true;
   }
 
-  /** The resumed connection of an answer stream was lost again. */
-  answerLost(number: number): void {
+  /** A resumed connection of an answer stream was lost; one that another has taken over from does not matter. */
+  answerLost(number: number, stream: EventStream): void {
     const answer = this.#answers?.get(number);
-    if (answer !== undefined) answer.lostAtMs = performance.now();
+    if (answer?.stream === stream) answer.lostAtMs = performance.now();
   }
 
   /** Cancels calls whose client has not come back for its answer since `lostBeforeMs`. */
