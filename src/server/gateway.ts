@@ -161,7 +161,8 @@ export function createGateway(
       return refusal;
     },
     takeStream(caller, res, extraHeaders) {
-      const release = quota.take(caller.keyId);
+      // Without keys everyone has one id: addresses stand in for it.
+      const release = quota.take(caller.keyId === '' ? `address ${caller.address}` : caller.keyId);
       if (release === null) {
         metrics.rateLimited('streams');
         const requestId = extraHeaders[extraHeaders.indexOf('X-Request-Id') + 1] ?? '';
@@ -211,7 +212,12 @@ export function createGateway(
         const { headers } = req;
         const address = readAddress(peerAddress(req), headerText(headers['x-forwarded-for']) ?? undefined);
         const plain = headers['x-api-key'];
-        return keys.check(headers.authorization, Array.isArray(plain) ? plain[0] : plain, address).allowed;
+        const decision = keys.check(headers.authorization, Array.isArray(plain) ? plain[0] : plain, address);
+        if (decision.allowed) return true;
+        // Guesses count here as they do at the endpoint.
+        metrics.authFailure(decision.reason);
+        trail?.refused({ requestId: '', why: `key ${decision.reason}, for the status`, address });
+        return false;
       },
       refuses: ({ headers }) => front.admission.guard.refuses(headers.host, headers.origin),
     }),
