@@ -7,7 +7,11 @@ import { connect as connectTls } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { issueSelfSigned } from '../../src/pki/issue-certificate.ts';
 import { openListeners } from '../../src/server/http/listeners.ts';
+import type { EventStream } from '../../src/server/http/event-stream.ts';
+import type { Exchange } from '../../src/server/http/exchange.ts';
 import { createLog } from '../../src/server/observe/log.ts';
+import { createEventBudget } from '../../src/server/protocol/event-log.ts';
+import { Session } from '../../src/server/protocol/session.ts';
 import { createFakeBackend, echoBackend } from '../helpers/fake-backend.ts';
 import { openStream } from '../helpers/http-call.ts';
 import { readEvents } from '../helpers/read-events.ts';
@@ -333,6 +337,51 @@ test('a stream is resumed by its own session only', async () => {
   }
   expect((await watch(mine, secondKey, '0-0')).status).toBe(404);
   expect(event?.data?.['params']).toEqual({ uri: 'file:///mine' });
+});
+
+test('an answer that was taken over a second time is not given up when the first successor ends', async () => {
+  const given: string[] = [];
+  const session = new Session('key', '2025-11-25', {}, createEventBudget(1_000));
+  const exchange = { resumeOn() {}, owner: { clientGone: () => void given.push('up') } } as unknown as Exchange;
+  const recorder = session.recordAnswer(exchange);
+  recorder.connectionLost();
+  const streams = [0, 1].map(() => ({ send: () => true }) as unknown as EventStream);
+  for (const stream of streams) session.resumeAnswer(1, 0, stream);
+  const [first, second] = streams;
+  if (first === undefined || second === undefined) throw new Error('two streams');
+  session.answerLost(1, first);
+  session.giveUpLostAnswers(performance.now() + 1);
+  expect(given).toEqual([]);
+  session.answerLost(1, second);
+  session.giveUpLostAnswers(performance.now() + 1);
+  expect(given).toEqual(['up']);
+});
+
+test('a key that is guessed at /status is counted and audited as at the endpoint', async () => {
+  const audit = join(tmpdir(), `mcpd-hardening-status-${process.pid}-${Date.now()}.log`);
+  const rig = await start({ audit });
+  const headers = { 'x-forwarded-for': '203.0.113.9', authorization: 'Bearer guessed-0123456789abcdef' };
+  expect((await rig.call({ path: '/status', headers })).status).toBe(401);
+  expect(await metric(rig, String.raw`mcp_auth_failures_total\{reason="invalid"\}`)).toBe(1);
+  await rig.server.drain();
+  expect(JSON.parse(readFileSync(audit, 'utf8'))).toMatchObject({ status: 'refused', address: '127.0.0.1' });
+});
+
+test('without keys every address has streams of its own', async () => {
+  const rig = await start({
+    auth: { required: false },
+    limits: { streamsPerKey: 1 },
+    server: { trustedProxies: ['loopback'] },
+  });
+  const session = await rig.initialize();
+  const statuses: number[] = [];
+  for (const address of ['203.0.113.1', '203.0.113.1', '203.0.113.2']) {
+    const headers = { 'mcp-session-id': session, 'x-forwarded-for': address };
+    const stream = await openStream({ url: rig.url, headers: { ...headers, accept: 'text/event-stream' } });
+    cleanUps.push(() => stream.close());
+    statuses.push(stream.status);
+  }
+  expect(statuses).toEqual([200, 429, 200]);
 });
 
 describe('sessions', () => {
