@@ -96,7 +96,7 @@ function readServerCommand(context: CommandContext, envNames: readonly string[])
   const env: Record<string, string> = {};
   for (const variable of envNames) {
     if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(variable)) {
-      throw new UserError(`--env ${variable} is not the name of an environment variable.`, {
+      throw new UserError(`--env ${variable.replace(/=.*/s, '=…')} is not the name of an environment variable.`, {
         why: 'Give the name only; the value is read from the environment when the server starts and is never written.',
         next: `--env ${variable.split('=')[0] ?? 'NAME'}`,
       });

@@ -79,6 +79,7 @@ const wrongWords: readonly [readonly string[], number, RegExp][] = [
   [['explain', 'tls/nam'], 2, /tls\/name/],
   [['client', 'print', 'emacs'], 2, /claude-code/],
   [['cert', 'show', 'missing.pem'], 2, /neither a file nor host:port/],
+  [['up', '--env', 'TOKEN=hunter2', '--', 'true'], 2, /--env TOKEN=… is not the name/],
   [['up', '--env', 'MCP_TEST_NOT_SET', '--', 'true'], 2, /MCP_TEST_NOT_SET is not set/],
 ];
 
@@ -213,3 +214,24 @@ async function listenOnFreePort(): Promise<Server> {
   });
   return server;
 }
+
+test('a secret on the command line is not said again by plan and init', async () => {
+  await withFolder(async (folder) => {
+    const token = 'sk-abcdefghijklmnop1234567890';
+    const plan = await runBin(['plan', '--', 'true', '--token', token], { cwd: folder });
+    expect(plan.stdout).toContain('--token');
+    expect(plan.stdout + plan.stderr).not.toContain(token);
+    const init = await runBin(['init', '--yes', '--no-apply', '--', 'true', '--token', token], { cwd: folder });
+    expect(init.exitCode).toBe(0);
+    expect(init.stdout + init.stderr).not.toContain(token);
+  });
+});
+
+test('a log that cannot be read is no bug of ours', async () => {
+  await withFolder(async (folder) => {
+    await mkdir(join(folder, '.mcp-deploy/logs/server.log'), { recursive: true });
+    const logs = await runBin(['logs'], { cwd: folder });
+    expect(logs.exitCode).toBe(3);
+    expect(logs.stderr).toContain('There is a folder of that name');
+  });
+});

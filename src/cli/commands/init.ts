@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import { basename } from 'node:path';
+import { hideSecretArguments } from '../../deployment/secrets-in-arguments.ts';
 import { UserError } from '../../deployment/errors.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import { upstreamFromCommand } from '../../deployment/upstream-from-command.ts';
@@ -164,7 +165,7 @@ function equivalentCommand(answers: Answers, apply: boolean): string {
     ...(answers.serverName === null ? [] : [`--server-name ${quoteCommand([answers.serverName])}`]),
     ...(answers.keys ? [] : ['--no-keys']),
     apply ? '--apply' : '--no-apply',
-    ...(answers.command === null ? [] : [`-- ${quoteCommand(answers.command)}`]),
+    ...(answers.command === null ? [] : [`-- ${quoteCommand(hideSecretArguments(answers.command, '…'))}`]),
   ];
   return words.join(' ');
 }

@@ -1,6 +1,7 @@
 import { open, stat } from 'node:fs/promises';
 import { describeLogLine } from '../../apply/log-lines.ts';
 import { UserError } from '../../deployment/errors.ts';
+import { explainFileError } from '../../host/file-errors.ts';
 import type { CommandContext } from '../context.ts';
 import { projectPaths } from '../../plan/project-paths.ts';
 
@@ -20,7 +21,7 @@ export async function runLogs(context: CommandContext, options: Record<string, u
       next: 'mcp-deploy logs --lines 100',
     });
   }
-  const size = await sizeOf(logFile);
+  const size = (await context.ports.files.stat(logFile))?.size ?? null;
   if (size === null) {
     throw new UserError(`There is no log yet: ${logFile} does not exist.`, { next: 'mcp-deploy up' });
   }
@@ -70,12 +71,16 @@ async function sizeOf(file: string): Promise<number | null> {
 }
 
 async function readFrom(file: string, start: number, end: number): Promise<string> {
-  const handle = await open(file, 'r');
   try {
-    const buffer = Buffer.alloc(end - start);
-    const { bytesRead } = await handle.read(buffer, 0, buffer.length, start);
-    return buffer.toString('utf8', 0, bytesRead);
-  } finally {
-    await handle.close();
+    const handle = await open(file, 'r');
+    try {
+      const buffer = Buffer.alloc(end - start);
+      const { bytesRead } = await handle.read(buffer, 0, buffer.length, start);
+      return buffer.toString('utf8', 0, bytesRead);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw explainFileError(error, 'read', file);
   }
 }

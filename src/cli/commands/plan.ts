@@ -1,5 +1,6 @@
 import { readUnfinished } from '../../apply/recover.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
+import { hideSecretArguments } from '../../deployment/secrets-in-arguments.ts';
 import { planDeployment } from '../../plan/plan-deployment.ts';
 import { lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
@@ -21,7 +22,7 @@ export async function runPlan(context: CommandContext, options: Record<string, u
   // apply does what the file says; a file that is not written yet, or differs, is what `up` writes.
   const upCommand = [
     'mcp-deploy up',
-    ...(context.serverCommand === null ? [] : ['--', quoteCommand(context.serverCommand)]),
+    ...(context.serverCommand === null ? [] : ['--', quoteCommand(hideSecretArguments(context.serverCommand, '…'))]),
   ];
   context.output.result(describePlan(plan, facts, wanted.text === null ? 'mcp-deploy apply' : upCommand.join(' ')));
   return options['check'] === true && plan.steps.length > 0 ? 1 : 0;
