@@ -36,6 +36,7 @@ export interface ExchangeHost {
   readonly waiting: WaitingExchanges;
   bodyRead(exchange: Exchange, text: string): void;
   bodyTooLarge(exchange: Exchange): void;
+  bodyRefused(exchange: Exchange): void;
 }
 
 /**
@@ -106,6 +107,10 @@ export class Exchange {
 
   bodyTooLarge(): void {
     if (!this.#finished) this.host.bodyTooLarge(this);
+  }
+
+  bodyRefused(): void {
+    if (!this.#finished) this.host.bodyRefused(this);
   }
 
   /** The answer will be an array of `count` parts. */

@@ -11,7 +11,7 @@ import { sendEmpty, sendJson, sendProblem, sendUnavailable } from './answers.ts'
 import { Exchange, type Accepts, type ExchangeHost } from './exchange.ts';
 import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
 import { peerAddress } from './peer-address.ts';
-import { readBody } from './read-body.ts';
+import { BodyBudget, readBody } from './read-body.ts';
 import { SseTransport, type SseConnection } from './sse-transport.ts';
 import type { StatusPages } from './status-pages.ts';
 
@@ -30,6 +30,9 @@ export interface FrontParts extends AdmissionParts {
   readonly pages: StatusPages;
 }
 
+/** What the unfinished bodies of all connections may hold together. */
+const unfinishedBodiesBytes = 256 * 1_048_576;
+
 /** The HTTP side: tells pages from the endpoint, says no where it must, and hands what is left to the protocol. */
 export class Front implements ExchangeHost {
   readonly streams: ExchangeHost['streams'];
@@ -41,6 +44,7 @@ export class Front implements ExchangeHost {
   readonly #pathWithSlash: string;
   readonly #aliases: ReadonlySet<string>;
   readonly #sse: SseTransport | null;
+  readonly #bodies: BodyBudget;
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
@@ -48,6 +52,8 @@ export class Front implements ExchangeHost {
     this.#pathWithSlash = `${parts.path}/`;
     this.#aliases = new Set(parts.aliases);
     this.#sse = parts.legacySse === null ? null : new SseTransport(parts.protocol, parts.legacySse.messages);
+    // Two of the largest bodies always find room.
+    this.#bodies = new BodyBudget(Math.max(unfinishedBodiesBytes, 2 * parts.bodyBytes));
     this.admission = new Admission(parts);
     this.streams = parts.streams;
     this.waiting = parts.waiting;
@@ -72,6 +78,12 @@ export class Front implements ExchangeHost {
     exchange.extraHeaders = ['Connection', 'close', ...exchange.extraHeaders];
     if (exchange.session === null) exchange.complete(renderRpcError(null, error), 413);
     else sendJson(exchange.res, 413, renderRpcError(null, error), exchange.extraHeaders);
+    endAfterAnswer(exchange);
+  }
+
+  bodyRefused(exchange: Exchange): void {
+    const detail = 'This server is reading as many large requests as it can hold; try again in a moment.';
+    sendUnavailable(exchange.res, detail, 2, ['Connection', 'close', ...exchange.extraHeaders]);
     endAfterAnswer(exchange);
   }
 
@@ -252,7 +264,7 @@ export class Front implements ExchangeHost {
     }
     const exchange = new Exchange(this, req, res, caller, accepts, extra, requestId);
     if (connection !== null) exchange.answerOn(connection.session, connection.stream);
-    readBody(exchange, this.#parts.bodyBytes);
+    readBody(exchange, this.#parts.bodyBytes, this.#bodies);
   }
 }
 

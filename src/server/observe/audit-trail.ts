@@ -44,11 +44,15 @@ export interface AuditTrail {
 /** Methods that do something or give something out; lists and handshakes are not audited. */
 const auditedMethods: ReadonlySet<string> = new Set(['tools/call', 'resources/read', 'prompts/get']);
 
+/** Refusals of callers that nobody knows, a second; a flood of wrong keys must not fill the disk that real calls need. */
+const mostStrangersPerSecond = 50;
+
 /** @param upstreamOf name of the backend that a call went to, as far as it is known */
 export function createAuditTrail(
   writer: Pick<AuditWriter, 'write'>,
   upstreamOf: (call: AuditedCall) => string | null,
 ): AuditTrail {
+  const strangers = new StrangerLines();
   return {
     ended(call, status, seconds, resultText, error) {
       if (!auditedMethods.has(call.method)) return;
@@ -70,6 +74,8 @@ export function createAuditTrail(
       });
     },
     refused({ requestId, why, address, key, id, method, params, era, session, bytesIn, seconds }) {
+      const unlisted = key === undefined ? strangers.note() : 0;
+      if (unlisted === null) return;
       writer.write({
         request: requestId,
         id: id ?? null,
@@ -84,10 +90,34 @@ export function createAuditTrail(
         upstream: null,
         bytesIn: bytesIn ?? 0,
         bytesOut: 0,
-        error: why,
+        error: unlisted === 0 ? why : `${why} (${unlisted} refusals before this one are counted, not listed)`,
       });
     },
   };
+}
+
+/** Counts what is not listed, so that the next line that is can say it. */
+class StrangerLines {
+  #secondStartedMs = 0;
+  #lines = 0;
+  #unlisted = 0;
+
+  /** How many were left out before this one, or null when this one is left out too. */
+  note(): number | null {
+    const now = performance.now();
+    if (now - this.#secondStartedMs >= 1_000) {
+      this.#secondStartedMs = now;
+      this.#lines = 0;
+    }
+    if (this.#lines >= mostStrangersPerSecond) {
+      this.#unlisted += 1;
+      return null;
+    }
+    this.#lines += 1;
+    const unlisted = this.#unlisted;
+    this.#unlisted = 0;
+    return unlisted;
+  }
 }
 
 function toolOf(method: string, params: Record<string, unknown> | undefined): string | null {
