@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { createFetch } from '../../src/doctor/probes/https-fetch.ts';
 import { documentOf, runBin, withFolder } from '../helpers/cli.ts';
+import { freePorts } from '../helpers/proxy-rig.ts';
 import { snapshotTree } from '../helpers/tree.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
@@ -148,11 +149,13 @@ test('a deployment file that is the user’s own stays after uninstall, also whe
     const file = join(folder, 'mcp-deploy.yaml');
     const cli = (...args: string[]) => runBin(args, { cwd: folder });
 
-    await writeFile(file, '# mine\nversion: 1\nname: mine\n');
+    const [port] = await freePorts(1);
+    const mine = `# mine\nversion: 1\nname: mine\nserver:\n  listen: localhost:${port}\n`;
+    await writeFile(file, mine);
     expect((await cli('up')).exitCode).toBe(0);
     expect((await cli('up', '--name', 'other')).exitCode).toBe(0);
     expect((await cli('uninstall', '--yes')).exitCode).toBe(0);
-    expect(await readFile(file, 'utf8')).toBe('# mine\nversion: 1\nname: other\n');
+    expect(await readFile(file, 'utf8')).toBe(mine.replace('name: mine', 'name: other'));
     await rm(file);
 
     expect((await cli('up')).exitCode).toBe(0);
