@@ -1,7 +1,9 @@
 import { readNewestRelease } from '../apply/commit.ts';
 import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
 import { UserError } from '../deployment/errors.ts';
+import { projectPaths } from '../plan/project-paths.ts';
 import type { CommandContext } from './context.ts';
+import { readDeployment } from './deployment-folder.ts';
 
 /**
  * The deployment as it was last applied, whatever mcp-deploy.yaml says since:
@@ -10,7 +12,11 @@ import type { CommandContext } from './context.ts';
  */
 export async function readAppliedDeployment(context: CommandContext): Promise<Deployment | null> {
   const release = await readNewestRelease(context.ports.files, context.stateDir);
-  if (release === null) return null;
+  if (release === null) {
+    // Applied, and the record was lost since: what the user's file says is the best that is left.
+    const applied = await context.ports.files.stat(projectPaths(context.stateDir).serverConfig);
+    return applied === null ? null : ((await readDeployment(context))?.deployment ?? null);
+  }
   const parsed = deploymentSchema.safeParse(release.desired);
   if (parsed.success) return parsed.data;
   throw new UserError(`Release ${release.release} in ${context.stateDir} is not as this version writes it.`, {

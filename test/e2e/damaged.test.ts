@@ -49,12 +49,14 @@ describe('damaged files', () => {
     });
   });
 
-  test('a server whose records are lost can still be stopped', async () => {
+  test('a server whose records are lost is still seen, stopped and started', async () => {
     await deployed(async (folder, pid) => {
       await rm(join(folder, '.mcp-deploy/releases'), { recursive: true });
+      const status = documentOf<Status>(await runBin(['status', '--json'], { cwd: folder }));
+      expect(status.server).toMatchObject({ state: 'running', pid });
       expect(documentOf(await runBin(['stop', '--json'], { cwd: folder }))).toMatchObject({ state: 'stopped' });
       expect(await table.identity(pid)).toBe(null);
-      expect((await runBin(['stop'], { cwd: folder })).exitCode).toBe(2);
+      expect((await runBin(['start'], { cwd: folder })).exitCode).toBe(0);
     });
   });
 });
