@@ -1,10 +1,9 @@
 // Who takes part: how each is started, on which URL it answers, and with what it is fairly compared.
-import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort, makeCertificate } from './local.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const server = join(here, '../dist/server/serve.js');
@@ -18,29 +17,7 @@ const peers = join(here, 'peers');
 export async function contestants({ folder, quick }) {
   const key = randomBytes(32).toString('base64url');
   const [certFile, tlsKeyFile] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      '/CN=localhost',
-      '-addext',
-      'subjectAltName=DNS:localhost,IP:127.0.0.1',
-      '-keyout',
-      tlsKeyFile,
-      '-out',
-      certFile,
-    ],
-    { stdio: 'ignore' },
-  );
+  makeCertificate(certFile, tlsKeyFile);
   const withKey = { authorization: `Bearer ${key}` };
 
   const bare = await at('http', (port) => ({ name: 'bare node:http', args: [join(here, 'servers/bare.mjs'), port] }));
@@ -158,12 +135,4 @@ async function at(scheme, make) {
     sessions: false,
     ...make(String(port)),
   };
-}
-
-async function freePort() {
-  const probe = createServer();
-  await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

@@ -2,13 +2,13 @@
 // certificate swaps, while memory, descriptors and processes of the server must stay flat and every answered call right.
 //   npm run soak                      ten minutes, prints a table
 //   npm run soak -- --seconds 60      the short form that CI runs
-import { execFileSync, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { createWriteStream, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePort, makeCertificate } from './local.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const seconds = Number(process.argv[process.argv.indexOf('--seconds') + 1]) || 600;
@@ -30,7 +30,7 @@ try {
 }
 
 async function startServer() {
-  makeCertificate();
+  swapCertificate();
   const port = await freePort();
   writeFileSync(
     join(folder, 'config.json'),
@@ -92,7 +92,7 @@ async function churn() {
     }),
     loop(going, async () => {
       await sleep(5_000);
-      makeCertificate();
+      swapCertificate();
       counts.certificates += 1;
     }),
     loop(going, async () => {
@@ -285,31 +285,10 @@ async function get(port, path) {
   });
 }
 
-function makeCertificate() {
+/** Both files aside, then both renamed: what a renewal does. */
+function swapCertificate() {
   const [certificate, tlsKey] = [join(folder, 'tls.crt'), join(folder, 'tls.key')];
-  execFileSync(
-    'openssl',
-    [
-      'req',
-      '-x509',
-      '-newkey',
-      'ec',
-      '-pkeyopt',
-      'ec_paramgen_curve:P-256',
-      '-nodes',
-      '-days',
-      '2',
-      '-subj',
-      '/CN=localhost',
-      '-addext',
-      'subjectAltName=DNS:localhost,IP:127.0.0.1',
-      '-keyout',
-      `${tlsKey}.new`,
-      '-out',
-      `${certificate}.new`,
-    ],
-    { stdio: 'ignore' },
-  );
+  makeCertificate(`${certificate}.new`, `${tlsKey}.new`);
   renameSync(`${tlsKey}.new`, tlsKey);
   renameSync(`${certificate}.new`, certificate);
 }
@@ -341,14 +320,6 @@ function childPids() {
 
 function childProcesses() {
   return childPids().length;
-}
-
-async function freePort() {
-  const probe = createServer();
-  await new Promise((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port: found } = probe.address();
-  await new Promise((resolve) => probe.close(resolve));
-  return found;
 }
 
 function sleep(ms) {
