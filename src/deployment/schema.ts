@@ -36,7 +36,9 @@ export const stdioUpstreamSchema = z.strictObject({
       z.string(),
     )
     .default({})
-    .describe('its environment beside PATH, HOME, USER, LANG and TMPDIR; ${NAME} is filled when the server starts'),
+    .describe(
+      'its environment beside PATH, HOME, LANG, TMPDIR, proxies and CAs; ${NAME} is filled when the server starts',
+    ),
   cwd: z.string().optional().describe('folder to start it in; the folder of this file by default'),
   instances: z
     .enum(['shared', 'per-session', 'per-key'])

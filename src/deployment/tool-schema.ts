@@ -44,7 +44,9 @@ const commandCall = z.strictObject({
       z.string(),
     )
     .default({})
-    .describe('its environment beside PATH, HOME, USER, LANG and TMPDIR; ${NAME} is filled when the server starts'),
+    .describe(
+      'its environment beside PATH, HOME, LANG, TMPDIR, proxies and CAs; ${NAME} is filled when the server starts',
+    ),
   cwd: z.string().optional().describe('folder to run it in; the folder of this file by default'),
   timeoutSeconds,
   maxOutputBytes: z.int().min(1).max(1_073_741_824).default(1_048_576).describe('what it may print; more is an error'),

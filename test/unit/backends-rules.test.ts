@@ -53,6 +53,16 @@ describe('the environment of an upstream', () => {
     });
   });
 
+  test('has how this machine reaches the network, or nothing could be downloaded behind a company’s proxy or CA', () => {
+    const server = {
+      https_proxy: 'http://p:3128',
+      NO_PROXY: 'x',
+      NODE_EXTRA_CA_CERTS: '/ca.pem',
+      SSL_CERT_FILE: '/s.pem',
+    };
+    expect(buildChildEnvironment(server, {}, 'linux')).toEqual({ kind: 'ready', env: server });
+  });
+
   test('references are filled from the server’s environment', () => {
     const built = buildChildEnvironment({ TOKEN: 't' }, { A: 'x ${TOKEN}', B: '${NONE:-d}' }, 'linux');
     expect(built).toEqual({ kind: 'ready', env: { A: 'x t', B: 'd' } });

@@ -18,6 +18,20 @@ const inherited: ReadonlySet<string> = new Set([
   'TZ',
 ]);
 
+/**
+ * How this machine reaches the network: without them nothing can be downloaded
+ * behind a company's proxy or its own certificate authority (npx, uvx).
+ */
+const network: ReadonlySet<string> = new Set([
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'ALL_PROXY',
+  'NO_PROXY',
+  'NODE_EXTRA_CA_CERTS',
+  'SSL_CERT_FILE',
+  'SSL_CERT_DIR',
+]);
+
 /** Without these a Windows program finds neither its libraries nor its folders. */
 const inheritedOnWindows: ReadonlySet<string> = new Set([
   'APPDATA',
@@ -65,6 +79,8 @@ export function buildChildEnvironment(
 }
 
 function isInherited(name: string, platform: NodeJS.Platform): boolean {
+  // Proxies are written in either case; programs read one or the other.
+  if (network.has(name.toUpperCase())) return true;
   if (platform === 'win32') return inheritedOnWindows.has(name.toUpperCase());
   return inherited.has(name) || name.startsWith('LC_');
 }
