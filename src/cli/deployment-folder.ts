@@ -1,4 +1,5 @@
-import { parseDeployment, formatProblems } from '../deployment/parse-deployment.ts';
+import { parseDeployment, formatProblems, type ParsedDeployment } from '../deployment/parse-deployment.ts';
+import { parseWithSchemas } from '../deployment/parse-with-schemas.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { UserError } from '../deployment/errors.ts';
 import type { CommandContext } from './context.ts';
@@ -13,7 +14,8 @@ export async function readDeployment(context: CommandContext): Promise<LoadedDep
   const bytes = await context.ports.files.read(context.deploymentFile);
   if (bytes === null) return null;
   const text = bytes.toString('utf8');
-  return { text, deployment: parseOrThrow(text, context.deploymentFile) };
+  const parsed = await parseWithSchemas(text, { file: context.deploymentFile });
+  return { text, deployment: deploymentOrThrow(parsed, context.deploymentFile) };
 }
 
 /** The same, and a missing file is a UserError that names the next command. */
@@ -27,7 +29,10 @@ export async function requireDeployment(context: CommandContext): Promise<Loaded
 
 /** Parses the text of a deployment file, or throws the UserError that lists all problems. */
 export function parseOrThrow(text: string, file: string): Deployment {
-  const parsed = parseDeployment(text, { file });
+  return deploymentOrThrow(parseDeployment(text, { file }), file);
+}
+
+function deploymentOrThrow(parsed: ParsedDeployment, file: string): Deployment {
   if (parsed.ok) return parsed.deployment;
   const count = parsed.problems.length;
   throw new UserError(`${file} has ${count === 1 ? 'a problem' : `${count} problems`}; nothing was changed.`, {

@@ -5,6 +5,7 @@ import { canonicalName, isCertificateName, isDnsName } from './host-name.ts';
 import { isLoopback, parseListenAddress, type ListenAddress } from './listen-address.ts';
 import {
   judgeArgument,
+  judgeCaFile,
   judgeFilePath,
   judgeNul,
   judgeReferences,
@@ -269,12 +270,7 @@ function judgeHttpUpstream(base: SettingPath, upstream: HttpUpstream): MeaningPr
     if (/[\0\r\n]/.test(text)) problems.push({ path, message: 'must be one line' });
     problems.push(...judgeReferences(path, text));
   }
-  if (upstream.caFile === undefined) return problems;
-  if (url.protocol === 'http:') {
-    const message = 'is of no use with an http: URL';
-    problems.push({ path: [...base, 'caFile'], at: 'key', message, hint: 'write https:, or leave it out' });
-  }
-  return [...problems, ...judgeFilePath([...base, 'caFile'], upstream.caFile)];
+  return [...problems, ...judgeCaFile([...base, 'caFile'], upstream.caFile, url)];
 }
 
 function judgeTls({ tls }: Deployment): MeaningProblem[] {

@@ -23,6 +23,15 @@ export function judgeFilePath(path: SettingPath, text: string): MeaningProblem[]
   return [{ path, message, hint: 'write the path out' }];
 }
 
+/** The authority of an https server that is called. */
+export function judgeCaFile(path: SettingPath, caFile: string | undefined, url: URL): MeaningProblem[] {
+  if (caFile === undefined) return [];
+  const problems = judgeFilePath(path, caFile);
+  if (url.protocol === 'https:') return problems;
+  const message = 'is of no use with an http: URL';
+  return [{ path, at: 'key', message, hint: 'write https:, or leave it out' }, ...problems];
+}
+
 /**
  * Arguments are passed as written: some programs fill ${NAME} themselves, and what is
  * filled here every user of the machine could read. One that is nothing but a reference is a misunderstanding.

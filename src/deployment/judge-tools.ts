@@ -1,5 +1,6 @@
 import {
   judgeArgument,
+  judgeCaFile,
   judgeFilePath,
   judgeNul,
   judgeReferences,
@@ -75,7 +76,7 @@ function judgeHttpCall(base: SettingPath, http: HttpToolCall, judgeTemplate: Jud
     problems.push(...judgeReferences(path, text), ...judgeTemplate(path, text));
   }
   for (const text of textsIn(http.body)) problems.push(...judgeTemplate([...base, 'body'], text));
-  return problems;
+  return url === null ? problems : [...problems, ...judgeCaFile([...base, 'caFile'], http.caFile, url)];
 }
 
 function judgeCommandCall(base: SettingPath, command: CommandToolCall, judgeTemplate: JudgeTemplate): MeaningProblem[] {

@@ -20,7 +20,13 @@ export interface DeploymentProblem {
 }
 
 export type ParsedDeployment =
-  | { readonly ok: true; readonly deployment: Deployment; readonly document: Document.Parsed }
+  | {
+      readonly ok: true;
+      readonly deployment: Deployment;
+      readonly document: Document.Parsed;
+      /** Where the value of a setting stands, or the nearest setting above it. */
+      readonly locate: (path: SettingPath) => { readonly line: number; readonly column: number };
+    }
   | { readonly ok: false; readonly problems: readonly DeploymentProblem[] };
 
 /**
@@ -64,7 +70,8 @@ export function parseDeployment(text: string, options: { readonly file: string }
   for (const { path, at, ...problem } of judgeMeaning(deployment, wrongPaths)) {
     problems.push({ path: formatPath(path), ...locate(path, at ?? 'value'), ...problem });
   }
-  return problems.length === 0 ? { ok: true, deployment, document } : { ok: false, problems: inOrder(problems) };
+  if (problems.length > 0) return { ok: false, problems: inOrder(problems) };
+  return { ok: true, deployment, document, locate: (path) => locate(path, 'value') };
 }
 
 /** The problems as a person reads them: `FILE:LINE:COLUMN  PATH MESSAGE`, the hint indented under it. */

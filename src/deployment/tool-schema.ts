@@ -28,6 +28,11 @@ const httpCall = z.strictObject({
     .record(headerName, z.string())
     .default({})
     .describe('headers; {{name}} is replaced by the argument, ${NAME} from the environment when the server starts'),
+  caFile: z
+    .string()
+    .min(1, 'give the path of a PEM file')
+    .optional()
+    .describe('PEM file of the authority that signed its certificate, beside the well-known ones'),
   body: z.unknown().optional().describe('JSON body; "{{name}}" is replaced by the argument; all arguments by default'),
   timeoutSeconds,
 });

@@ -25,7 +25,7 @@ export async function parseServerConfig(text: string, file: string): Promise<Ser
   const planned = readJson(text);
   if (planned !== null && 'deployment' in planned) {
     const parsed = serverConfigSchema.safeParse(planned);
-    if (parsed.success) return parsed.data;
+    if (parsed.success) return refuseBadSchemas(parsed.data, file);
     const [issue] = parsed.error.issues;
     throw new UserError(`${file} is not a server configuration`, {
       why: issue === undefined ? 'It has an unknown form.' : `${issue.path.join('.')}: ${issue.message}`,
@@ -33,8 +33,11 @@ export async function parseServerConfig(text: string, file: string): Promise<Ser
     });
   }
   // The YAML parser is a third of the start-up time, and the planner's file does not need it.
-  const { formatProblems, parseDeployment } = await import('../deployment/parse-deployment.ts');
-  const parsed = parseDeployment(text, { file });
+  const [{ formatProblems }, { parseWithSchemas }] = await Promise.all([
+    import('../deployment/parse-deployment.ts'),
+    import('../deployment/parse-with-schemas.ts'),
+  ]);
+  const parsed = await parseWithSchemas(text, { file });
   if (!parsed.ok) {
     throw new UserError(`${file} has mistakes`, { excerpt: formatProblems(parsed.problems, file).split('\n') });
   }
@@ -50,6 +53,17 @@ export async function parseServerConfig(text: string, file: string): Promise<Ser
       logs: { ...deployment.logs, audit: resolveAudit(deployment.logs.audit, baseDir) },
     },
   };
+}
+
+async function refuseBadSchemas(config: ServerConfig, file: string): Promise<ServerConfig> {
+  if (Object.keys(config.deployment.server.tools).length === 0) return config;
+  const { judgeToolSchemas } = await import('../deployment/parse-with-schemas.ts');
+  const problems = await judgeToolSchemas(config.deployment);
+  if (problems.length === 0) return config;
+  throw new UserError(`${file} has tools with mistakes in their schemas`, {
+    next: 'Mend them in mcp-deploy.yaml and run: mcp-deploy apply',
+    excerpt: problems.map(({ path, message }) => `${path.join('.')} ${message}`),
+  });
 }
 
 /** Whether the planner wrote it, in contrast to a person. */

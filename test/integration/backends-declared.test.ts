@@ -1,10 +1,13 @@
-import { mkdtempSync, existsSync, rmSync } from 'node:fs';
+import { mkdtempSync, existsSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { toolSchema } from '../../src/deployment/tool-schema.ts';
 import { createDeclaredBackend } from '../../src/server/backends/declared-backend.ts';
+import { issueSelfSigned } from '../../src/pki/issue-certificate.ts';
 import type { Backend } from '../../src/server/types.ts';
 import {
   callOf,
@@ -358,4 +361,30 @@ test('declared tools are served to clients of both eras, in place of the built-i
   }
   expect((await rig.call({ method: 'GET', path: '/readyz' })).status).toBe(200);
   await rig.stop();
+});
+
+test('an HTTP tool trusts the authority of its caFile, and the environment gives it no proxy', async () => {
+  const place = mkdtempSync(join(tmpdir(), 'mcpd-tool-ca-'));
+  const issued = await issueSelfSigned({ names: ['localhost'], validDays: 5 });
+  const caFile = join(place, 'ca.pem');
+  writeFileSync(caFile, issued.certificatePem);
+  const server = createServer({ cert: issued.certificatePem, key: issued.keyPem }, (_req, res) => res.end('over TLS'));
+  await new Promise<void>((resolve) => void server.listen(0, '127.0.0.1', resolve));
+  const url = `https://localhost:${(server.address() as AddressInfo).port}/`;
+  const before = process.env['HTTPS_PROXY'];
+  process.env['HTTPS_PROXY'] = 'http://127.0.0.1:9';
+  const backend = start({ known: { http: { url, caFile } }, unknown: { http: { url } } });
+  try {
+    expect((await call(backend, 'known')).content[0]?.text).toBe('over TLS');
+    expect((await call(backend, 'unknown')).content[0]?.text).toMatch(/signed by an authority .*: name it as caFile/);
+    const broken = start({ gone: { http: { url, caFile: join(place, 'gone.pem') } } });
+    await until(() => broken.state.state === 'broken');
+    expect(broken.state).toMatchObject({ reason: expect.stringContaining('gone.pem cannot be read (ENOENT)') });
+  } finally {
+    if (before === undefined) delete process.env['HTTPS_PROXY'];
+    else process.env['HTTPS_PROXY'] = before;
+    server.closeAllConnections();
+    server.close();
+    rmSync(place, { recursive: true });
+  }
 });

@@ -11,7 +11,7 @@ import { reasonOf, type Log } from './backend-log.ts';
 import { prepareCommandTool } from './declared-command.ts';
 import { prepareHttpTool } from './declared-http.ts';
 import { loadModuleTool } from './declared-module.ts';
-import { loadSchemaCompiler, type JudgeValue, type SchemaCompiler } from './json-schema-validator.ts';
+import { loadSchemaCompiler, type JudgeValue, type SchemaCompiler } from '../../deployment/schema-compiler.ts';
 import { errorResult, renderToolResult } from './tool-result.ts';
 import { ToolFailure, type RunTool, type ToolArguments, type ToolContext } from './tool-runner.ts';
 
@@ -180,7 +180,7 @@ async function prepareTool(
   if ('http' in tool) {
     return {
       ...base,
-      run: prepareHttpTool(tool.http, options.env),
+      run: await prepareHttpTool(tool.http, options),
       timeoutSeconds: tool.http.timeoutSeconds,
       maxRunning: maxRunning.http,
     };

@@ -1,24 +1,29 @@
-import { Agent as PlainAgent, request as requestPlain } from 'node:http';
-import { Agent as TlsAgent, request as requestTls } from 'node:https';
+import { request as requestPlain, type Agent } from 'node:http';
+import { request as requestTls } from 'node:https';
+import { resolve } from 'node:path';
 import { fillVariables } from '../../deployment/fill-variables.ts';
 import { splitPlaceholders } from '../../deployment/placeholders.ts';
 import type { HttpToolCall } from '../../deployment/tool-schema.ts';
 import { describeNetworkFailure } from './http-failure.ts';
+import { createOutboundAgent } from './outbound-agent.ts';
 import { argumentText, ToolFailure, type RunTool, type ToolArguments } from './tool-runner.ts';
 
 const maxAnswerBytes = 10 * 1_048_576;
 const shownErrorCharacters = 2_000;
-const plainAgent = new PlainAgent({ keepAlive: true, timeout: 4_000 });
-const tlsAgent = new TlsAgent({ keepAlive: true, timeout: 4_000, minVersion: 'TLSv1.2' });
 
 /**
  * A tool that is an HTTP request. Arguments are percent-encoded in the URL,
  * cannot leave their path segment, choose no host, and add no header.
- * Throws an Error when a variable of its headers is not set.
+ * Rejects with an Error when a variable of its headers is not set or its `caFile` cannot be read.
  */
-export function prepareHttpTool(http: HttpToolCall, env: NodeJS.ProcessEnv): RunTool {
+export async function prepareHttpTool(
+  http: HttpToolCall,
+  { env, baseDir }: { readonly env: NodeJS.ProcessEnv; readonly baseDir: string },
+): Promise<RunTool> {
   const headers = Object.entries(http.headers).map(([name, text]) => ({ name, parts: fillTexts(name, text, env) }));
   const fillUrl = prepareUrl(http.url);
+  const server = new URL(http.url.replace(/^(https?:\/\/[^/?]+).*$/s, '$1'));
+  const agent = await createOutboundAgent(server, http.caFile === undefined ? null : resolve(baseDir, http.caFile));
   return async (input, { signal }) => {
     const url = fillUrl(input);
     const sent: Record<string, string> = {
@@ -37,7 +42,7 @@ export function prepareHttpTool(http: HttpToolCall, env: NodeJS.ProcessEnv): Run
       sent['content-type'] = 'application/json';
       sent['content-length'] = String(Buffer.byteLength(body));
     }
-    const { status, text } = await send(url, { method: http.method, headers: sent, body, signal });
+    const { status, text } = await send(url, { method: http.method, headers: sent, body, signal, agent });
     if (status >= 300 && status < 400)
       throw new ToolFailure(`the server answered with a redirect (HTTP ${status}), which is not followed`);
     if (status < 200 || status >= 300)
@@ -139,17 +144,21 @@ interface ToolRequest {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | null;
   readonly signal: AbortSignal;
+  readonly agent: Agent;
 }
 
-function send(url: URL, { method, headers, body, signal }: ToolRequest): Promise<{ status: number; text: string }> {
-  return new Promise((resolve, reject) => {
+function send(
+  url: URL,
+  { method, headers, body, signal, agent }: ToolRequest,
+): Promise<{ status: number; text: string }> {
+  return new Promise((resolvePromise, reject) => {
     const isTls = url.protocol === 'https:';
     const fail = (error: NodeJS.ErrnoException): void => reject(new ToolFailure(describeNetworkFailure(error, url)));
     const request = (isTls ? requestTls : requestPlain)(url, {
       method,
       headers,
       signal,
-      agent: isTls ? tlsAgent : plainAgent,
+      agent,
     });
     request.on('error', fail);
     request.on('response', (response) => {
@@ -162,7 +171,7 @@ function send(url: URL, { method, headers, body, signal }: ToolRequest): Promise
       });
       response.on('error', fail);
       response.on('end', () =>
-        resolve({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
+        resolvePromise({ status: response.statusCode ?? 0, text: Buffer.concat(chunks).toString('utf8') }),
       );
     });
     request.end(body ?? undefined);

@@ -1,7 +1,4 @@
-import { readFile } from 'node:fs/promises';
-import { Agent as PlainAgent } from 'node:http';
-import { Agent as TlsAgent } from 'node:https';
-import { rootCertificates } from 'node:tls';
+import type { Agent } from 'node:http';
 import type { HttpUpstream } from '../../deployment/http-upstream-schema.ts';
 import { METHOD_NOT_FOUND } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
@@ -10,6 +7,7 @@ import { HttpConnection } from './http-connection.ts';
 import type { ExchangeEnd, HttpTarget } from './http-exchange.ts';
 import { HttpRefusal } from './http-failure.ts';
 import { shakeHandsOverHttp } from './http-handshake.ts';
+import { createOutboundAgent } from './outbound-agent.ts';
 import { UpstreamRpcError } from './own-requests.ts';
 import { readParamHeaders } from './param-headers.ts';
 import type { UnsentCall } from './pending-calls.ts';
@@ -38,8 +36,6 @@ export interface HttpInstanceEvents extends InstanceEvents {
 const sharedCapabilities = { sampling: {}, elicitation: { form: {}, url: {} } };
 
 const connectMs = 10_000;
-/** Below the 5 s after which Node's own servers close idle connections, so that none dies under a request. */
-const idleSocketMs = 4_000;
 /** Without a stream that would end with it, a server is looked after this often. */
 const lookEveryMs = 30_000;
 const lookMs = 10_000;
@@ -54,7 +50,7 @@ export class HttpInstance implements Instance {
   readonly #events: HttpInstanceEvents;
   #hello: Hello | null = null;
   #told = false;
-  #agent: PlainAgent | null = null;
+  #agent: Agent | null = null;
   #streamOpen = false;
   #reopenMs = firstReopenMs;
   #timer: NodeJS.Timeout | null = null;
@@ -132,13 +128,7 @@ export class HttpInstance implements Instance {
   async #prepareTarget(): Promise<HttpTarget> {
     const { upstream, headers, caFile, maxMessageBytes } = this.#spec;
     const url = new URL(upstream.url);
-    const options = { keepAlive: true, maxFreeSockets: 64, timeout: idleSocketMs };
-    if (url.protocol === 'http:') {
-      this.#agent = new PlainAgent(options);
-    } else {
-      const ca = caFile === null ? {} : { ca: [...rootCertificates, await readAuthority(caFile)] };
-      this.#agent = new TlsAgent({ ...options, ...ca, minVersion: 'TLSv1.2' });
-    }
+    this.#agent = await createOutboundAgent(url, caFile);
     return { url, headers, agent: this.#agent, connectMs, maxMessageBytes };
   }
 
@@ -239,15 +229,5 @@ export class HttpInstance implements Instance {
   #clearTimers(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#looks !== null) clearInterval(this.#looks);
-  }
-}
-
-async function readAuthority(file: string): Promise<string> {
-  try {
-    return await readFile(file, 'utf8');
-  } catch (error) {
-    throw new Error(`its caFile ${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'unknown error'})`, {
-      cause: error,
-    });
   }
 }

@@ -1,4 +1,4 @@
-import type { JudgeValue } from './json-schema-validator.ts';
+import type { JudgeValue } from '../../deployment/schema-compiler.ts';
 import { ToolFailure, type ToolOutput } from './tool-runner.ts';
 
 /**
