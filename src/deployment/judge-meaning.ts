@@ -50,6 +50,11 @@ const rules: readonly Rule[] = [
   { reads: ['tls'], judge: judgeTls },
   { reads: ['proxy'], judge: judgeProxy },
   { reads: ['logs.audit'], judge: ({ logs }) => judgeFilePath(['logs', 'audit'], logs.audit) },
+  {
+    reads: ['logs.auditKeyFile'],
+    judge: ({ logs }) =>
+      logs.auditKeyFile === undefined ? [] : judgeFilePath(['logs', 'auditKeyFile'], logs.auditKeyFile),
+  },
 ];
 
 function overlaps(one: SettingPath, other: SettingPath): boolean {

@@ -178,6 +178,38 @@ export const deploymentSchema = z.strictObject({
         .min(1, 'give the path of a file, or off')
         .default('off')
         .describe('file with a JSON line for every call and every refused request; off = none'),
+      auditFlushMs: z
+        .int()
+        .min(1)
+        .max(60_000)
+        .default(100)
+        .describe('how long audit lines wait for each other: what a kill -9 can cost'),
+      auditFailure: z
+        .enum(['fail-open', 'fail-closed'])
+        .default('fail-open')
+        .describe(
+          'when audit lines cannot be written: fail-open lets calls go on and counts lost lines, fail-closed answers calls with 503',
+        ),
+      auditRotate: z
+        .union([
+          z.literal('off'),
+          z.strictObject({
+            megabytes: z.number().positive().max(1_000_000).default(100).describe('a file is moved away at this size'),
+            days: z.number().positive().max(3_660).default(30).describe('or at this age of its first line'),
+            keep: z
+              .union([z.literal('all'), z.int().min(1).max(100_000)])
+              .default('all')
+              .describe('how many old files are kept; all = none is ever removed'),
+            gzip: z.boolean().default(false).describe('compress old files, all but the newest'),
+          }),
+        ])
+        .prefault({})
+        .describe('when the audit file is moved away; off = something else does it, and sends SIGHUP'),
+      auditKeyFile: z
+        .string()
+        .min(1, 'give the path of a file')
+        .optional()
+        .describe('file with a secret: only who has it can write a valid chain of audit lines'),
     })
     .prefault({}),
   proxy: z

@@ -39,7 +39,7 @@ export function serverConfigText(
         allowedHosts: [...new Set([...deployment.server.allowedHosts, ...distinct(hostNames)])],
       },
       tls: tlsFiles(deployment, baseDir, stateDir),
-      logs: { ...deployment.logs, audit: auditFile(deployment, baseDir) },
+      logs: withAbsoluteLogs(deployment.logs, baseDir),
       // Of no concern to the server: a change there must not restart it.
       proxy: unset.proxy,
       service: unset.service,
@@ -68,8 +68,13 @@ function withAbsoluteTool(tool: DeclaredTool, baseDir: string): DeclaredTool {
 
 const unset = deploymentSchema.parse({ version: 1 });
 
-function auditFile({ logs }: Deployment, baseDir: string): string {
-  return logs.audit === 'off' ? 'off' : resolve(baseDir, logs.audit);
+function withAbsoluteLogs(logs: Deployment['logs'], baseDir: string): Deployment['logs'] {
+  const { audit, auditKeyFile } = logs;
+  return {
+    ...logs,
+    audit: audit === 'off' ? 'off' : resolve(baseDir, audit),
+    ...(auditKeyFile === undefined ? {} : { auditKeyFile: resolve(baseDir, auditKeyFile) }),
+  };
 }
 
 function tlsFiles({ tls }: Deployment, baseDir: string, stateDir: string): Deployment['tls'] {

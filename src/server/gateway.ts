@@ -11,7 +11,6 @@ import { createRequestIds } from './http/request-id.ts';
 import { StatusPages } from './http/status-pages.ts';
 import { WaitingExchanges } from './http/waiting-exchanges.ts';
 import { createAuditTrail } from './observe/audit-trail.ts';
-import { createAuditWriter } from './observe/audit.ts';
 import { describeReadiness, describeStatus } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
 import { createMetrics, metricsContentType } from './observe/metrics.ts';
@@ -25,6 +24,7 @@ import { ParkedCalls } from './protocol/parked-calls.ts';
 import type { ProtocolHost } from './protocol/protocol-host.ts';
 import { renderNotification } from './protocol/rpc-text.ts';
 import { SessionStore } from './protocol/session-store.ts';
+import { openAudit } from './open-audit.ts';
 import type { ServerConfig } from './server-config.ts';
 import type { ExtraKey } from './startup-checks.ts';
 import { createStreamQuota } from './stream-quota.ts';
@@ -86,7 +86,7 @@ export function createGateway(
     });
   const guard = buildGuard();
   const registry = createRegistry(options.backends ?? createBackends(config, options), log);
-  const audit = deployment.logs.audit === 'off' ? null : createAuditWriter({ file: deployment.logs.audit, log });
+  const audit = openAudit(deployment.logs, log);
   const trail = audit === null ? null : createAuditTrail(audit, (call) => registry.upstreamOf(call));
   const keys = deployment.auth.required
     ? createKeyCheck({ storeFile: config.keyStoreFile, extraKeys: options.extraKeys, log })
@@ -141,6 +141,7 @@ export function createGateway(
       callEnded: () => void inFlight--,
     },
     isFull: () => inFlight >= maxInFlight,
+    isAuditBlocked: () => audit !== null && audit.isBlocked,
     charge({ caller, requestId, bytesIn, req }, era, id, method, params) {
       const refusal = limit(caller);
       if (refusal === null) return null;

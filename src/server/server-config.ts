@@ -50,7 +50,7 @@ export async function parseServerConfig(text: string, file: string): Promise<Ser
     deployment: {
       ...deployment,
       tls: resolveTls(deployment.tls, baseDir, state),
-      logs: { ...deployment.logs, audit: resolveAudit(deployment.logs.audit, baseDir) },
+      logs: resolveLogs(deployment.logs, baseDir),
     },
   };
 }
@@ -73,6 +73,7 @@ export function isPlannedConfig(text: string): boolean {
 }
 
 type Tls = ServerConfig['deployment']['tls'];
+type Logs = ServerConfig['deployment']['logs'];
 
 function resolveTls(tls: Tls, baseDir: string, state: string): Tls {
   if (tls.source === 'off') return tls;
@@ -82,8 +83,13 @@ function resolveTls(tls: Tls, baseDir: string, state: string): Tls {
   return { source: 'files', certificate: join(state, 'pki/server.crt'), key: join(state, 'pki/server.key') };
 }
 
-function resolveAudit(audit: string, baseDir: string): string {
-  return audit === 'off' ? 'off' : absolute(audit, baseDir);
+function resolveLogs(logs: Logs, baseDir: string): Logs {
+  const { audit, auditKeyFile } = logs;
+  return {
+    ...logs,
+    audit: audit === 'off' ? 'off' : absolute(audit, baseDir),
+    ...(auditKeyFile === undefined ? {} : { auditKeyFile: absolute(auditKeyFile, baseDir) }),
+  };
 }
 
 function absolute(path: string, baseDir: string): string {

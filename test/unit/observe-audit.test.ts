@@ -15,12 +15,8 @@ import { join } from 'node:path';
 import { buildSync } from 'esbuild';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { EnvironmentError } from '../../src/deployment/errors.ts';
-import {
-  createAuditWriter,
-  renderAuditLine,
-  type AuditEntry,
-  type AuditWriter,
-} from '../../src/server/observe/audit.ts';
+import { renderAuditFields, type AuditEntry } from '../../src/server/observe/audit-line.ts';
+import { createAuditWriter, type AuditWriter } from '../../src/server/observe/audit.ts';
 import { createLog } from '../../src/server/observe/log.ts';
 
 const entry: AuditEntry = {
@@ -39,6 +35,11 @@ const entry: AuditEntry = {
   bytesOut: 340,
   error: null,
 };
+
+/** A line as it is without a chain. */
+function renderAuditLine(of: AuditEntry, nowMs?: number): string {
+  return `${renderAuditFields(of, nowMs)}}\n`;
+}
 
 let folder: string;
 let file: string;

@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { renderAuditLine } from '../../src/server/observe/audit.ts';
+import { createAuditChain } from '../../src/server/observe/audit-chain.ts';
+import { renderAuditFields } from '../../src/server/observe/audit-line.ts';
 import { environmentTable } from '../../src/server/environment.ts';
 import { describeServe } from '../../src/server/serve-flags.ts';
 
@@ -26,7 +27,7 @@ test('docs/serve.md has every flag of the help, and no other', () => {
 });
 
 test('docs/serve.md has every field of an audit line, and no other', () => {
-  const line = renderAuditLine({
+  const fields = renderAuditFields({
     request: 'r',
     id: 1,
     method: 'tools/call',
@@ -42,6 +43,7 @@ test('docs/serve.md has every field of an audit line, and no other', () => {
     bytesOut: 1,
     error: null,
   });
+  const line = createAuditChain(null).seal([fields], 1, () => ({ bytes: 0, hash: null }));
   const section = /## Audit file\n([\s\S]*?)\n## /.exec(readFileSync(file, 'utf8'))?.[1] ?? '';
   const rows = section.split('\n').filter((row) => row.startsWith('| `'));
   const named = rows.flatMap((row) => (row.split('|')[1] ?? '').match(/[a-z_]+/g) ?? []);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { AuditEntry } from '../../src/server/observe/audit.ts';
+import type { AuditEntry } from '../../src/server/observe/audit-line.ts';
 import { createAuditTrail } from '../../src/server/observe/audit-trail.ts';
 
 test('a flood of strangers leaves a bounded number of lines, and calls of known keys always leave theirs', () => {

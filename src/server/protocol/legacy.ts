@@ -6,6 +6,7 @@ import { describeServerInfo } from './handshake.ts';
 import { forwardedMethods } from './methods.ts';
 import type { ProtocolHost } from './protocol-host.ts';
 import { assumedLegacyRevision, batchRevision, legacyRevisions, understandsEmptyEvent } from './revisions.ts';
+import { refuseUnaudited } from './refuse-unaudited.ts';
 import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
 import type { Session } from './session.ts';
 
@@ -257,6 +258,7 @@ function charge(
   method: string,
   params: Record<string, unknown> | undefined,
 ): boolean {
+  if (refuseUnaudited(host, exchange, id)) return false;
   const refusal = host.charge(exchange, 'legacy', id, method, params);
   if (refusal === null) return true;
   if (exchange.isBatch) {

@@ -8,6 +8,7 @@ import { forwardedMethods } from './methods.ts';
 import { judgeModernRequest } from './modern-headers.ts';
 import type { ProtocolHost } from './protocol-host.ts';
 import { metaKeys, modernRevisions } from './revisions.ts';
+import { refuseUnaudited } from './refuse-unaudited.ts';
 import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
 
 /** Answers one POST of the modern era, whose envelope is `meta`. Source: MCP 2026-07-28. */
@@ -76,6 +77,7 @@ function charge(
   method: string,
   params: Record<string, unknown>,
 ): boolean {
+  if (refuseUnaudited(host, exchange, id)) return false;
   const refusal = host.charge(exchange, 'modern', id, method, params);
   if (refusal === null) return true;
   sendRateLimited(exchange.res, refusal, exchange.extraHeaders);

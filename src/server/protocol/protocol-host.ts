@@ -27,6 +27,8 @@ export interface ProtocolHost {
   readonly version: string;
   /** As many calls are in flight as this server takes. */
   isFull(): boolean;
+  /** Audit lines cannot be written, and calls without them are not wanted. */
+  isAuditBlocked(): boolean;
   /** One step of the limiters for a call of this exchange: null when it may go on. Read the decision at once. */
   charge(
     exchange: Exchange,
