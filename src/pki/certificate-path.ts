@@ -1,9 +1,8 @@
 import { X509Certificate, type KeyObject } from 'node:crypto';
 import { rootCertificates } from 'node:tls';
-import { bytesOf, childrenOf } from './der.ts';
 import { titleOf, type CertificateProblem } from './certificate-problem.ts';
-import { oids } from './oids.ts';
-import { parseCertificates, readFields, type ParsedCertificate } from './parse-certificates.ts';
+import { parseCertificates, type ParsedCertificate } from './parse-certificates.ts';
+import { pathLengthOf } from './signing-ca.ts';
 
 /** The way from the server's certificate to a trusted CA, as far as it goes. */
 export interface CertificatePath {
@@ -159,14 +158,8 @@ function judgeAuthorities(path: readonly ParsedCertificate[]): CertificateProble
   });
 }
 
-function pathLengthOf(authority: ParsedCertificate): number | null {
-  const value = readFields(authority).extension(oids.basicConstraints);
-  const limit = childrenOf(value)[1];
-  const octets = bytesOf(limit);
-  return octets.length === 0 || octets.length > 4 ? null : octets.readUIntBE(0, octets.length);
-}
-
-function isIssuedBy(certificate: ParsedCertificate, issuer: ParsedCertificate): boolean {
+/** Whether the issuer's name and key fit the certificate. */
+export function isIssuedBy(certificate: ParsedCertificate, issuer: ParsedCertificate): boolean {
   try {
     return certificate.x509.checkIssued(issuer.x509) && certificate.x509.verify(issuer.x509.publicKey);
   } catch {

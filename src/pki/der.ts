@@ -14,6 +14,15 @@ export const der = {
   /** Content octets are taken as they are: minimal and with a clear top bit for a positive number. */
   integer: (content: Buffer): DerNode => asn1.create(universal, 2, false, content.toString('latin1')),
   smallInteger: (value: number): DerNode => der.integer(Buffer.of(value)),
+  /** Any whole number from 0 on. */
+  wholeNumber: (value: number): DerNode => {
+    const hex = value.toString(16);
+    const octets = Buffer.from(hex.length % 2 === 0 ? hex : `0${hex}`, 'hex');
+    return der.integer((octets[0] ?? 0) >= 0x80 ? Buffer.concat([Buffer.of(0), octets]) : octets);
+  },
+  enumerated: (value: number): DerNode => asn1.create(universal, 10, false, String.fromCharCode(value)),
+  bmp: (text: string): DerNode =>
+    asn1.create(universal, 30, false, Buffer.from(text, 'utf16le').swap16().toString('latin1')),
   bitString: (content: Buffer, unusedBits = 0): DerNode =>
     asn1.create(universal, 3, false, String.fromCharCode(unusedBits) + content.toString('latin1')),
   octetString: (content: Buffer): DerNode => asn1.create(universal, 4, false, content.toString('latin1')),
@@ -58,6 +67,34 @@ export function childrenOf(node: DerNode | null | undefined): readonly DerNode[]
 /** Content octets of a primitive node; empty for a constructed one. */
 export function bytesOf(node: DerNode | null | undefined): Buffer {
   return typeof node?.value === 'string' ? Buffer.from(node.value, 'latin1') : Buffer.alloc(0);
+}
+
+/** Content of an OCTET STRING, also of one in pieces (BER, as Windows writes PKCS#12). @throws when it is none. */
+export function octetsOf(node: DerNode | undefined): Buffer {
+  if (node === undefined) throw new Error('an octet string is missing');
+  return node.constructed ? Buffer.concat(childrenOf(node).map(bytesOf)) : bytesOf(node);
+}
+
+/** A whole number of up to six octets from an INTEGER. @throws on anything else. */
+export function wholeNumberOf(node: DerNode | undefined): number {
+  const octets = bytesOf(node);
+  if (!isUniversal(node, 2) || octets.length === 0 || octets.length > 6 || (octets[0] ?? 0) >= 0x80) {
+    throw new Error('not a whole number of a usual size');
+  }
+  return octets.readUIntBE(0, octets.length);
+}
+
+/** The moment in a UTCTime or GeneralizedTime in UTC (RFC 5280, 4.1.2.5). @throws on anything else. */
+export function timeOf(node: DerNode | undefined): Date {
+  const text = bytesOf(node).toString('latin1');
+  const parts = /^(\d{2}|\d{4})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})Z$/.exec(text);
+  if (parts === null) throw new Error('not a time');
+  const [, year = '', ...rest] = parts;
+  const century = year.length === 4 ? '' : Number(year) < 50 ? '20' : '19';
+  const [month, day, hour, minute, second] = rest;
+  const date = new Date(`${century}${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+  if (Number.isNaN(date.getTime())) throw new Error('not a time');
+  return date;
 }
 
 /** Dotted text of an OBJECT IDENTIFIER, or null for any other node. */

@@ -16,7 +16,7 @@ export function basicConstraints(ca: false | { readonly pathLength: number }): D
   return extension(
     oids.basicConstraints,
     true,
-    ca === false ? der.sequence() : der.sequence(der.boolean(true), der.smallInteger(ca.pathLength)),
+    ca === false ? der.sequence() : der.sequence(der.boolean(true), der.wholeNumber(ca.pathLength)),
   );
 }
 

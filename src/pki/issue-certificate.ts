@@ -1,4 +1,4 @@
-import { EnvironmentError, UserError } from '../deployment/errors.ts';
+import { UserError } from '../deployment/errors.ts';
 import { bytesOf, type DerNode } from './der.ts';
 import {
   authorityKeyIdentifier,
@@ -11,18 +11,13 @@ import {
   type CertificateUsage,
 } from './extensions.ts';
 import type { IssuedCertificate } from './issue-private-ca.ts';
-import {
-  encodePrivateKey,
-  generateKeys,
-  parsePrivateKey,
-  signerFor,
-  type KeyAlgorithm,
-  type KeyPair,
-} from './key-pair.ts';
+import { encodePrivateKey, generateKeys, signerFor, type KeyAlgorithm, type KeyPair } from './key-pair.ts';
 import { isPermitted } from './name-constraints.ts';
-import { parseCertificateNames, type CertificateName } from './names.ts';
+import { parseCertificateName, parseCertificateNames, type CertificateName } from './names.ts';
 import { oids } from './oids.ts';
-import { parseCertificates, readFields, type ParsedCertificate } from './parse-certificates.ts';
+import { readFields, type ParsedCertificate } from './parse-certificates.ts';
+import { readSigningCa, type SigningCa } from './signing-ca.ts';
+import type { CertificateRequest } from './parse-request.ts';
 import { distinguishedName, signCertificate, validityFor } from './sign-certificate.ts';
 
 /** Apple refuses TLS server certificates of 825 days and more, also under a private CA: support.apple.com/103769. */
@@ -31,6 +26,8 @@ const maxLeafDays = 824;
 export interface LeafSpec {
   /** DNS names (also `*.` and internationalised ones) and IP addresses; the first one is also the common name. */
   readonly names: readonly string[];
+  /** Who a client is, instead of the first name; a certificate for clients alone then needs no names. */
+  readonly commonName?: string;
   readonly validDays: number;
   readonly now?: Date;
   readonly algorithm?: KeyAlgorithm;
@@ -39,8 +36,7 @@ export interface LeafSpec {
 }
 
 export interface CertificateSpec extends LeafSpec {
-  /** The certificate may be followed by the chain above it. */
-  readonly ca: { readonly certificatePem: string; readonly keyPem: string };
+  readonly ca: SigningCa;
 }
 
 /**
@@ -50,41 +46,64 @@ export interface CertificateSpec extends LeafSpec {
  * another key; EnvironmentError when the clock is before the CA's first day.
  */
 export async function issueCertificate(spec: CertificateSpec): Promise<IssuedCertificate> {
-  const now = spec.now ?? new Date();
-  const names = parseCertificateNames(spec.names);
-  const validity = leafValidity(spec.validDays, now);
-  const chain = parseCertificates(spec.ca.certificatePem, 'The CA certificate');
-  const ca = chain[0];
-  const caKey = parsePrivateKey(spec.ca.keyPem, 'The CA key');
-  refuseUnfitCa(ca, names, now);
-  if (!ca.x509.checkPrivateKey(caKey)) {
-    throw new UserError('The CA key does not belong to the CA certificate', {
-      why: 'What it signs would not be accepted by anyone who trusts the certificate.',
-      next: 'Give the key that was made together with the CA certificate.',
-    });
-  }
-  const caFields = readFields(ca);
+  // What is wrong is said before a key of 4096 bits is made for nothing.
+  const prepared = prepareIssue(spec);
   const keys = await generateKeys(spec.algorithm ?? 'ec-p256');
+  const certificatePem = await signPrepared(prepared, keys);
+  return { certificatePem, keyPem: encodePrivateKey(keys.privateKey) };
+}
+
+/**
+ * A certificate for a request that someone else made, with the names and purposes given here or asked for there. Their
+ * key never leaves them.
+ * @throws UserError as issueCertificate.
+ */
+export async function issueForRequest(
+  spec: Omit<CertificateSpec, 'algorithm'> & { readonly request: CertificateRequest },
+): Promise<string> {
+  return signPrepared(prepareIssue(spec), { spki: spec.request.spki, isRsa: spec.request.isRsa });
+}
+
+interface PreparedIssue {
+  readonly spec: LeafSpec;
+  readonly names: readonly CertificateName[];
+  readonly validity: { readonly notBefore: Date; readonly notAfter: Date };
+  readonly ca: ReturnType<typeof readSigningCa>;
+}
+
+function prepareIssue(spec: CertificateSpec): PreparedIssue {
+  const now = spec.now ?? new Date();
+  const names = leafNames(spec);
+  const validity = leafValidity(spec.validDays, now);
+  const ca = readSigningCa(spec.ca, now);
+  refuseNamesOutside(ca.certificate, [...names, ...namesInCommonName(spec.commonName)]);
+  return { spec, names, validity, ca };
+}
+
+async function signPrepared(
+  { spec, names, validity, ca }: PreparedIssue,
+  keys: Pick<KeyPair, 'spki' | 'isRsa'>,
+): Promise<string> {
+  const { certificate, chain, key } = ca;
+  const caFields = readFields(certificate);
   const authorityKeyId = caFields.extension(oids.subjectKeyIdentifier);
-  const content = leafContent(names, keys, spec.usages ?? ['serverAuth']);
+  const content = leafContent(names, keys, spec);
   const certificatePem = await signCertificate(
     {
       issuer: caFields.subject,
       subject: content.subject,
-      notBefore: validity.notBefore < ca.notBefore ? ca.notBefore : validity.notBefore,
-      notAfter: validity.notAfter > ca.notAfter ? ca.notAfter : validity.notAfter,
+      notBefore: validity.notBefore < certificate.notBefore ? certificate.notBefore : validity.notBefore,
+      notAfter: validity.notAfter > certificate.notAfter ? certificate.notAfter : validity.notAfter,
       spki: keys.spki,
       extensions: [
         ...content.extensions,
         ...(authorityKeyId === null ? [] : [authorityKeyIdentifier(bytesOf(authorityKeyId))]),
       ],
     },
-    signerFor(caKey),
+    signerFor(key),
   );
-  const above = chain
-    .filter((certificate) => !certificate.selfIssued)
-    .map((certificate) => certificate.x509.toString());
-  return { certificatePem: [certificatePem, ...above].join(''), keyPem: encodePrivateKey(keys.privateKey) };
+  const above = chain.filter((each) => !each.selfIssued).map((each) => each.x509.toString());
+  return [certificatePem, ...above].join('');
 }
 
 /**
@@ -93,10 +112,10 @@ export async function issueCertificate(spec: CertificateSpec): Promise<IssuedCer
  * @throws UserError for wrong names or a life of other than 1 to 824 days.
  */
 export async function issueSelfSigned(spec: LeafSpec): Promise<IssuedCertificate> {
-  const names = parseCertificateNames(spec.names);
+  const names = leafNames(spec);
   const validity = leafValidity(spec.validDays, spec.now ?? new Date());
   const keys = await generateKeys(spec.algorithm ?? 'ec-p256');
-  const content = leafContent(names, keys, spec.usages ?? ['serverAuth']);
+  const content = leafContent(names, keys, spec);
   // An empty issuer is not allowed (RFC 5280, 4.1.2.4), so a name that is too long for a common name gives way here.
   const subject =
     names[0] !== undefined && names[0].value.length > 64 ? distinguishedName('self-signed') : content.subject;
@@ -124,10 +143,10 @@ function leafValidity(validDays: number, now: Date): { notBefore: Date; notAfter
 
 function leafContent(
   names: readonly CertificateName[],
-  keys: KeyPair,
-  usages: readonly CertificateUsage[],
+  keys: Pick<KeyPair, 'spki' | 'isRsa'>,
+  spec: LeafSpec,
 ): { readonly subject: DerNode; readonly extensions: readonly DerNode[] } {
-  const first = names[0]?.value ?? '';
+  const first = spec.commonName ?? names[0]?.value ?? '';
   // A common name cut in the middle would be the name of another host; clients read the SAN alone.
   const commonName = first.length > 64 ? null : first;
   return {
@@ -135,32 +154,34 @@ function leafContent(
     extensions: [
       basicConstraints(false),
       keyUsage(keys.isRsa ? ['digitalSignature', 'keyEncipherment'] : ['digitalSignature']),
-      extendedKeyUsage(usages),
-      subjectAltName(names, commonName === null),
+      extendedKeyUsage(spec.usages ?? ['serverAuth']),
+      ...(names.length === 0 ? [] : [subjectAltName(names, commonName === null)]),
       subjectKeyIdentifier(keyIdentifierOf(keys.spki)),
     ],
   };
 }
 
-function refuseUnfitCa(ca: ParsedCertificate, names: readonly CertificateName[], now: Date): void {
-  if (!ca.x509.ca) {
-    throw new UserError('The CA certificate is not a certificate authority', {
-      why: `It is a certificate for ${ca.names.join(', ') || ca.subject}; nothing that it signs is accepted.`,
-      next: 'Give the certificate of the CA, often called ca.crt.',
+/** A certificate for clients alone may carry a common name and nothing else. */
+function leafNames(spec: LeafSpec): readonly CertificateName[] {
+  const { commonName } = spec;
+  if (commonName === undefined) return parseCertificateNames(spec.names);
+  if (commonName.trim() === '' || commonName.length > 64 || /[\u0000-\u001f\u007f-\u009f]/.test(commonName)) {
+    throw new UserError('The name of a client consists of 1 to 64 printable characters', {
+      next: 'Give a short one, for example: "alice laptop"',
     });
   }
-  if (now > ca.notAfter) {
-    throw new UserError(`The CA certificate expired on ${ca.notAfter.toISOString().slice(0, 10)}`, {
-      why: 'A certificate signed by it would not be accepted.',
-      next: 'Make a new one with: mcp-deploy cert ca',
-    });
-  }
-  if (now < ca.notBefore) {
-    throw new EnvironmentError(`The clock of this machine says ${now.toISOString()}, before the CA's first day`, {
-      why: `The CA certificate is valid from ${ca.notBefore.toISOString()} on.`,
-      next: 'Set the clock of this machine.',
-    });
-  }
+  const clientsOnly = spec.usages?.length === 1 && spec.usages[0] === 'clientAuth';
+  return spec.names.length === 0 && clientsOnly ? [] : parseCertificateNames(spec.names);
+}
+
+/** OpenSSL takes a common name with a dot for a DNS name and holds it against the constraints of the CA. */
+function namesInCommonName(commonName: string | undefined): readonly CertificateName[] {
+  return commonName !== undefined && /^[\w-]+(?:\.[\w-]+)+$/.test(commonName) && !commonName.includes('_')
+    ? [parseCertificateName(commonName)]
+    : [];
+}
+
+function refuseNamesOutside(ca: ParsedCertificate, names: readonly CertificateName[]): void {
   const constraints = readFields(ca).nameConstraints;
   const outside = constraints === null ? [] : names.filter((name) => !isPermitted(constraints, name));
   if (constraints !== null && outside.length > 0) {

@@ -29,16 +29,31 @@ export function encodePrivateKey(key: KeyObject): string {
   return key.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
-/** A private key from PEM. @throws UserError that says what the text is instead; `what` names it in the message. */
-export function parsePrivateKey(keyPem: string, what: string): KeyObject {
-  if (/-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: *4,ENCRYPTED/.test(keyPem)) {
+/** Whether PEM text holds a private key that needs a passphrase. */
+export function isEncryptedKey(keyPem: string): boolean {
+  return /-----BEGIN ENCRYPTED PRIVATE KEY-----|Proc-Type: *4,ENCRYPTED/.test(keyPem);
+}
+
+/**
+ * A private key from PEM. The passphrase is used only when the key is encrypted.
+ * @throws UserError that says what the text is instead; `what` names it in the message.
+ */
+export function parsePrivateKey(keyPem: string, what: string, passphrase?: string): KeyObject {
+  const encrypted = isEncryptedKey(keyPem);
+  if (encrypted && passphrase === undefined) {
     throw new UserError(`${what} is encrypted with a passphrase`, {
-      next: 'Decrypt it first: openssl pkey -in KEY -out KEY.plain',
+      next: 'Give its passphrase, or decrypt it first: openssl pkey -in KEY -out KEY.plain',
     });
   }
   try {
-    return createPrivateKey(keyPem);
+    return createPrivateKey(encrypted ? { key: keyPem, passphrase: passphrase ?? '' } : keyPem);
   } catch (cause) {
+    if (encrypted) {
+      throw new UserError(`The passphrase does not open ${what.charAt(0).toLowerCase()}${what.slice(1)}`, {
+        why: 'It is another one, or the key is damaged.',
+        next: 'Run the command again with the passphrase that the key was made with.',
+      });
+    }
     throw new UserError(`${what} is not a readable private key`, {
       why: keyPem.includes('-----BEGIN ')
         ? 'Its PEM text is damaged or holds something else.'

@@ -16,6 +16,9 @@ export const oids = {
   ecdsaWithSha384: '1.2.840.10045.4.3.3',
   ecdsaWithSha512: '1.2.840.10045.4.3.4',
   ed25519: '1.3.101.112',
+  extensionRequest: '1.2.840.113549.1.9.14',
+  crlNumber: '2.5.29.20',
+  crlReason: '2.5.29.21',
 } as const;
 
 /** What an extended key usage allows, by its OID, in the words of RFC 5280. */

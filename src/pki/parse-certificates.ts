@@ -61,6 +61,30 @@ export function readFields(certificate: Pick<ParsedCertificate, 'x509'>): Certif
   }
 }
 
+/**
+ * The first PEM block with one of the labels, or the whole input when it is DER.
+ * @throws UserError that says what the input is instead; `kind` is what it should be ("a revocation list").
+ */
+export function decodeBlock(bytes: Buffer, labels: readonly string[], what: string, kind: string): Buffer {
+  if (bytes.length > 16 * maxInputBytes) {
+    throw new UserError(`${what} is too large to be ${kind}`, { why: `It has ${bytes.length} bytes.` });
+  }
+  const text = bytes.toString('latin1');
+  if (!text.includes('-----BEGIN ')) {
+    if (bytes[0] === 0x30) return bytes;
+    throw new UserError(`${what} is ${bytes.length === 0 ? 'empty' : 'neither PEM nor DER'}`, {
+      next: `Give ${kind} in PEM (-----BEGIN ${labels[0]}-----) or DER.`,
+    });
+  }
+  const blocks = pemBlocks(text, what);
+  const found = blocks.find((block) => labels.includes(block.label));
+  if (found !== undefined) return Buffer.from(found.base64, 'base64');
+  const kinds = [...new Set(blocks.map((block) => pemKinds[block.label] ?? `a PEM block of type ${block.label}`))];
+  throw new UserError(`${what} holds ${kinds.join(' and ')}, not ${kind}`, {
+    next: `Give ${kind} in PEM (-----BEGIN ${labels[0]}-----) or DER.`,
+  });
+}
+
 function certificateBlocks(bytes: Buffer, what: string): readonly Buffer[] {
   if (bytes.length === 0) throw notACertificate(what, 'is empty');
   if (isUtf16(bytes)) throw notACertificate(what, 'is text in UTF-16', 'Save it as plain ASCII or UTF-8.');
@@ -165,7 +189,8 @@ function damaged(cause: unknown): UserError {
   return new UserError('The certificate is damaged', { why: 'Its inner structure is not regular DER.', cause });
 }
 
-function namesIn(subjectAltName: DerNode | null): readonly string[] {
+/** DNS names and addresses in the value of a subjectAltName. */
+export function namesIn(subjectAltName: DerNode | null): readonly string[] {
   if (subjectAltName === null) return [];
   return childrenOf(subjectAltName).flatMap((name) => {
     if (isTagged(name, 7)) return formatIpAddress(bytesOf(name)) ?? [];

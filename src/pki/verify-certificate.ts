@@ -36,7 +36,8 @@ export function judgeCertificate(input: CertificateToJudge): CertificateProblem[
     ...path.problems,
     ...judgeKeyPair(leaf, input.keyPem),
     ...path.certificates.flatMap((certificate) => judgeValidity(certificate, now)),
-    ...judgeNames(leaf, input.name),
+    // A client is known by its subject as well; only who is dialled needs a name to be found by.
+    ...(input.usage === 'clientAuth' && input.name === undefined ? [] : judgeNames(leaf, input.name)),
     ...judgeConstraints(path),
     ...judgeUsage(leaf, input.usage ?? 'serverAuth'),
     ...path.certificates.filter((certificate) => certificate !== path.anchor).flatMap(judgeStrength),
@@ -115,7 +116,8 @@ function judgeNames(leaf: ParsedCertificate, name: string | undefined): Certific
   ];
 }
 
-function judgeConstraints(path: CertificatePath): CertificateProblem[] {
+/** Names of the first certificate that a CA on its path may not sign for. */
+export function judgeConstraints(path: CertificatePath): CertificateProblem[] {
   const [leaf, ...above] = path.certificates;
   const names = leaf.names.flatMap((value) => {
     if (value.startsWith('DNS:')) return [];
