@@ -78,7 +78,11 @@ const serverSchema = z.strictObject({
     ])
     .default('off')
     .describe('the HTTP+SSE transport of 2024-11-05 beside the endpoint, for clients that know no other; off = none'),
-  metrics: z.boolean().default(true).describe('whether /metrics answers, to this machine only'),
+  metrics: z.boolean().default(true).describe('whether /metrics answers'),
+  metricsFrom: z
+    .array(z.string())
+    .default(['loopback'])
+    .describe('who may read /metrics without a key: addresses (CIDR); loopback does not count behind a proxy'),
   publicUrl: z
     .url({ protocol: /^https?$/, error: 'write a full URL, for example https://mcp.example.com/mcp' })
     .optional()
@@ -157,6 +161,22 @@ const limitsSchema = z.strictObject({
     .describe('all keys together'),
   bodyBytes: z.int().min(1_024).max(1_073_741_824).default(4_194_304).describe('largest request body'),
   streamsPerKey: z.int().min(1).max(1_000_000).default(1_000).describe('open event streams of one key'),
+  freePerKey: z
+    .union([rateSchema, z.literal('off')])
+    .default({ requests: 60_000, windowSeconds: 60, burst: 10_000 })
+    .describe('what perKey does not count, of one key: handshakes, lists, notifications, requests that are refused'),
+  concurrencyPerKey: z
+    .int()
+    .min(1)
+    .max(20_000)
+    .default(1_000)
+    .describe('calls of one key in flight at once; open event streams are not calls'),
+  unreadBytes: z
+    .int()
+    .min(1_048_576)
+    .max(68_719_476_736)
+    .default(268_435_456)
+    .describe('what may wait for slow readers, all together; beyond it the largest and slowest are cut'),
 });
 
 export const deploymentSchema = z.strictObject({

@@ -8,11 +8,13 @@ import { OpenStreams } from './http/event-stream.ts';
 import { Front } from './http/front.ts';
 import { peerAddress } from './http/peer-address.ts';
 import { createRequestIds } from './http/request-id.ts';
+import { UnreadBytes } from './http/unread-bytes.ts';
 import { StatusPages } from './http/status-pages.ts';
 import { WaitingExchanges } from './http/waiting-exchanges.ts';
 import { createAuditTrail } from './observe/audit-trail.ts';
 import { describeReadiness, describeStatus } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
+import { throttledWarning } from './observe/throttled-warning.ts';
 import { createMetrics, metricsContentType } from './observe/metrics.ts';
 import { createAddressReader } from './policy/client-address.ts';
 import { createKeyCheck } from './policy/key-check.ts';
@@ -28,7 +30,7 @@ import { openAudit } from './open-audit.ts';
 import type { ServerConfig } from './server-config.ts';
 import type { ExtraKey } from './startup-checks.ts';
 import { createStreamQuota } from './stream-quota.ts';
-import type { Backend } from './types.ts';
+import type { Backend, Caller } from './types.ts';
 
 export interface GatewayOptions {
   readonly version: string;
@@ -48,6 +50,8 @@ export interface Gateway {
   readonly front: Front;
   readonly protocol: ProtocolHost;
   readonly registry: Registry;
+  /** What waits for readers on the connections of the listeners. */
+  readonly unread: UnreadBytes;
   /** Calls whose client still waits for the answer. */
   waitingCalls(): number;
   /** The certificate has changed: its names are accepted hosts. */
@@ -104,11 +108,18 @@ export function createGateway(
       })),
     certificateNotAfterSeconds: () => certificate()?.notAfterSeconds ?? null,
     auditDropped: () => audit?.dropped ?? 0,
+    unreadBytes: () => unread.heldBytes,
     isKnownTool: (name) => registry.knowsTool(name),
   });
+  const warnOfSlowReader = throttledWarning(log, 'stream.slow-reader-cut');
+  const cutSlowReader = (bound: 'stream' | 'all', unreadBytes: number): void => {
+    metrics.slowReaderCut(bound);
+    warnOfSlowReader({ bound, unreadBytes });
+  };
+  const unread = new UnreadBytes(limits.unreadBytes, { readerCut: (bytes) => cutSlowReader('all', bytes) });
   const streams = new OpenStreams(server.keepAliveSeconds * 1_000, {
     eventSent: () => metrics.sseEvent(),
-    slowReaderCut: () => log.warn('stream.slow-reader-cut'),
+    slowReaderCut: (bytes) => cutSlowReader('stream', bytes),
   });
   const waiting = new WaitingExchanges(options.upgradeAfterMs);
   const sessions = new SessionStore(server.sessions, log, (sessionId) => registry.endSession(sessionId));
@@ -161,11 +172,14 @@ export function createGateway(
       });
       return refusal;
     },
+    openStream(caller) {
+      const release = quota.take(payerOf(caller));
+      if (release === null) metrics.rateLimited('streams');
+      return release;
+    },
     takeStream(caller, res, extraHeaders) {
-      // Without keys everyone has one id: addresses stand in for it.
-      const release = quota.take(caller.keyId === '' ? `address ${caller.address}` : caller.keyId);
+      const release = protocol.openStream(caller);
       if (release === null) {
-        metrics.rateLimited('streams');
         const requestId = extraHeaders[extraHeaders.indexOf('X-Request-Id') + 1] ?? '';
         trail?.refused({ requestId, why: 'limit of open streams', address: caller.address, key: caller.label });
         const detail = `A key may have ${limits.streamsPerKey} event streams open; close some.`;
@@ -243,6 +257,7 @@ export function createGateway(
     front,
     protocol,
     registry,
+    unread,
     waitingCalls: () => inFlight - parked.size,
     certificateChanged() {
       front.admission.guard = buildGuard();
@@ -259,6 +274,7 @@ export function createGateway(
       parked.close();
       streams.close();
       waiting.close();
+      unread.close();
       metrics.close();
     },
     async closeAudit() {
@@ -267,6 +283,11 @@ export function createGateway(
       if (dropped > 0) log.error('audit.lines-lost', { dropped });
     },
   };
+}
+
+/** Whose quota it is: without keys everyone has one id, and addresses stand in for it. */
+function payerOf({ keyId, address }: Caller): string {
+  return keyId === '' ? `address ${address}` : keyId;
 }
 
 function headerText(header: string | string[] | undefined): string | null {

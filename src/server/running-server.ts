@@ -53,7 +53,9 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
   let watch: CertificateWatch | null = null;
   let open: Listeners;
   try {
-    open = await openListeners(addresses, certificate, (req, res) => front.handle(req, res), log, options.timeouts);
+    open = await openListeners(addresses, certificate, (req, res) => front.handle(req, res), log, options.timeouts, {
+      unread: gateway.unread,
+    });
   } catch (error) {
     gateway.closeClients();
     await gateway.closeAudit();
@@ -61,9 +63,16 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
   }
   if (files !== null && certificate !== null) {
     watch = new CertificateWatch(files, certificate, log, (next) => {
+      const before = certificate;
       certificate = next;
-      open.useCertificate(next);
-      gateway.certificateChanged();
+      try {
+        gateway.certificateChanged();
+        open.useCertificate(next);
+      } catch (error) {
+        certificate = before;
+        gateway.certificateChanged();
+        throw error;
+      }
     });
   }
   registry.start();

@@ -4,6 +4,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect as connectTls } from 'node:tls';
+import forge from 'node-forge';
 import { afterEach, describe, expect, test } from 'vitest';
 import { issueSelfSigned } from '../../src/pki/issue-certificate.ts';
 import { openListeners } from '../../src/server/http/listeners.ts';
@@ -480,4 +481,36 @@ test('a certificate that is replaced: open streams live, new handshakes see it; 
   await waitUntil(async () => (await fingerprint()) !== before, 5_000, 'the new certificate');
   backend.listChanged('tools');
   await waitUntil(() => stream.received().includes('tools/list_changed'), 5_000, 'an event on the old stream');
+});
+
+test('a certificate whose names cannot be accepted hosts is refused as a whole, and the next good one is taken', async () => {
+  const rig = await start({ tls: true });
+  const fingerprint = (): Promise<string> =>
+    new Promise((resolve, reject) => {
+      const socket = connectTls({ port: portOf(rig.url), host: '127.0.0.1', rejectUnauthorized: false }, () => {
+        resolve(socket.getPeerCertificate().fingerprint256);
+        socket.destroy();
+      });
+      socket.on('error', reject);
+    });
+  const before = await fingerprint();
+  const keys = forge.pki.rsa.generateKeyPair(2_048);
+  const odd = forge.pki.createCertificate();
+  odd.publicKey = keys.publicKey;
+  odd.validity.notAfter = new Date(Date.now() + 86_400_000);
+  odd.setExtensions([{ name: 'subjectAltName', altNames: [{ type: 2, value: 'bad..name' }] }]);
+  odd.sign(keys.privateKey, forge.md.sha256.create());
+  writeFileSync(join(rig.folder, 'server.crt'), forge.pki.certificateToPem(odd));
+  writeFileSync(join(rig.folder, 'server.key'), forge.pki.privateKeyToPem(keys.privateKey));
+  for (let look = 0; look < 2; look++) {
+    rig.server.reload();
+    expect(await fingerprint()).toBe(before);
+  }
+  expect(rig.log.join('').match(/certificate\.refused/g)?.length).toBeGreaterThanOrEqual(2);
+  expect((await rig.post(ping)).status).toBe(200);
+  const next = await issueSelfSigned({ names: ['localhost', '127.0.0.1'], validDays: 10 });
+  writeFileSync(join(rig.folder, 'server.crt'), next.certificatePem);
+  writeFileSync(join(rig.folder, 'server.key'), next.keyPem);
+  rig.server.reload();
+  await waitUntil(async () => (await fingerprint()) !== before, 5_000, 'the new certificate');
 });

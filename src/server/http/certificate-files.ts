@@ -100,16 +100,17 @@ export class CertificateWatch {
     try {
       const found = readCertificate(this.#files);
       if (found.fingerprint !== this.#current.fingerprint || !found.certificate.equals(this.#current.certificate)) {
-        this.#current = found;
+        // First: what it throws leaves the old pair in use, here and everywhere.
         this.#changed(found);
+        this.#current = found;
         this.#log.info('certificate.reloaded', { file: this.#files.certificate, fingerprint: found.fingerprint });
       }
       return true;
     } catch (error) {
-      if (!(error instanceof ExplainedError)) throw error;
+      const explained = error instanceof ExplainedError ? error : null;
       this.#log.error('certificate.refused', {
-        problem: error.message,
-        why: error.why,
+        problem: explained?.message ?? String(error),
+        why: explained?.why,
         consequence: 'the certificate read before stays in use',
       });
       return false;

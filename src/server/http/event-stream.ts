@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 
-/** A reader that leaves more than this unread is cut off: its memory is ours. */
+/** A reader that leaves more than this unread is cut off: its memory is ours. All readers together have a bound beside it. */
 const maxUnreadBytes = 8 * 1_048_576;
 
 /** How long a client that lost its stream waits before it resumes (MCP 2025-11-25, transports). */
@@ -18,7 +18,7 @@ const streamHead: readonly string[] = [
 /** What a stream tells the outside. */
 export interface StreamEvents {
   eventSent(): void;
-  slowReaderCut(): void;
+  slowReaderCut(unreadBytes: number): void;
 }
 
 /**
@@ -101,7 +101,7 @@ export class EventStream {
   send(json: string, eventId: string | null): boolean {
     if (this.ended) return false;
     if (this.#res.writableLength > maxUnreadBytes) {
-      this.#all.events.slowReaderCut();
+      this.#all.events.slowReaderCut(this.#res.writableLength);
       this.destroy();
       return false;
     }

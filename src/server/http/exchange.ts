@@ -34,6 +34,8 @@ interface AnswerStream {
 export interface ExchangeHost {
   readonly streams: OpenStreams;
   readonly waiting: WaitingExchanges;
+  /** Takes one of the caller's open streams and gives the way to return it; null when it has none left. */
+  openStream(caller: Caller): (() => void) | null;
   bodyRead(exchange: Exchange, text: string): void;
   bodyTooLarge(exchange: Exchange): void;
   bodyRefused(exchange: Exchange): void;
@@ -71,6 +73,7 @@ export class Exchange {
   session: Session | null = null;
 
   #stream: AnswerStream | null = null;
+  #returnStream: (() => void) | null = null;
   #recorder: EventRecorder | null = null;
   #outstanding = 1;
   /** Answers of a batch collected so far; null when this is no batch. */
@@ -154,8 +157,8 @@ export class Exchange {
       if (this.#outstanding > 0) return;
       body = `[${this.#parts.join(',')}]`;
     }
-    if (this.accepts === 'stream' && status === 200) {
-      this.upgrade();
+    // Without a stream left for its key the client gets JSON that it did not ask for, which is better than nothing.
+    if (this.accepts === 'stream' && status === 200 && this.upgrade()) {
       this.#outstanding++;
       this.complete(body);
       return;
@@ -187,11 +190,13 @@ export class Exchange {
     return this.#stream.send(json, null);
   }
 
-  /** Turns the answer into an event stream. False when the client takes none. */
+  /** Turns the answer into an event stream. False when the client takes none, or has as many as it may. */
   upgrade(): boolean {
     if (this.#stream !== null) return true;
     if (this.#finished || this.accepts === 'json' || this.res.headersSent || this.res.destroyed) return false;
     this.host.waiting.remove(this);
+    this.#returnStream = this.host.openStream(this.caller);
+    if (this.#returnStream === null) return false;
     const stream = this.host.streams.open(this.res, this.extraHeaders);
     this.#stream = stream;
     if (this.makeRecorder !== null) {
@@ -210,6 +215,7 @@ export class Exchange {
   }
 
   connectionClosed(): void {
+    this.#returnStream?.();
     if (this.#finished || this.#resumed) return;
     this.host.waiting.remove(this);
     this.#stream?.lost();

@@ -71,6 +71,10 @@ export class Front implements ExchangeHost {
     }
   }
 
+  openStream(caller: Caller): (() => void) | null {
+    return this.#parts.protocol.openStream(caller);
+  }
+
   bodyTooLarge(exchange: Exchange): void {
     // With HTTP+SSE the refusal is of the POST, not of a message.
     const error = { code: rpcCodes.badRequest, message: `The body is larger than ${this.#parts.bodyBytes} bytes.` };

@@ -7,6 +7,7 @@ import type { ListenAddress } from '../../deployment/listen-address.ts';
 import type { Log } from '../observe/log.ts';
 import type { ServedCertificate } from './certificate-files.ts';
 import { markUnixSocket } from './peer-address.ts';
+import { countedResponse, type UnreadBytes } from './unread-bytes.ts';
 
 /** Where the server can be reached, e.g. `https://localhost:8443` or `unix:/run/mcp.sock`. */
 export interface Listeners {
@@ -16,6 +17,13 @@ export interface Listeners {
   useCertificate(certificate: ServedCertificate): void;
   /** Takes no new connections, lets answers go out for up to `flushMs`, then ends every connection. */
   close(flushMs: number): Promise<void>;
+}
+
+/** What is told of every connection. */
+export interface ConnectionWatch {
+  readonly unread?: UnreadBytes;
+  /** What came was no HTTP that could be read; it was answered with this status. */
+  readonly clientRefused?: (status: number, address: string | undefined) => void;
 }
 
 const httpOptions: ServerOptions = {
@@ -58,16 +66,19 @@ export async function openListeners(
   handler: RequestListener,
   log: Log,
   timeouts: Partial<ServerOptions> & { readonly stalledAfterMs?: number } = {},
+  { unread, clientRefused = () => {} }: ConnectionWatch = {},
 ): Promise<Listeners> {
   const servers: Server[] = [];
   const tlsServers: TlsServer[] = [];
   const sockets = new Set<Socket>();
   const origins: string[] = [];
   const ports: (number | null)[] = [];
-  const options = { ...httpOptions, ...timeouts };
+  const counted = unread === undefined ? {} : { ServerResponse: countedResponse(unread) };
+  const options = { ...httpOptions, ...timeouts, ...counted };
 
   const track = (socket: Socket): void => {
     sockets.add(socket);
+    unread?.watch(socket);
     socket.once('close', () => sockets.delete(socket));
   };
   const create = (unix: boolean): Server => {
@@ -84,7 +95,10 @@ export async function openListeners(
     server.on('connection', track);
     if (unix) server.on('connection', markUnixSocket);
     server.on('secureConnection', track);
-    server.on('clientError', answerClientError);
+    server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+      const status = answerClientError(error, socket);
+      if (status !== null) clientRefused(status, socket.remoteAddress);
+    });
     if (!unix && certificate !== null) {
       tlsServers.push(server as TlsServer);
       server.on('tlsClientError', (error: NodeJS.ErrnoException) => log.debug('tls.refused', { code: error.code }));
@@ -242,23 +256,24 @@ function cutStalled(socket: SocketWithMessage): void {
   if (!waitsForAnswer) socket.destroy();
 }
 
-/** What node:http could not read as a request is answered in JSON too. */
-function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+/** What node:http could not read as a request is answered in JSON too. Gives the status, null when there was no answer. */
+function answerClientError(error: NodeJS.ErrnoException, socket: Socket): number | null {
   const started = (socket as SocketWithMessage)._httpMessage?.headersSent === true;
   if (!socket.writable || started) {
     socket.destroy();
-    return;
+    return null;
   }
   const [status, title, detail] =
     error.code === 'HPE_HEADER_OVERFLOW'
-      ? ['431', 'Request Header Fields Too Large', 'The request head is larger than 16 kB.']
+      ? ([431, 'Request Header Fields Too Large', 'The request head is larger than 16 kB.'] as const)
       : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? ['408', 'Request Timeout', 'The request took too long to arrive.']
-        : ['400', 'Bad Request', 'The request is not valid HTTP.'];
-  const body = JSON.stringify({ type: 'about:blank', title, status: Number(status), detail });
+        ? ([408, 'Request Timeout', 'The request took too long to arrive.'] as const)
+        : ([400, 'Bad Request', 'The request is not valid HTTP.'] as const);
+  const body = JSON.stringify({ type: 'about:blank', title, status, detail });
   socket.end(
     `HTTP/1.1 ${status} ${title}\r\nContent-Type: application/problem+json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
   // Its own end may never come: node:http no longer watches this connection.
   setTimeout(() => socket.destroy(), lingerMs).unref();
+  return status;
 }

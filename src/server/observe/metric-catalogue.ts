@@ -15,6 +15,8 @@ export const metricCatalogue = [
   describe('mcp_tool_execution_time_seconds', 'histogram', ['tool'], 'Time that a backend took for a tool call.'),
   describe('mcp_sse_connections_active', 'gauge', [], 'Event streams open now.'),
   describe('mcp_sse_events_sent_total', 'counter', [], 'Events written to event streams.'),
+  describe('mcp_unread_bytes', 'gauge', [], 'Bytes that wait for readers.'),
+  describe('mcp_slow_readers_cut_total', 'counter', ['bound'], 'Connections cut for what they left unread.'),
   describe('mcp_active_sessions', 'gauge', [], 'Legacy sessions open now.'),
   describe('mcp_auth_failures_total', 'counter', ['reason'], 'Requests refused for their key.'),
   describe('mcp_rate_limited_total', 'counter', ['scope'], 'Requests refused by a limit.'),

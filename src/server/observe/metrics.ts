@@ -50,6 +50,8 @@ export interface MetricSources {
   /** Unix time in seconds; null without TLS. */
   certificateNotAfterSeconds(): number | null;
   auditDropped?(): number;
+  /** Bytes that wait for readers. */
+  unreadBytes?(): number;
   /**
    * Asked for a tool that has not answered well yet: names that it denies are counted as `other`, so that invented
    * ones cannot fill the 200 places. Without it the first 200 names are kept.
@@ -75,6 +77,8 @@ export interface Metrics {
   streamOpened(): void;
   streamClosed(): void;
   sseEvent(): void;
+  /** A connection was cut for what it left unread: by the bound of one stream, or by that of all together. */
+  slowReaderCut(bound: 'stream' | 'all'): void;
   error(kind: string): void;
   /** The text of /metrics, Prometheus text format 0.0.4. */
   render(): string;
@@ -116,8 +120,9 @@ export function createMetrics(sources: MetricSources): Metrics {
   const tools = new Map<string, ToolSeries>([[OTHER, otherTools]]);
   const statuses = createLabelWords();
   const authFailures = createWordCounter(['missing', 'invalid', 'revoked', 'expired', 'backed-off']);
-  const rateLimited = createWordCounter(['key', 'global']);
+  const rateLimited = createWordCounter(['key', 'global', 'free', 'concurrency', 'streams']);
   const errors = createWordCounter([]);
+  const slowReaders = createWordCounter(['stream', 'all']);
   const observed = watchProcess();
   let streams = 0;
   let events = 0;
@@ -184,6 +189,8 @@ export function createMetrics(sources: MetricSources): Metrics {
     text.set('mcp_tool_execution_time_seconds', times);
     add('mcp_sse_connections_active', '', sources.streams?.() ?? streams);
     add('mcp_sse_events_sent_total', '', events);
+    add('mcp_unread_bytes', '', sources.unreadBytes?.() ?? 0);
+    for (const [bound, count] of slowReaders.counts) add('mcp_slow_readers_cut_total', renderLabels({ bound }), count);
     add('mcp_active_sessions', '', sources.sessions());
     for (const [reason, count] of authFailures.counts) add('mcp_auth_failures_total', renderLabels({ reason }), count);
     for (const [scope, count] of rateLimited.counts) add('mcp_rate_limited_total', renderLabels({ scope }), count);
@@ -220,6 +227,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     },
     authFailure: (reason) => authFailures.add(reason),
     rateLimited: (scope) => rateLimited.add(scope),
+    slowReaderCut: (bound) => slowReaders.add(bound),
     error: (kind) => errors.add(kind),
     streamOpened() {
       streams += 1;

@@ -37,6 +37,8 @@ export interface ProtocolHost {
     method: string,
     params: Record<string, unknown> | undefined,
   ): LimitDecision | null;
+  /** Takes one of the caller's open streams and gives the way to return it; null when there is none left. */
+  openStream(caller: Caller): (() => void) | null;
   /** Takes one of the caller's open streams and gives the way to return it; null when there is none left: 429 is sent. */
   takeStream(caller: Caller, res: ServerResponse, extraHeaders: readonly string[]): (() => void) | null;
 }
