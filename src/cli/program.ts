@@ -320,14 +320,36 @@ Exit codes
 
 function defineKeysCreate(command: Command): void {
   command
-    .option('--expires <days>', 'stop working after this many days')
-    .option('--key-file <path>', 'write the key to this file (0600) instead of showing it');
+    .option('--expires <time>', 'stop working after this long: 90d, 12h, 2w')
+    .option('--tools <patterns>', 'see and call only these tools; * stands for anything, e.g. search*,echo')
+    .option('--upstreams <names>', 'reach only these upstreams, e.g. main,files')
+    .option('--tier <name>', 'tier that limits are chosen by, e.g. gold')
+    .option('--key-file <path>', 'write the key to this file (0600) instead of showing it')
+    .addHelpText(
+      'after',
+      `
+Examples
+  mcp-deploy keys create laptop
+  mcp-deploy keys create ci --expires 90d --key-file ./ci.key
+  mcp-deploy keys create partner --tools 'search*,echo' --upstreams main --tier gold
+`,
+    );
 }
 
 function defineKeysRotate(command: Command): void {
   command
-    .option('--overlap <hours>', 'how long the old key still works', '24')
-    .option('--key-file <path>', 'write the new key to this file (0600) instead of showing it');
+    .option('--overlap <time>', 'how long the old key still works: 24h, 7d; 0 ends it at once', '24h')
+    .option('--key-file <path>', 'write the new key to this file (0600) instead of showing it')
+    .addHelpText(
+      'after',
+      `
+The new key reaches what the old one did and lives as long as it was made to live.
+
+Examples
+  mcp-deploy keys rotate laptop --overlap 7d
+  mcp-deploy keys rotate ci --overlap 0 --key-file ./ci.key
+`,
+    );
 }
 
 function defineRender(command: Command): void {

@@ -109,6 +109,7 @@ export function createGateway(
     certificateNotAfterSeconds: () => certificate()?.notAfterSeconds ?? null,
     auditDropped: () => audit?.dropped ?? 0,
     unreadBytes: () => unread.heldBytes,
+    keyAges: () => keys?.ages() ?? [],
     isKnownTool: (name) => registry.knowsTool(name),
   });
   const warnOfSlowReader = throttledWarning(log, 'stream.slow-reader-cut');
@@ -148,6 +149,7 @@ export function createGateway(
       parked,
       audit: trail,
       serverInfoJson: rememberFor(1_000, serverInfoJson),
+      callersDiffer: () => keys?.callersDiffer() ?? false,
       callStarted: () => void inFlight++,
       callEnded: () => void inFlight--,
     },

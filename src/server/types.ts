@@ -1,3 +1,5 @@
+import type { Access } from './policy/access.ts';
+
 /**
  * The contracts inside the bundled server. The hot path is: http/ reads a
  * body -> protocol/ tells era and method -> policy/ says yes or no -> the
@@ -20,6 +22,10 @@ export interface Caller {
   readonly label: string;
   /** Client address after trusted proxies. */
   readonly address: string;
+  /** What limits are chosen by; null or absent without one. */
+  readonly tier?: string | null;
+  /** What it may reach; null or absent when that is everything. */
+  readonly access?: Access | null;
 }
 
 /**
@@ -106,7 +112,13 @@ export interface Backend {
 
 /** Outcome of the key check of one request. */
 export type KeyDecision =
-  | { readonly allowed: true; readonly keyId: string; readonly label: string }
+  | {
+      readonly allowed: true;
+      readonly keyId: string;
+      readonly label: string;
+      readonly tier?: string | null;
+      readonly access?: Access | null;
+    }
   | {
       readonly allowed: false;
       readonly reason: 'missing' | 'invalid' | 'revoked' | 'expired' | 'backed-off';

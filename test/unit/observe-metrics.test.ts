@@ -343,6 +343,7 @@ describe('docs/metrics.md', () => {
     const metrics = open({
       upstreams: () => [{ name: 'files', up: true, restarts: 0, breaker: 'closed' }],
       certificateNotAfterSeconds: () => 1_800_000_000,
+      keyAges: () => [{ label: 'laptop', seconds: 60 }],
     });
     metrics.request('tools/call', 'echo', 200, 0.001);
     metrics.toolExecution('echo', 'ok', 0.001);

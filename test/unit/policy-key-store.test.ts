@@ -224,7 +224,15 @@ describe('listing', () => {
     const { storeText, key } = createKeyIn(null, { label: 'a', now: day1, expiresAt: '2027-01-01T00:00:00Z' });
     const entries = listKeysIn(storeText, '2026-05-30T23:59:59Z');
     expect(entries).toMatchObject([{ label: 'a', ageDays: 90, state: 'active' }]);
-    expect(Object.keys(entries[0] ?? {}).sort()).toEqual(['ageDays', 'createdAt', 'expiresAt', 'id', 'label', 'state']);
+    expect(Object.keys(entries[0] ?? {}).sort()).toEqual([
+      'ageDays',
+      'createdAt',
+      'expiresAt',
+      'id',
+      'label',
+      'rotationDue',
+      'state',
+    ]);
     expect(JSON.stringify(entries)).not.toContain(key.slice(-4));
   });
 });

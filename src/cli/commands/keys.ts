@@ -1,8 +1,16 @@
 import { resolve } from 'node:path';
 import { UserError } from '../../deployment/errors.ts';
-import { createKeyIn, listKeysIn, revokeKeyIn, rotateKeyIn } from '../../server/policy/key-store.ts';
+import {
+  createKeyIn,
+  listKeysIn,
+  revokeKeyIn,
+  rotateKeyIn,
+  rotationDueDays,
+  type KeyPowers,
+} from '../../server/policy/key-store.ts';
 import { withLock } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
+import { readDuration } from '../read-duration.ts';
 import { projectPaths } from '../../plan/project-paths.ts';
 
 const dayMs = 86_400_000;
@@ -13,29 +21,30 @@ export async function runKeysCreate(
   label: string,
   options: Record<string, unknown>,
 ): Promise<number> {
-  const expiresDays = options['expires'] === undefined ? null : positiveNumber('--expires', options['expires'], 36_500);
+  const livesMs = options['expires'] === undefined ? null : readLife(options['expires']);
+  const powers = powersOf(options);
   return changeKeys(context, async (storeText, now) => {
-    const expiresAt = expiresDays === null ? undefined : new Date(Date.parse(now) + expiresDays * dayMs).toISOString();
-    const made = createKeyIn(storeText, { label, now, ...(expiresAt === undefined ? {} : { expiresAt }) });
+    const expiresAt = livesMs === null ? undefined : new Date(Date.parse(now) + livesMs).toISOString();
+    const made = createKeyIn(storeText, { label, now, ...powers, ...(expiresAt === undefined ? {} : { expiresAt }) });
     return {
       storeText: made.storeText,
       keyFile: keyFileOf(context, options),
       key: made.key,
-      document: { id: made.record.id, label, expiresAt: expiresAt ?? null },
-      text: `  Key "${label}" made${expiresAt === undefined ? '' : `, works until ${expiresAt.slice(0, 10)}`}. The server accepts it within a second.`,
+      document: { id: made.record.id, label, expiresAt: expiresAt ?? null, ...powers },
+      text: `  Key "${label}" made${expiresAt === undefined ? '' : `, works until ${expiresAt.slice(0, 10)}`}${describePowers(powers, ', ')}. The server accepts it within a second.`,
     };
   });
 }
 
-/** `mcp-deploy keys rotate LABEL`: a new key now, the old one for `--overlap` hours more. */
+/** `mcp-deploy keys rotate LABEL`: a new key now, the old one for `--overlap` longer. */
 export async function runKeysRotate(
   context: CommandContext,
   label: string,
   options: Record<string, unknown>,
 ): Promise<number> {
-  const overlapHours = nonNegativeNumber('--overlap', options['overlap'], 24 * 365);
+  const overlapMs = readDuration('--overlap', options['overlap'], 'h', 365 * dayMs);
   return changeKeys(context, async (storeText, now) => {
-    const made = rotateKeyIn(storeText, { label, overlapSeconds: overlapHours * 3_600, now });
+    const made = rotateKeyIn(storeText, { label, overlapSeconds: overlapMs / 1_000, now });
     // The owner's file of the first key follows the rotation, or the next `doctor` would use a dying key.
     const keyFile =
       keyFileOf(context, options) ?? (label === 'default' ? projectPaths(context.stateDir).firstKey : null);
@@ -84,8 +93,14 @@ export async function runKeysList(context: CommandContext): Promise<number> {
           `  ${'LABEL'.padEnd(width)}  STATE     AGE     ENDS        ID`,
           ...keys.map(
             (key) =>
-              `  ${key.label.padEnd(width)}  ${key.state.padEnd(8)}  ${`${key.ageDays} d`.padEnd(6)}  ${(key.revokedAt ?? key.expiresAt ?? 'never').slice(0, 10).padEnd(10)}  ${key.id}`,
+              `  ${key.label.padEnd(width)}  ${key.state.padEnd(8)}  ${`${key.ageDays} d`.padEnd(6)}  ${(key.revokedAt ?? key.expiresAt ?? 'never').slice(0, 10).padEnd(10)}  ${key.id}${describePowers(key, '  ')}`,
           ),
+          ...keys
+            .filter((key) => key.rotationDue)
+            .map(
+              ({ label }) =>
+                `  "${label}" is older than ${rotationDueDays} days.   mcp-deploy keys rotate ${label.includes(' ') ? `'${label}'` : label} --overlap 7d`,
+            ),
         ].join('\n'),
   );
   return 0;
@@ -162,15 +177,34 @@ function keyFileOf(context: CommandContext, options: Record<string, unknown>): s
   return typeof options['keyFile'] === 'string' ? resolve(context.world.cwd, options['keyFile']) : null;
 }
 
-function positiveNumber(flag: string, given: unknown, most: number): number {
-  const value = nonNegativeNumber(flag, given, most);
-  if (value > 0) return value;
-  throw new UserError(`${flag} must be more than 0.`, { next: `${flag} 90` });
+function readLife(given: unknown): number {
+  const ms = readDuration('--expires', given, 'd', 36_500 * dayMs);
+  if (ms > 0) return ms;
+  throw new UserError('--expires must be more than 0.', { next: '--expires 90d' });
 }
 
-function nonNegativeNumber(flag: string, given: unknown, most: number): number {
-  const value = Number(given);
-  if (typeof given === 'string' && given.trim() !== '' && Number.isFinite(value) && value >= 0 && value <= most)
-    return value;
-  throw new UserError(`${flag} ${String(given)} is not a number from 0 to ${most}.`, { next: `${flag} 24` });
+/** What the flags let the key do. An empty list would be read as everything or as nothing, so it is refused below. */
+function powersOf(options: Record<string, unknown>): KeyPowers {
+  const { tools, upstreams, tier } = options;
+  return {
+    ...(typeof tools === 'string' ? { tools: splitList(tools) } : {}),
+    ...(typeof upstreams === 'string' ? { upstreams: splitList(upstreams) } : {}),
+    ...(typeof tier === 'string' ? { tier } : {}),
+  };
+}
+
+function splitList(text: string): string[] {
+  return text
+    .split(',')
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== '');
+}
+
+function describePowers({ tools, upstreams, tier }: KeyPowers, before: string): string {
+  const parts = [
+    ...(tools === undefined ? [] : [`tools ${tools.join(',')}`]),
+    ...(upstreams === undefined ? [] : [`upstreams ${upstreams.join(',')}`]),
+    ...(tier === undefined ? [] : [`tier ${tier}`]),
+  ];
+  return parts.length === 0 ? '' : before + parts.join(', ');
 }

@@ -157,7 +157,7 @@ export function createRegistry(backends: readonly Backend[], log: Log = silent):
     if (method === 'resources/read') {
       const owner = ownerOf('resources');
       if (typeof owner === 'object') return owner.name;
-      return merged.resources.routes.get(String(params?.['uri']))?.backend.name ?? null;
+      return resourceRoutes.find(String(params?.['uri']))?.name ?? null;
     }
     const list = method === 'tools/call' ? 'tools' : 'prompts';
     const owner = ownerOf(list);

@@ -82,9 +82,12 @@ export class Admission {
     const { headers } = req;
     const { keys, metrics } = this.#parts;
     const address = this.#addressOf(req);
-    if (keys === null) return { keyId: '', label: 'anonymous', address };
+    if (keys === null) return { keyId: '', label: 'anonymous', address, tier: null, access: null };
     const decision = keys.check(headers.authorization, single(headers['x-api-key']), address);
-    if (decision.allowed) return { keyId: decision.keyId, label: decision.label, address };
+    if (decision.allowed) {
+      const { keyId, label, tier = null, access = null } = decision;
+      return { keyId, label, address, tier, access };
+    }
     metrics.authFailure(decision.reason);
     this.#parts.audit?.refused({ requestId, why: `key ${decision.reason}`, address });
     this.#logRefusal(decision.reason, address, requestId);

@@ -25,6 +25,7 @@ export const metricCatalogue = [
   describe('mcp_upstream_restarts_total', 'counter', ['upstream'], 'Times that the upstream was started again.'),
   describe('mcp_errors_total', 'counter', ['kind'], 'Failures of the server and its upstreams.'),
   describe('mcp_tls_certificate_not_after_seconds', 'gauge', [], 'End of the served certificate, Unix time.'),
+  describe('mcp_key_age_seconds', 'gauge', ['label'], 'Age of the newest key of a label, of the 100 oldest.'),
   describe('mcp_audit_dropped_total', 'counter', [], 'Audit lines that could not be written.'),
   describe('process_cpu_user_seconds_total', 'counter', [], 'CPU time in user mode.'),
   describe('process_cpu_system_seconds_total', 'counter', [], 'CPU time in system mode.'),

@@ -52,6 +52,8 @@ export interface MetricSources {
   auditDropped?(): number;
   /** Bytes that wait for readers. */
   unreadBytes?(): number;
+  /** At most 100. */
+  keyAges?(): readonly { readonly label: string; readonly seconds: number }[];
   /**
    * Asked for a tool that has not answered well yet: names that it denies are counted as `other`, so that invented
    * ones cannot fill the 200 places. Without it the first 200 names are kept.
@@ -205,6 +207,9 @@ export function createMetrics(sources: MetricSources): Metrics {
     }
     const notAfter = sources.certificateNotAfterSeconds();
     if (notAfter !== null) add('mcp_tls_certificate_not_after_seconds', '', notAfter);
+    for (const { label, seconds } of sources.keyAges?.() ?? []) {
+      add('mcp_key_age_seconds', renderLabels({ label }), seconds);
+    }
     add('mcp_audit_dropped_total', '', sources.auditDropped?.() ?? 0);
     for (const [name, value] of observed.read()) add(name, '', value);
     add('nodejs_version_info', renderLabels({ version: process.version }), 1);

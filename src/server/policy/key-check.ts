@@ -3,14 +3,18 @@ import { readFileSync, stat, type BigIntStats } from 'node:fs';
 import { EnvironmentError, ExplainedError, UserError } from '../../deployment/errors.ts';
 import type { Log } from '../observe/log.ts';
 import type { KeyDecision } from '../types.ts';
+import { compileAccess, type Access } from './access.ts';
 import { createGuessBackoff } from './guess-backoff.ts';
-import { hashKey, parseKeyStore, type KeyStore } from './key-store.ts';
+import { hashKey, parseKeyStore, rotationDueDays, type KeyStore } from './key-store.ts';
 import { parsePresentedKey } from './presented-key.ts';
 
 /** A revoked key must be refused within a second; four looks a second cost nothing measurable. */
 const POLL_MS = 250;
 /** Header texts remembered per header; more are simply hashed again. */
 const MOST_REMEMBERED = 4_096;
+/** Keys whose age is told, the oldest first. */
+const MOST_AGES = 100;
+const DAY_MS = 86_400_000;
 
 export interface KeyCheck {
   /** Decides about one request. `authorization` and `xApiKey` as node:http gives them; `address` after trusted proxies. */
@@ -19,14 +23,20 @@ export interface KeyCheck {
   onRevoked(listener: (keyId: string) => void): void;
   /** Reads the file now. False when it cannot be used and the keys in memory stay. */
   reload(): boolean;
+  /** Some keys see less than others. */
+  callersDiffer(): boolean;
+  /** Labels and ages of the keys that work, oldest first, at most 100. */
+  ages(): readonly { readonly label: string; readonly seconds: number }[];
   /** Ends the watching. */
   close(): void;
 }
 
 interface Entry {
-  readonly accepted: KeyDecision & { allowed: true };
+  readonly accepted: KeyDecision & { allowed: true; access: Access | null };
   readonly expiresAtMs: number;
   readonly revoked: boolean;
+  /** Epoch ms; NaN when it is not known. */
+  readonly createdAtMs: number;
 }
 
 interface Keys {
@@ -59,6 +69,7 @@ export function createKeyCheck(options: {
 
   let storeText = storeFile === null ? null : readFirst(storeFile);
   let keys = indexKeys(storeText === null ? null : parseNamed(storeText, storeFile), extraKeys);
+  let callersDiffer = hasAccess(keys);
   let complaint: string | null = null;
   let usable = usableIds(keys, now());
 
@@ -95,6 +106,7 @@ export function createKeyCheck(options: {
     }
     storeText = text;
     keys = indexKeys(store, extraKeys);
+    callersDiffer = hasAccess(keys);
     complaint = null;
     forgetHeaders();
     log.info('keys.reloaded', { file: storeFile, usable: usableIds(keys, now()).size });
@@ -139,9 +151,26 @@ export function createKeyCheck(options: {
   }
 
   const changed = storeFile === null ? () => {} : watchFile(storeFile, reload);
+  let remindedAtMs = Number.NEGATIVE_INFINITY;
+  /** Once a day, in the log that somebody reads. */
+  function remind(): void {
+    const nowMs = now();
+    if (nowMs - remindedAtMs < DAY_MS) return;
+    remindedAtMs = nowMs;
+    const due = keyAges(keys, nowMs).filter(({ seconds }) => seconds * 1_000 >= rotationDueDays * DAY_MS);
+    if (due.length === 0) return;
+    log.warn('keys.rotation-due', {
+      labels: due.map(({ label }) => label),
+      oldestDays: Math.floor((due[0]?.seconds ?? 0) / 86_400),
+      next: 'mcp-deploy keys rotate LABEL --overlap 7d',
+    });
+  }
+
+  remind();
   const timer = setInterval(() => {
     tellGone();
     changed();
+    remind();
   }, POLL_MS).unref();
 
   return {
@@ -159,6 +188,8 @@ export function createKeyCheck(options: {
       listeners.push(listener);
     },
     reload,
+    callersDiffer: () => callersDiffer,
+    ages: () => keyAges(keys, now()),
     close() {
       clearInterval(timer);
       forgetHeaders();
@@ -180,18 +211,48 @@ function indexKeys(store: KeyStore | null, extraKeys: readonly { label: string; 
     const count = (labels.get(label) ?? 0) + 1;
     labels.set(label, count);
     const keyId = count === 1 ? `extra:${label}` : `extra:${label}#${count}`;
-    const accepted = Object.freeze({ allowed: true as const, keyId, label });
-    byHash.set(hashKey(salt, key), { accepted, expiresAtMs: Number.POSITIVE_INFINITY, revoked: false });
+    const accepted = Object.freeze({ allowed: true as const, keyId, label, tier: null, access: null });
+    byHash.set(hashKey(salt, key), {
+      accepted,
+      expiresAtMs: Number.POSITIVE_INFINITY,
+      revoked: false,
+      createdAtMs: Number.NaN,
+    });
   }
   // The file comes last and wins: a key that it revokes is refused, wherever else it is named.
   for (const record of store?.keys ?? []) {
     byHash.set(record.hash, {
-      accepted: Object.freeze({ allowed: true as const, keyId: record.id, label: record.label }),
+      accepted: Object.freeze({
+        allowed: true as const,
+        keyId: record.id,
+        label: record.label,
+        tier: record.tier ?? null,
+        access: compileAccess(record),
+      }),
       expiresAtMs: record.expiresAt === undefined ? Number.POSITIVE_INFINITY : Date.parse(record.expiresAt),
       revoked: record.revokedAt !== undefined,
+      createdAtMs: Date.parse(record.createdAt),
     });
   }
   return { salt, byHash };
+}
+
+function hasAccess(keys: Keys): boolean {
+  for (const { accepted } of keys.byHash.values()) if (accepted.access !== null) return true;
+  return false;
+}
+
+function keyAges({ byHash }: Keys, nowMs: number): { label: string; seconds: number }[] {
+  const oldest = new Map<string, number>();
+  for (const { accepted, createdAtMs, revoked, expiresAtMs } of byHash.values()) {
+    if (revoked || nowMs >= expiresAtMs || Number.isNaN(createdAtMs)) continue;
+    // Of the keys of a label the newest counts: after a rotation the old one is on its way out.
+    const seconds = Math.max(0, Math.round((nowMs - createdAtMs) / 1_000));
+    oldest.set(accepted.label, Math.min(seconds, oldest.get(accepted.label) ?? seconds));
+  }
+  return Array.from(oldest, ([label, seconds]) => ({ label, seconds }))
+    .toSorted((a, b) => b.seconds - a.seconds)
+    .slice(0, MOST_AGES);
 }
 
 function usableIds(keys: Keys, nowMs: number): ReadonlySet<string> {

@@ -1,5 +1,6 @@
 import { createHmac } from 'node:crypto';
 import { UserError } from '../../deployment/errors.ts';
+import { mostScopeEntries, tierSyntax, toolPatternSyntax, upstreamNameSyntax } from './access.ts';
 
 /**
  * What is in the file of API keys, `keys.json`: salted hashes only. Why a plain HMAC and no slow password hash: a key
@@ -19,6 +20,12 @@ export interface KeyRecord {
   readonly revokedAt?: string;
   /** Id of the key that this one replaces. */
   readonly rotatedFrom?: string;
+  /** Patterns of the tools that it may see and call; every tool when absent. */
+  readonly tools?: readonly string[];
+  /** Names of the upstreams that it may reach; every one when absent. */
+  readonly upstreams?: readonly string[];
+  /** What limits are chosen by. */
+  readonly tier?: string;
 }
 
 export interface KeyStore {
@@ -85,8 +92,8 @@ export function hashKey(salt: string, key: string): string {
 function parseRecord(value: unknown, index: number): KeyRecord {
   const name = `Key ${index + 1}`;
   if (!isObject(value)) throw broken(`${name} is not an object.`);
-  refuseUnknownFields(value, ['id', 'label', 'hash', 'createdAt', 'expiresAt', 'revokedAt', 'rotatedFrom'], name);
-  const { id, label, hash, createdAt, expiresAt, revokedAt, rotatedFrom } = value;
+  refuseUnknownFields(value, recordFields, name);
+  const { id, label, hash, createdAt, expiresAt, revokedAt, rotatedFrom, tools, upstreams, tier } = value;
   if (typeof id !== 'string' || !keyIdPattern.test(id)) throw broken(`${name} has no valid id.`);
   if (typeof label !== 'string' || !keyLabelPattern.test(label)) throw broken(`${name} has no valid label.`);
   if (typeof hash !== 'string' || !/^[A-Za-z0-9_-]{43}$/.test(hash)) throw broken(`${name} has no valid hash.`);
@@ -96,6 +103,13 @@ function parseRecord(value: unknown, index: number): KeyRecord {
   if (!isTime(createdAt)) throw broken(`${name} has no valid createdAt.`);
   if (expiresAt !== undefined && !isTime(expiresAt)) throw broken(`${name} has no valid expiresAt.`);
   if (revokedAt !== undefined && !isTime(revokedAt)) throw broken(`${name} has no valid revokedAt.`);
+  if (tools !== undefined && !isListOf(tools, toolPatternSyntax)) throw broken(`${name} has no valid tools.`);
+  if (upstreams !== undefined && !isListOf(upstreams, upstreamNameSyntax)) {
+    throw broken(`${name} has no valid upstreams.`);
+  }
+  if (tier !== undefined && (typeof tier !== 'string' || !tierSyntax.test(tier))) {
+    throw broken(`${name} has no valid tier.`);
+  }
   return {
     id,
     label,
@@ -104,7 +118,28 @@ function parseRecord(value: unknown, index: number): KeyRecord {
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...(revokedAt === undefined ? {} : { revokedAt }),
     ...(rotatedFrom === undefined ? {} : { rotatedFrom }),
+    ...(tools === undefined ? {} : { tools }),
+    ...(upstreams === undefined ? {} : { upstreams }),
+    ...(tier === undefined ? {} : { tier }),
   };
+}
+
+const recordFields = [
+  'id',
+  'label',
+  'hash',
+  'createdAt',
+  'expiresAt',
+  'revokedAt',
+  'rotatedFrom',
+  'tools',
+  'upstreams',
+  'tier',
+];
+
+function isListOf(value: unknown, syntax: RegExp): value is string[] {
+  if (!Array.isArray(value) || value.length === 0 || value.length > mostScopeEntries) return false;
+  return value.every((entry) => typeof entry === 'string' && syntax.test(entry));
 }
 
 function isTime(value: unknown): value is string {

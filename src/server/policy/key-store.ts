@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { UserError } from '../../deployment/errors.ts';
+import { mostScopeEntries, tierSyntax, toolPatternSyntax, upstreamNameSyntax } from './access.ts';
 import {
   formatKeyStore,
   hashKey,
@@ -28,7 +29,18 @@ export interface KeyListEntry {
   readonly revokedAt?: string;
   readonly state: KeyState;
   readonly ageDays: number;
+  /** It works, nothing replaces it yet, and it is older than 90 days. */
+  readonly rotationDue: boolean;
+  readonly tools?: readonly string[];
+  readonly upstreams?: readonly string[];
+  readonly tier?: string;
 }
+
+/** What a key may reach and how it is limited, beside its label. */
+export type KeyPowers = Pick<KeyRecord, 'tools' | 'upstreams' | 'tier'>;
+
+/** Practice of the field: keys are replaced every 90 days. */
+export const rotationDueDays = 90;
 
 const DAY_MS = 86_400_000;
 const LONGEST_OVERLAP_SECONDS = 365 * 86_400;
@@ -39,11 +51,12 @@ const LONGEST_OVERLAP_SECONDS = 365 * 86_400;
  */
 export function createKeyIn(
   storeText: string | null,
-  spec: { readonly label: string; readonly now: string; readonly expiresAt?: string },
+  spec: { readonly label: string; readonly now: string; readonly expiresAt?: string } & KeyPowers,
 ): { storeText: string; key: string; record: KeyRecord } {
   const store = storeText === null ? emptyStore() : parseKeyStore(storeText);
   const nowMs = readTime(spec.now, 'now');
   checkLabel(spec.label);
+  checkPowers(spec);
   const holder = store.keys.find((record) => record.label === spec.label && isAccepted(record, nowMs));
   if (holder !== undefined) {
     throw new UserError(`There is already a key with the label "${spec.label}"`, {
@@ -62,13 +75,14 @@ export function createKeyIn(
     label: spec.label,
     createdAt: toIso(nowMs),
     ...(expiresAt === undefined ? {} : { expiresAt: toIso(expiresAt) }),
+    ...powersOf(spec),
   });
   return { storeText: formatKeyStore({ ...store, keys: [...store.keys, record] }), key, record };
 }
 
 /**
  * Replaces the key of a label. The old one keeps working until `oldExpiresAt` (now + overlap, or its own
- * expiry when that comes first); the new one lives as long as the old one was made to live.
+ * expiry when that comes first); the new one lives as long as the old one was made to live and reaches what it reached.
  * @throws UserError when no key of that label works, or for an overlap outside 0 s to a year.
  */
 export function rotateKeyIn(
@@ -101,6 +115,7 @@ export function rotateKeyIn(
     createdAt: toIso(nowMs),
     ...(lifetimeMs === null ? {} : { expiresAt: toIso(nowMs + lifetimeMs) }),
     rotatedFrom: old.id,
+    ...powersOf(old),
   });
   let oldExpiresAt = toIso(endMs);
   const keys = store.keys.map((existing) => {
@@ -146,15 +161,22 @@ export function listKeysIn(storeText: string, now: string): KeyListEntry[] {
   const store = parseKeyStore(storeText);
   const nowMs = readTime(now, 'now');
   const replaced = new Set(store.keys.map((record) => record.rotatedFrom));
-  return store.keys.map(({ id, label, createdAt, expiresAt, revokedAt }) => ({
-    id,
-    label,
-    createdAt,
-    ...(expiresAt === undefined ? {} : { expiresAt }),
-    ...(revokedAt === undefined ? {} : { revokedAt }),
-    state: describeState({ expiresAt, revokedAt }, replaced.has(id), nowMs),
-    ageDays: Math.max(0, Math.floor((nowMs - Date.parse(createdAt)) / DAY_MS)),
-  }));
+  return store.keys.map((record) => {
+    const { id, label, createdAt, expiresAt, revokedAt } = record;
+    const state = describeState({ expiresAt, revokedAt }, replaced.has(id), nowMs);
+    const ageDays = Math.max(0, Math.floor((nowMs - Date.parse(createdAt)) / DAY_MS));
+    return {
+      id,
+      label,
+      createdAt,
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+      ...(revokedAt === undefined ? {} : { revokedAt }),
+      state,
+      ageDays,
+      rotationDue: state === 'active' && ageDays >= rotationDueDays,
+      ...powersOf(record),
+    };
+  });
 }
 
 function emptyStore(): KeyStore {
@@ -182,6 +204,57 @@ function checkLabel(label: string): void {
     why: 'A label has 1 to 64 of a-z, A-Z, 0-9, space and . _ @ -, with no space at either end and no - in front.',
     next: 'Take a name that says who uses the key, for example: laptop',
   });
+}
+
+function powersOf({ tools, upstreams, tier }: KeyPowers): KeyPowers {
+  return {
+    ...(tools === undefined ? {} : { tools }),
+    ...(upstreams === undefined ? {} : { upstreams }),
+    ...(tier === undefined ? {} : { tier }),
+  };
+}
+
+function checkPowers({ tools, upstreams, tier }: KeyPowers): void {
+  const refuse = (what: string, why: string, next: string): never => {
+    throw new UserError(what, { why, next });
+  };
+  for (const [list, name] of [
+    [tools, 'tools'],
+    [upstreams, 'upstreams'],
+  ] as const) {
+    if (list?.length === 0 || (list?.length ?? 0) > mostScopeEntries) {
+      refuse(
+        `The list of ${name} is empty or too long`,
+        `It holds 1 to ${mostScopeEntries}.`,
+        `Leave it out for all ${name}.`,
+      );
+    }
+  }
+  for (const pattern of tools ?? []) {
+    if (!toolPatternSyntax.test(pattern)) {
+      refuse(
+        `${JSON.stringify(pattern.slice(0, 80))} is no pattern of tools`,
+        'A pattern is the name of a tool, in which * stands for any characters.',
+        "Write it like: --tools 'search*,echo'",
+      );
+    }
+  }
+  for (const upstream of upstreams ?? []) {
+    if (!upstreamNameSyntax.test(upstream)) {
+      refuse(
+        `${JSON.stringify(upstream.slice(0, 80))} is no name of an upstream`,
+        'Names of upstreams have a-z, 0-9 and -.',
+        'Write it like: --upstreams main',
+      );
+    }
+  }
+  if (tier !== undefined && !tierSyntax.test(tier)) {
+    refuse(
+      `${JSON.stringify(tier.slice(0, 80))} is no name of a tier`,
+      'Names of tiers have 1 to 40 of a-z, 0-9 and -.',
+      'Write it like: --tier gold',
+    );
+  }
 }
 
 function isAccepted(record: KeyRecord, nowMs: number): boolean {

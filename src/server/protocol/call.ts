@@ -21,6 +21,8 @@ export interface CallHost {
   readonly audit: AuditTrail | null;
   /** `{"name":..,"version":..}` of this endpoint, as modern results carry it. */
   serverInfoJson(): string;
+  /** Some callers see less than others: no result is for all of them. */
+  callersDiffer(): boolean;
   callStarted(): void;
   callEnded(): void;
 }
@@ -59,6 +61,7 @@ export class Call implements BackendCall {
   #done = false;
   /** What the backend asked for and this client does not offer. */
   #missingCapability: string | null = null;
+  #refusedWhy: string | null = null;
   /** Requests to the client that it has not answered. */
   #asked: Set<string> | null = null;
 
@@ -100,7 +103,13 @@ export class Call implements BackendCall {
     if (this.#done) return;
     let result = resultJson;
     if (this.era === 'modern') {
-      const rendered = renderModernResult(resultJson, this.rule.cacheable, this.#host.serverInfoJson());
+      const { cacheable } = this.rule;
+      const rendered = renderModernResult(
+        resultJson,
+        cacheable,
+        this.#host.serverInfoJson(),
+        this.#host.callersDiffer(),
+      );
       if (rendered === null) {
         this.onError({
           code: rpcCodes.internalError,
@@ -159,6 +168,13 @@ export class Call implements BackendCall {
     return passedOn ? missingCapabilityError(this.#missingCapability) : error;
   }
 
+  /** Answers what no backend may see: hidden from this caller. The audit tells it from a failure. */
+  refuse(given: RpcError, why: string): void {
+    if (this.#done) return;
+    this.#refusedWhy = why;
+    this.onError(given);
+  }
+
   /** The client's connection is gone and will not come back. */
   clientGone(): void {
     this.#cancel('the client is gone');
@@ -203,9 +219,33 @@ export class Call implements BackendCall {
     if (this.#asked !== null) for (const id of this.#asked) this.session?.forgetAnswer(id);
     const seconds = (performance.now() - this.#startedMs) / 1_000;
     const tool = this.method === 'tools/call' ? toolName(this.params) : null;
+    if (this.#refusedWhy !== null) {
+      this.#endRefused(tool, seconds, this.#refusedWhy);
+      return;
+    }
     this.#host.metrics.request(this.method, tool, status, seconds);
     if (tool !== null) this.#host.metrics.toolExecution(tool, status, seconds);
     this.#host.audit?.ended(this, status, seconds, resultText, error);
+    this.#host.callEnded();
+  }
+
+  #endRefused(tool: string | null, seconds: number, why: string): void {
+    const { requestId, caller, id, method, params, era, sessionId, bytesIn } = this;
+    this.#host.metrics.request(method, tool, 'refused', seconds);
+    const { address, label: key } = caller;
+    this.#host.audit?.refused({
+      requestId,
+      why,
+      address,
+      key,
+      id,
+      method,
+      params,
+      era,
+      session: sessionId,
+      bytesIn,
+      seconds,
+    });
     this.#host.callEnded();
   }
 

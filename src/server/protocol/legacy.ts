@@ -7,6 +7,7 @@ import { forwardedMethods } from './methods.ts';
 import type { ProtocolHost } from './protocol-host.ts';
 import { assumedLegacyRevision, batchRevision, legacyRevisions, understandsEmptyEvent } from './revisions.ts';
 import { refuseUnaudited } from './refuse-unaudited.ts';
+import { capabilitiesFor, dispatch, instructionsFor } from './scoped-dispatch.ts';
 import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
 import type { Session } from './session.ts';
 
@@ -103,7 +104,7 @@ function answerMessage(host: ProtocolHost, exchange: Exchange, body: unknown, se
   );
   exchange.owner ??= call;
   exchange.wait();
-  call.cancel = host.registry.dispatch(call);
+  call.cancel = dispatch(host.registry, call);
   return call;
 }
 
@@ -146,10 +147,10 @@ function initialize(host: ProtocolHost, exchange: Exchange, message: Record<stri
       unavailable(exchange, id, 'This server has as many open sessions as it may; try again later.', 30);
       return;
     }
-    const instructions = host.registry.instructions();
+    const instructions = instructionsFor(host.registry, exchange.caller);
     const result = {
       protocolVersion: revision,
-      capabilities: host.registry.capabilities(),
+      capabilities: capabilitiesFor(host.registry, exchange.caller),
       serverInfo: describeServerInfo(host.registry, host.version),
       ...(instructions === null ? {} : { instructions }),
     };

@@ -3,6 +3,7 @@ import type { EventStream, OpenStreams } from '../http/event-stream.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { Caller, ListKind, RpcId } from '../types.ts';
 import { metaKeys } from './revisions.ts';
+import { dispatch } from './scoped-dispatch.ts';
 import { isObject, renderId, renderNotification, renderRpcResult } from './rpc-text.ts';
 
 const maxResourceSubscriptions = 1_000;
@@ -112,7 +113,7 @@ export class ListenStreams {
   }
 
   #subscribe(listener: Listener, uri: string): void {
-    this.#registry.dispatch({
+    dispatch(this.#registry, {
       method: 'resources/subscribe',
       params: { uri },
       caller: listener.caller,

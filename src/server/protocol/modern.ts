@@ -9,6 +9,7 @@ import { judgeModernRequest } from './modern-headers.ts';
 import type { ProtocolHost } from './protocol-host.ts';
 import { metaKeys, modernRevisions } from './revisions.ts';
 import { refuseUnaudited } from './refuse-unaudited.ts';
+import { capabilitiesFor, dispatch, hidesTool, instructionsFor } from './scoped-dispatch.ts';
 import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
 
 /** Answers one POST of the modern era, whose envelope is `meta`. Source: MCP 2026-07-28. */
@@ -36,7 +37,8 @@ export function answerModern(
   }
   const rule = forwardedMethods.get(method);
   if (rule !== undefined && rule.modern) {
-    if (method === 'tools/call') {
+    // What headers a hidden tool wants would tell that it exists.
+    if (method === 'tools/call' && !hidesTool(host.registry, exchange.caller, params)) {
       const disagreement = host.parameterHeaders.judge(params, exchange.req.headers);
       if (disagreement !== null) {
         refuse(exchange, id, disagreement);
@@ -52,7 +54,7 @@ export function answerModern(
     const call = new Call(host.calls, exchange, id, method, params, rule, 'modern', null, capabilities);
     exchange.owner = call;
     exchange.wait();
-    call.cancel = host.registry.dispatch(call);
+    call.cancel = dispatch(host.registry, call);
     return;
   }
   if (method === 'server/discover') discover(host, exchange, id);
@@ -113,13 +115,13 @@ function discover(host: ProtocolHost, exchange: Exchange, id: RpcId): void {
       exchange.answered();
       return;
     }
-    const instructions = host.registry.instructions();
+    const instructions = instructionsFor(host.registry, exchange.caller);
     const result = {
       resultType: 'complete',
       ttlMs: 0,
       cacheScope: 'private',
       supportedVersions: modernRevisions,
-      capabilities: host.registry.capabilities(),
+      capabilities: capabilitiesFor(host.registry, exchange.caller),
       ...(instructions === null ? {} : { instructions }),
       _meta: { [metaKeys.serverInfo]: describeServerInfo(host.registry, host.version) },
     };
@@ -131,7 +133,7 @@ function discover(host: ProtocolHost, exchange: Exchange, id: RpcId): void {
 function listen(host: ProtocolHost, exchange: Exchange, id: RpcId, params: Record<string, unknown>): void {
   const filter = parseListenFilter(
     isObject(params['notifications']) ? params['notifications'] : undefined,
-    host.registry.capabilities(),
+    capabilitiesFor(host.registry, exchange.caller),
   );
   if (typeof filter === 'string') {
     exchange.complete(renderRpcError(id, { code: rpcCodes.invalidParams, message: `Invalid params: ${filter}.` }));
