@@ -13,7 +13,7 @@ import {
   type MeaningProblem,
 } from './judge-texts.ts';
 import { judgeTools } from './judge-tools.ts';
-import type { Deployment } from './schema.ts';
+import { defaultMaxInstances, type Deployment, type StdioUpstream } from './schema.ts';
 import { quoted } from './shape-sentences.ts';
 import type { SettingPath } from './setting-path.ts';
 
@@ -243,6 +243,7 @@ function judgeUpstreams({ server }: Deployment): MeaningProblem[] {
     }
     if ('url' in upstream) return judgeHttpUpstream(base, upstream);
     const problems = [
+      ...judgeInstances(base, upstream),
       ...judgeArgument([...base, 'command'], upstream.command),
       ...upstream.args.flatMap((text, index) => judgeArgument([...base, 'args', index], text)),
       ...Object.entries(upstream.env).flatMap(([key, text]) => {
@@ -276,6 +277,18 @@ function judgeHttpUpstream(base: SettingPath, upstream: HttpUpstream): MeaningPr
     problems.push(...judgeReferences(path, text));
   }
   return [...problems, ...judgeCaFile([...base, 'caFile'], upstream.caFile, url)];
+}
+
+function judgeInstances(
+  base: SettingPath,
+  { instances, warm = 0, maxInstances = defaultMaxInstances }: StdioUpstream,
+): MeaningProblem[] {
+  if (warm > 0 && instances === 'shared') {
+    const message = 'is of no use while all clients share one process';
+    return [{ path: [...base, 'warm'], at: 'key', message, hint: 'write instances: per-session, or leave it out' }];
+  }
+  if (warm <= maxInstances) return [];
+  return [{ path: [...base, 'warm'], message: `is more than maxInstances (${maxInstances})` }];
 }
 
 function judgeTls({ tls }: Deployment): MeaningProblem[] {

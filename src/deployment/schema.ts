@@ -23,6 +23,9 @@ export const listenAddress = z
     'write host:port, [IPv6]:port or unix:/path, for example localhost:8443',
   );
 
+/** Processes of an upstream whose clients have one each. */
+export const defaultMaxInstances = 64;
+
 /** A program started by the server that speaks MCP on its standard input and output. */
 export const stdioUpstreamSchema = z.strictObject({
   command: z
@@ -52,6 +55,24 @@ export const stdioUpstreamSchema = z.strictObject({
     .max(10_000)
     .default(256)
     .describe('calls in flight at once; more wait in a bounded queue'),
+  maxInstances: z
+    .int()
+    .min(1)
+    .max(10_000)
+    .optional()
+    .describe('processes at once with per-session or per-key, 64 by default; who finds no place within 5 s gets 503'),
+  warm: z
+    .int()
+    .min(0)
+    .max(1_000)
+    .optional()
+    .describe('processes started before they are asked for, with per-session or per-key'),
+  maxMemoryMegabytes: z
+    .int()
+    .min(1)
+    .max(16_777_216)
+    .optional()
+    .describe('memory of one process and all it starts (Linux); over it, another takes its place'),
 });
 
 const httpPath = z

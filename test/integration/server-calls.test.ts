@@ -44,6 +44,17 @@ describe('the answer of a call', () => {
     expect(body).toBe(`{"jsonrpc":"2.0","id":5,"result":${result}}`);
   });
 
+  test.each(['legacy', 'modern'])('is 503 with Retry-After when the upstream has no place (%s client)', async (era) => {
+    const modern = modernRequest(call.id, call.method, call.params);
+    const { message, headers } = era === 'modern' ? modern : { message: call, headers: {} };
+    const answer = rig.post(message, headers);
+    const error = { code: -31002, message: 'all 3 processes are taken', data: { upstream: 'a', outcome: 'not run' } };
+    (await forwarded()).onError(error);
+    const got = await answer;
+    expect([got.status, got.headers['retry-after']]).toEqual([503, '2']);
+    expect(JSON.parse(got.body)).toEqual({ jsonrpc: '2.0', id: 5, error });
+  });
+
   test('becomes an event stream when a notification comes first', async () => {
     const answer = postStream(call);
     const open = await forwarded();

@@ -1,13 +1,24 @@
+import { defaultMaxInstances } from '../../deployment/schema.ts';
 import type { BackendCall, CancelCall } from '../types.ts';
 import { UPSTREAM_BUSY, UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
+import { untilIdle } from './memory-watch.ts';
 import { createResourceSubscriptions, type ResourceSubscriptions } from './resource-subscriptions.ts';
 import { createRestartPolicy, type RestartPolicy } from './restart-policy.ts';
-import { startInstance, type ChildSpec, type StdioInstance } from './stdio-instance.ts';
+import { startInstance, type ChildSpec, type InstanceEvents, type StdioInstance } from './stdio-instance.ts';
+import { WarmChildren } from './warm-children.ts';
 
 /** Children that belong to one session or one key each, started by its first call. */
 export interface ChildPool {
   readonly inFlight: number;
   readonly size: number;
+  /** Children that wait for their first client. */
+  readonly warm: number;
+  /** Children that were ended because they held too much memory. */
+  readonly restarts: number;
+  /** Children that serve, and those whose last calls finish. */
+  instances(): Iterable<StdioInstance>;
+  /** A child is not to serve any longer: its calls finish, the next one of its owner gets another child. False when it serves nobody. */
+  retire(instance: StdioInstance): boolean;
   /** Sends the call to the child of `owner`, which is started for it if need be. */
   forward(owner: string, call: BackendCall): CancelCall;
   /** Sends the call to the child of `owner` if it runs; null when it does not. */
@@ -22,6 +33,8 @@ export interface ChildPool {
 
 export interface PoolOptions {
   readonly maxChildren?: number;
+  /** How long a call waits for a place: 5 s by default, longer than a child may take to end. */
+  readonly placeWaitMs?: number;
   /** A child without calls for this long is ended. */
   readonly idleMs?: number;
   readonly onNotification: (
@@ -31,13 +44,11 @@ export interface PoolOptions {
   ) => void;
 }
 
-const defaultMaxChildren = 64;
 const defaultIdleMs = 30 * 60_000;
 /** Starting costs far more than serving: more at once only make all of them late. */
 const maxStarting = 8;
 const maxWaitingCalls = 1_024;
-/** How long a call waits for a place: longer than a child may take to end. */
-const placeWaitMs = 5_000;
+const defaultPlaceWaitMs = 5_000;
 const endGraceMs = 2_000;
 
 /** What a child may ask for whose callers change. */
@@ -74,6 +85,10 @@ class Pool implements ChildPool {
   readonly #leaving = new Set<Promise<void>>();
   readonly #policy: RestartPolicy = createRestartPolicy(Math.random);
   readonly #idleTimer: NodeJS.Timeout;
+  readonly #warm: WarmChildren;
+  /** Their calls finish, and nothing new is sent to them. */
+  readonly #retiring = new Set<PoolChild>();
+  #restarts = 0;
   #brokenUntil = 0;
   #brokenReason = '';
   #waitingCalls = 0;
@@ -82,10 +97,42 @@ class Pool implements ChildPool {
   constructor(spec: ChildSpec, options: PoolOptions) {
     this.#spec = spec;
     this.#options = options;
-    this.#maxChildren = options.maxChildren ?? defaultMaxChildren;
+    this.#maxChildren = options.maxChildren ?? spec.upstream.maxInstances ?? defaultMaxInstances;
     const idleMs = options.idleMs ?? defaultIdleMs;
     this.#idleTimer = setInterval(() => this.#endIdle(idleMs), Math.max(10, Math.min(60_000, idleMs / 4)));
     this.#idleTimer.unref();
+    const perKey = spec.upstream.instances === 'per-key';
+    this.#warm = new WarmChildren(spec, {
+      clientCapabilities: perKey ? everyCapability : null,
+      onChange: () => this.#refill(),
+    });
+    this.#refill();
+  }
+
+  get warm(): number {
+    return this.#warm.available;
+  }
+
+  get restarts(): number {
+    return this.#restarts;
+  }
+
+  *instances(): Iterable<StdioInstance> {
+    for (const { phase, instance } of this.#children.values()) if (phase === 'up' && instance !== null) yield instance;
+    for (const { instance } of this.#retiring) if (instance !== null) yield instance;
+  }
+
+  retire(instance: StdioInstance): boolean {
+    for (const child of this.#children.values()) {
+      if (child.instance !== instance || child.phase !== 'up') continue;
+      this.#restarts++;
+      this.#remove(child);
+      this.#retiring.add(child);
+      const ended = untilIdle(instance).then(() => instance.end(endGraceMs));
+      this.#leave(ended.finally(() => this.#retiring.delete(child)));
+      return true;
+    }
+    return false;
   }
 
   get size(): number {
@@ -96,6 +143,7 @@ class Pool implements ChildPool {
     let sum = 0;
     for (const child of this.#children.values())
       sum += child.waiting.size + (child.instance?.connection?.inFlight ?? 0);
+    for (const { instance } of this.#retiring) sum += instance?.connection?.inFlight ?? 0;
     return sum;
   }
 
@@ -158,7 +206,8 @@ class Pool implements ChildPool {
       this.#failWaiting(child, 'is not available: the server is stopping.');
       this.#letGo(child, graceMs);
     }
-    await Promise.all(this.#leaving);
+    for (const child of this.#retiring) this.#letGo(child, graceMs);
+    await Promise.all([this.#warm.stop(graceMs), ...this.#leaving]);
   }
 
   #send(child: PoolChild, call: BackendCall): CancelCall {
@@ -170,7 +219,6 @@ class Pool implements ChildPool {
     return connection.send(call);
   }
 
-  /** Null when there is no place and nobody may wait for one; the call has failed then. */
   /** A child of one session has its client; one of a key has many, and each call is refused what its own client lacks. */
   #capabilitiesFor(call: BackendCall): Record<string, unknown> {
     const { instances } = this.#spec.upstream;
@@ -178,6 +226,7 @@ class Pool implements ChildPool {
     return Object.fromEntries(Object.entries(call.clientCapabilities).filter(([name]) => passedCapabilities.has(name)));
   }
 
+  /** Null when there is no place and nobody may wait for one; the call has failed then. */
   #open(owner: string, call: BackendCall): PoolChild | null {
     const now = Date.now();
     if (this.#stopped || now < this.#brokenUntil) {
@@ -200,7 +249,7 @@ class Pool implements ChildPool {
       placeTimer: null,
     };
     this.#children.set(owner, child);
-    child.placeTimer = setTimeout(() => this.#onPlaceTimeout(child), placeWaitMs);
+    child.placeTimer = setTimeout(() => this.#onPlaceTimeout(child), this.#options.placeWaitMs ?? defaultPlaceWaitMs);
     // The call is put into `waiting` after this returns, so a start must not finish before.
     queueMicrotask(() => this.#startWaiting());
     return child;
@@ -218,7 +267,7 @@ class Pool implements ChildPool {
   }
 
   #count(): { running: number; starting: number } {
-    let running = this.#leaving.size;
+    let running = this.#leaving.size + this.#warm.size;
     let starting = 0;
     for (const child of this.#children.values()) {
       if (child.phase !== 'waiting') running++;
@@ -230,18 +279,41 @@ class Pool implements ChildPool {
   #startWaiting(): void {
     let { running, starting } = this.#count();
     for (const child of this.#children.values()) {
-      if (running >= this.#maxChildren || starting >= maxStarting || this.#stopped) return;
+      if (starting >= maxStarting || this.#stopped) return;
       if (child.phase !== 'waiting') continue;
-      running++;
+      // One that is warm has its place already.
+      if (this.#warm.available === 0 && running >= this.#maxChildren) return;
+      if (this.#warm.available === 0) running++;
       starting++;
       this.#start(child);
     }
+    this.#refill();
+  }
+
+  /** Clients go first: what is warm takes only places that nobody waits for. */
+  #refill(): void {
+    if (this.#stopped || this.#spec.upstream.warm === undefined) return;
+    const { running } = this.#count();
+    this.#warm.refill(this.#maxChildren - running);
   }
 
   #start(child: PoolChild): void {
     child.phase = 'starting';
     if (child.placeTimer !== null) clearTimeout(child.placeTimer);
-    child.instance = startInstance(this.#spec, child.clientCapabilities, {
+    const events = this.#eventsOf(child);
+    const warm = this.#warm.take();
+    if (warm === null) {
+      child.instance = startInstance(this.#spec, child.clientCapabilities, events);
+      return;
+    }
+    child.instance = warm.instance;
+    warm.adopt(events);
+    if (warm.hello !== null) events.onUp(warm.hello);
+    else if (this.#spec.upstream.instances !== 'per-key') warm.instance.open(child.clientCapabilities);
+  }
+
+  #eventsOf(child: PoolChild): InstanceEvents {
+    return {
       onUp: (hello) => {
         child.phase = 'up';
         child.lastUsed = Date.now();
@@ -265,7 +337,7 @@ class Pool implements ChildPool {
         this.#startWaiting();
       },
       onNotification: (method, params) => this.#options.onNotification(method, params, child.subscriptions),
-    });
+    };
   }
 
   #onFailedStart(reason: string): void {
@@ -284,8 +356,11 @@ class Pool implements ChildPool {
 
   /** Its place is free only once nothing of it is left. */
   #letGo(child: PoolChild, graceMs: number): void {
-    if (child.instance === null) return;
-    const gone = child.instance.end(graceMs).finally(() => {
+    if (child.instance !== null) this.#leave(child.instance.end(graceMs));
+  }
+
+  #leave(ended: Promise<void>): void {
+    const gone = ended.finally(() => {
       this.#leaving.delete(gone);
       this.#startWaiting();
     });

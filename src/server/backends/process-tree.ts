@@ -81,6 +81,19 @@ export async function readTree(tree: ProcessTree, leads: boolean): Promise<Proce
   return all.filter((row) => members.has(row.pid)).map(({ pid, startTime }) => ({ pid, startTime }));
 }
 
+/** Resident memory of everything in a tree, in bytes; 0 where it cannot be read (only Linux tells it). */
+export async function readTreeMemory(tree: ProcessTree, leads: boolean): Promise<number> {
+  if (process.platform !== 'linux') return 0;
+  const members = await readTree(tree, leads);
+  const sizes = await Promise.all(
+    members.map(async ({ pid }) => {
+      const status = await readFile(`/proc/${pid}/status`, 'latin1').catch(() => '');
+      return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1_024;
+    }),
+  );
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
 interface ProcessRow extends ProcessIdentity {
   readonly parent: number;
   readonly group: number;

@@ -9,6 +9,7 @@ import { createEraBridge } from './era-bridge.ts';
 import { findCommand } from './find-command.ts';
 import type { Hello } from './handshake.ts';
 import { listKindOf } from './list-kind.ts';
+import { watchMemory } from './memory-watch.ts';
 import { createResourceSubscriptions, type ResourceSubscriptions } from './resource-subscriptions.ts';
 import { startInstance, type ChildSpec, type InstanceEvents, type StdioInstance } from './stdio-instance.ts';
 import { superviseInstance, type Supervised } from './supervised-instance.ts';
@@ -21,11 +22,16 @@ export interface StdioBackendOptions {
   readonly log: Log;
   /** Longest line that a child may send; 64 MiB by default. */
   readonly maxLineBytes?: number;
+  /** How often the memory of children is looked at; 5 s by default. */
+  readonly memoryLookMs?: number;
   /** Version that the gateway gives of itself in the handshake. */
   readonly serverVersion: string;
 }
 
 const defaultMaxLineBytes = 64 * 1_024 * 1_024;
+const defaultMemoryLookMs = 5_000;
+/** Beyond so many times what it may hold, a child is not waited for any more. */
+const hardMemoryFactor = 2;
 
 /** What a child shared by all clients may ask for; roots belong to one client and are not offered. */
 const sharedCapabilities = { sampling: {}, elicitation: { form: {}, url: {} } };
@@ -52,6 +58,7 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
   /** The child of all clients, or the one that stands for the children of the pool: capabilities and lists. */
   let supervisor: Supervised<StdioInstance> | null = null;
   let pool: ChildPool | null = null;
+  let memory: { close(): void } | null = null;
 
   function tellState(): void {
     if (supervisor !== null) state = supervisor.state;
@@ -83,6 +90,25 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
     } else {
       log.debug('upstream-notification-dropped', { upstream: name, method });
     }
+  }
+
+  function* instancesToWatch(): Iterable<StdioInstance> {
+    const instance = supervisor?.instance ?? null;
+    if (instance !== null) yield instance;
+    if (supervisor !== null) yield* supervisor.draining;
+    if (pool !== null) yield* pool.instances();
+  }
+
+  function onTooMuchMemory(child: StdioInstance, bytes: number, limitBytes: number): void {
+    const megabytes = Math.round(bytes / 1_048_576);
+    const said = { upstream: name, megabytes, maxMemoryMegabytes: upstream.maxMemoryMegabytes };
+    if (bytes > limitBytes * hardMemoryFactor) {
+      log.error('upstream-over-memory', { ...said, action: 'ended at once' });
+      child.giveUp(`it held ${megabytes} MiB of memory and may hold ${upstream.maxMemoryMegabytes}`);
+      return;
+    }
+    const replaced = child === supervisor?.instance ? supervisor.replace() : pool?.retire(child);
+    if (replaced === true) log.warn('upstream-over-memory', { ...said, action: 'another takes its place' });
   }
 
   /** Null when it cannot be started at all; `state` says why. */
@@ -164,7 +190,7 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
       return supervisor?.hello?.instructions ?? null;
     },
     get restarts() {
-      return supervisor?.restarts ?? 0;
+      return (supervisor?.restarts ?? 0) + (pool?.restarts ?? 0);
     },
     get inFlight() {
       return (supervisor?.inFlight ?? 0) + (pool?.inFlight ?? 0);
@@ -182,8 +208,21 @@ export function createStdioBackend(name: string, upstream: StdioUpstream, option
         onNotification: (method, params) => onNotification(method, params, subscriptions),
       });
       supervisor.start();
+      if (upstream.maxMemoryMegabytes === undefined) return;
+      if (process.platform !== 'linux') {
+        log.warn('upstream-memory-not-watched', { upstream: name, reason: 'only Linux tells the memory of processes' });
+        return;
+      }
+      const limitBytes = upstream.maxMemoryMegabytes * 1_048_576;
+      memory = watchMemory({
+        limitBytes,
+        everyMs: options.memoryLookMs ?? defaultMemoryLookMs,
+        children: instancesToWatch,
+        onOver: (child, bytes) => onTooMuchMemory(child, bytes, limitBytes),
+      });
     },
     async stop(graceMs) {
+      memory?.close();
       await Promise.all([supervisor?.stop(graceMs), pool?.stop(graceMs)]);
     },
     forward,

@@ -6,7 +6,14 @@ import { reasonOf, type Log } from './backend-log.ts';
 import { shakeHands, type Hello } from './handshake.ts';
 import { instanceMarker, prepareWatcher, unwatchGroup, watchGroup } from './orphan-watcher.ts';
 import type { UnsentCall } from './pending-calls.ts';
-import { MARKER_VARIABLE, readTree, signalGroup, signalTree, type ProcessTree } from './process-tree.ts';
+import {
+  MARKER_VARIABLE,
+  readTree,
+  readTreeMemory,
+  signalGroup,
+  signalTree,
+  type ProcessTree,
+} from './process-tree.ts';
 import type { ClientInfo } from './request-text.ts';
 import { readStderr } from './stderr-reader.ts';
 import { openStdioConnection, type StdioConnection } from './stdio-connection.ts';
@@ -45,6 +52,12 @@ export interface InstanceEnd {
 export interface StdioInstance {
   readonly connection: StdioConnection | null;
   readonly lastWords: readonly string[];
+  /** Shakes hands with a child that was only started. */
+  open(clientCapabilities: Record<string, unknown>): void;
+  /** Resident memory of the child and all it has started; 0 where that cannot be told. */
+  readMemoryBytes(): Promise<number>;
+  /** It is of no use any more: its calls fail with the reason, and it ends with all it has started. */
+  giveUp(reason: string): void;
   /** Ends the child and all it has started; resolves when nothing of it is left. */
   end(graceMs: number): Promise<void>;
 }
@@ -55,10 +68,10 @@ const lastAnswersMs = 50;
 const pipeClosedMs = 200;
 let childrenStarted = 0;
 
-/** Starts a child and shakes hands with it. Never throws; what happens is told by `events`. */
+/** Starts a child and shakes hands with it, or leaves that for later (null). Never throws; what happens is told by `events`. */
 export function startInstance(
   spec: ChildSpec,
-  clientCapabilities: Record<string, unknown>,
+  clientCapabilities: Record<string, unknown> | null,
   events: InstanceEvents,
 ): StdioInstance {
   prepareWatcher();
@@ -91,7 +104,14 @@ export function startInstance(
   return new Instance(spec, child, marker, clientCapabilities, events);
 }
 
-const neverStarted: StdioInstance = { connection: null, lastWords: [], end: () => Promise.resolve() };
+const neverStarted: StdioInstance = {
+  connection: null,
+  lastWords: [],
+  open() {},
+  readMemoryBytes: () => Promise.resolve(0),
+  giveUp() {},
+  end: () => Promise.resolve(),
+};
 
 function hasPipes(child: ChildProcess): child is ChildProcessWithoutNullStreams {
   return Boolean(child.stdin) && Boolean(child.stdout) && Boolean(child.stderr);
@@ -114,7 +134,7 @@ class Instance implements StdioInstance {
     spec: ChildSpec,
     child: ChildProcessWithoutNullStreams,
     marker: string,
-    clientCapabilities: Record<string, unknown>,
+    clientCapabilities: Record<string, unknown> | null,
     events: InstanceEvents,
   ) {
     this.#spec = spec;
@@ -133,8 +153,8 @@ class Instance implements StdioInstance {
       maxLineBytes: spec.maxLineBytes,
       oneOwner: spec.upstream.instances !== 'shared',
       onNotification: events.onNotification,
-      onInputClosed: (reason) => void setTimeout(() => this.#giveUp(reason), pipeClosedMs).unref(),
-      onUnusable: (reason) => this.#giveUp(reason),
+      onInputClosed: (reason) => void setTimeout(() => this.giveUp(reason), pipeClosedMs).unref(),
+      onUnusable: (reason) => this.giveUp(reason),
     });
     this.#exited = new Promise((resolve) => {
       child.once('exit', (code, signal) => {
@@ -148,12 +168,20 @@ class Instance implements StdioInstance {
       });
     });
     stdout.once('close', () => {
-      setTimeout(() => this.#giveUp('it closed its standard output'), pipeClosedMs).unref();
+      setTimeout(() => this.giveUp('it closed its standard output'), pipeClosedMs).unref();
     });
-    if (this.#tree !== null) void this.#open(clientCapabilities);
+    if (clientCapabilities !== null) this.open(clientCapabilities);
   }
 
-  async #open(clientCapabilities: Record<string, unknown>): Promise<void> {
+  open(clientCapabilities: Record<string, unknown>): void {
+    if (this.#tree !== null) void this.#shakeHands(clientCapabilities);
+  }
+
+  readMemoryBytes(): Promise<number> {
+    return this.#tree === null ? Promise.resolve(0) : readTreeMemory(this.#tree, this.#leads());
+  }
+
+  async #shakeHands(clientCapabilities: Record<string, unknown>): Promise<void> {
     const { name, log, upstream, clientInfo } = this.#spec;
     try {
       const hello = await shakeHands(this.connection, clientInfo, clientCapabilities, upstream.startSeconds * 1_000);
@@ -161,7 +189,7 @@ class Instance implements StdioInstance {
       log.info('upstream-up', { upstream: name, pid: this.#child.pid, era: hello.era, server: hello.serverInfo?.name });
       this.#events.onUp(hello);
     } catch (error) {
-      this.#giveUp(reasonOf(error));
+      this.giveUp(reasonOf(error));
     }
   }
 
@@ -171,8 +199,7 @@ class Instance implements StdioInstance {
     return this.#stopping;
   }
 
-  /** The child lives but is of no use: it goes, with everything below it. */
-  #giveUp(reason: string): void {
+  giveUp(reason: string): void {
     if (this.#unusable !== null || this.#ended) return;
     this.#unusable = reason;
     this.#tell({ reason, hopeless: false, unsent: this.connection.close(reason) });

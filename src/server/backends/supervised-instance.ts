@@ -3,6 +3,7 @@ import { UPSTREAM_BUSY, UPSTREAM_UNAVAILABLE, upstreamError } from './backend-er
 import type { Hello } from './handshake.ts';
 import { createRestartPolicy, STABLE_AFTER_MS } from './restart-policy.ts';
 import type { Log } from './backend-log.ts';
+import { untilIdle } from './memory-watch.ts';
 import type { InstanceEnd, InstanceEvents } from './stdio-instance.ts';
 
 /** What can be started, talked to and ended: a child process, a session with an HTTP server. */
@@ -27,8 +28,15 @@ export interface Supervised<Started extends Instance> {
   readonly inFlight: number;
   start(): void;
   stop(graceMs: number): Promise<void>;
+  /**
+   * Starts another instance, which takes its place once it serves; the calls in flight finish where they are. False
+   * when that is not possible now.
+   */
+  replace(): boolean;
   /** While the child is away for a moment the call waits for it; otherwise it fails at once. */
   forward(call: BackendCall): CancelCall;
+  /** Replaced instances whose last calls finish. */
+  readonly draining: Iterable<Started>;
   /** The running instance, to talk to it beside the calls of clients. */
   readonly instance: Started | null;
 }
@@ -43,6 +51,8 @@ export interface SupervisorEvents {
 /** How long a call waits for a child that is being started again. */
 const restartWaitMs = 2_000;
 const maxWaitingCalls = 1_024;
+/** After a replacement that did not start, so long nothing is replaced. */
+const replacePauseMs = 60_000;
 /** A child that ends sooner than this that nobody has used has not really started. */
 const startedAfterMs = 5_000;
 
@@ -71,6 +81,11 @@ export function superviseInstance<Started extends Instance>(
   let timer: NodeJS.Timeout | null = null;
   let stopping: Promise<void> | null = null;
   const leaving = new Set<Promise<void>>();
+  /** Starting, to take the place of `instance`. */
+  let replacement: Started | null = null;
+  let replaceNotBefore = 0;
+  /** Replaced, with calls in flight. */
+  const draining = new Set<Started>();
 
   function setState(next: BackendState): void {
     state = next;
@@ -81,15 +96,25 @@ export function superviseInstance<Started extends Instance>(
     timer = null;
     if (stopping !== null) return;
     served = false;
+    instance = create();
+  }
+
+  function create(): Started {
     const started = source.start({
       onUp: (said) => onUp(started, said),
       onEnded: (end) => onEnded(started, end),
       onNotification: events.onNotification,
     });
-    instance = started;
+    return started;
   }
 
   function onUp(from: Started, said: Hello): void {
+    if (from === replacement) {
+      if (timer !== null) clearTimeout(timer);
+      if (instance !== null) void drain(instance);
+      instance = from;
+      replacement = null;
+    }
     if (from !== instance) return;
     const again = hello !== null;
     hello = said;
@@ -102,20 +127,51 @@ export function superviseInstance<Started extends Instance>(
     sendWaiting(from);
   }
 
-  function onEnded(from: Started, end: InstanceEnd): void {
-    if (from !== instance) return;
-    // Its tree may take a moment to go; stop() waits for that too.
-    const gone = from.end(1_000).finally(() => leaving.delete(gone));
+  async function drain(old: Started): Promise<void> {
+    draining.add(old);
+    await untilIdle(old);
+    if (draining.delete(old)) letGo(old);
+  }
+
+  /** Its tree may take a moment to go; stop() waits for that too. */
+  function letGo(old: Started): void {
+    const gone = old.end(1_000).finally(() => leaving.delete(gone));
     leaving.add(gone);
+  }
+
+  function onEnded(from: Started, end: InstanceEnd): void {
+    const now = Date.now();
+    if (from === replacement) {
+      replacement = null;
+      replaceNotBefore = now + replacePauseMs;
+      log.warn('upstream-not-replaced', { upstream: name, reason: end.reason });
+      letGo(from);
+      return;
+    }
+    if (draining.delete(from)) {
+      letGo(from);
+      for (const { call, handOver } of end.unsent) handOver(forward(call));
+      return;
+    }
+    if (from !== instance) return;
+    letGo(from);
     instance = null;
     if (timer !== null) clearTimeout(timer);
     timer = null;
     if (stopping !== null) return;
-    const now = Date.now();
     const failedStart = !served || (state.state === 'up' && now - state.since < startedAfterMs && !used);
     const reason = served ? end.reason : `it did not start: ${end.reason}`;
     const lastWords = [...from.lastWords];
     used = false;
+    if (replacement !== null) {
+      // The next one is on its way already.
+      instance = replacement;
+      replacement = null;
+      served = false;
+      setState({ state: 'down', since: now, retryAt: now, reason, lastWords });
+      for (const { call, handOver } of end.unsent) handOver(cancelOf(wait(call)));
+      return;
+    }
     if (end.hopeless) {
       log.error('upstream-broken', { upstream: name, reason: end.reason });
       setState({ state: 'broken', since: now, retryAt: Number.POSITIVE_INFINITY, reason: end.reason, lastWords });
@@ -202,8 +258,11 @@ export function superviseInstance<Started extends Instance>(
       return restarts;
     },
     get inFlight() {
-      return (instance?.connection?.inFlight ?? 0) + waiting.size;
+      let inFlight = (instance?.connection?.inFlight ?? 0) + waiting.size;
+      for (const old of draining) inFlight += old.connection?.inFlight ?? 0;
+      return inFlight;
     },
+    draining,
     get instance() {
       return state.state === 'up' ? instance : null;
     },
@@ -214,30 +273,38 @@ export function superviseInstance<Started extends Instance>(
       stopping ??= (async () => {
         if (timer !== null) clearTimeout(timer);
         failWaiting();
-        const gone = instance?.end(graceMs);
-        await Promise.all([gone, ...leaving]);
+        const gone = [instance, replacement, ...draining].map((one) => one?.end(graceMs));
+        await Promise.all([...gone, ...leaving]);
         instance = null;
       })();
       return stopping;
     },
-    forward(call) {
-      if (state.state === 'up' && instance?.connection != null) {
-        used = true;
-        return instance.connection.send(call);
-      }
-      const mayComeBack =
-        stopping === null &&
-        (state.state === 'starting' || (state.state === 'down' && state.retryAt - Date.now() <= restartWaitMs));
-      if (!mayComeBack) {
-        failUnavailable(call);
-        return () => {};
-      }
-      if (waiting.size >= maxWaitingCalls) {
-        const message = `The upstream "${name}" is busy: ${waiting.size} calls wait for it to start. Try again in a moment.`;
-        queueMicrotask(() => call.onError(upstreamError(UPSTREAM_BUSY, name, message, 'not run')));
-        return () => {};
-      }
-      return cancelOf(wait(call));
+    replace() {
+      if (state.state !== 'up' || replacement !== null || stopping !== null || Date.now() < replaceNotBefore)
+        return false;
+      replacement = create();
+      return true;
     },
+    forward,
   };
+
+  function forward(call: BackendCall): CancelCall {
+    if (state.state === 'up' && instance?.connection != null) {
+      used = true;
+      return instance.connection.send(call);
+    }
+    const mayComeBack =
+      stopping === null &&
+      (state.state === 'starting' || (state.state === 'down' && state.retryAt - Date.now() <= restartWaitMs));
+    if (!mayComeBack) {
+      failUnavailable(call);
+      return () => {};
+    }
+    if (waiting.size >= maxWaitingCalls) {
+      const message = `The upstream "${name}" is busy: ${waiting.size} calls wait for it to start. Try again in a moment.`;
+      queueMicrotask(() => call.onError(upstreamError(UPSTREAM_BUSY, name, message, 'not run')));
+      return () => {};
+    }
+    return cancelOf(wait(call));
+  }
 }

@@ -1,3 +1,4 @@
+import { UPSTREAM_BUSY } from '../backends/backend-errors.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { AuditTrail } from '../observe/audit-trail.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -29,6 +30,9 @@ export interface CallHost {
 
 /** Code outside the range that JSON-RPC and MCP reserve: the client itself took the request back. */
 const cancelledCode = -32_800;
+
+/** A place or a turn comes free in moments where it does at all. */
+const busyRetrySeconds = '2';
 
 const logLevels = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
 
@@ -129,6 +133,11 @@ export class Call implements BackendCall {
     const error = this.era === 'modern' ? this.#inModernTerms(given) : given;
     const text = JSON.stringify(error);
     this.#end('error', text, `${error.message} (${error.code})`);
+    if (error.code === UPSTREAM_BUSY && this.exchange !== null) {
+      this.exchange.extraHeaders = [...this.exchange.extraHeaders, 'Retry-After', busyRetrySeconds];
+      this.#answer('error', text, 503);
+      return;
+    }
     this.#answer('error', text, this.era === 'modern' ? modernStatus(error.code) : 200);
   }
 
