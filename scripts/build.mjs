@@ -1,7 +1,7 @@
 // Builds dist/: the CLI (a small entry and lazily loaded chunks) and the bundled server (one self-contained file).
 import { build } from 'esbuild';
 import { rm, readFile, writeFile, mkdir, rename } from 'node:fs/promises';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -26,6 +26,9 @@ const shared = {
   banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
 };
 
+// What fails leaves nothing behind.
+const removeAside = () => rmSync(aside, { recursive: true, force: true });
+process.once('exit', removeAside);
 const results = await Promise.all([
   build({
     ...shared,

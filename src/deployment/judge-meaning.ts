@@ -45,6 +45,7 @@ const rules: readonly Rule[] = [
   { reads: ['server.allowedHosts'], judge: judgeAllowedHosts },
   { reads: ['server.allowedOrigins'], judge: judgeAllowedOrigins },
   { reads: ['server.trustedProxies'], judge: judgeTrustedProxies },
+  { reads: ['server.proxyProtocol', 'server.trustedProxies'], judge: judgeProxyProtocol },
   { reads: [], judge: judgeUpstreams },
   { reads: [], judge: judgeTools },
   { reads: ['tls'], judge: judgeTls },
@@ -233,6 +234,13 @@ function judgeTrustedProxies({ server }: Deployment): MeaningProblem[] {
     const hint = 'name the proxies: anyone could claim any client address';
     return [{ path, message: `trusts every address: ${quoted(text)}`, hint }];
   });
+}
+
+/** Whoever connects could say that it is somebody else. */
+function judgeProxyProtocol({ server }: Deployment): MeaningProblem[] {
+  if (server.proxyProtocol === 'off' || server.trustedProxies.length > 0) return [];
+  const hint = 'name the proxy that sends the header in server.trustedProxies, for example: loopback';
+  return [{ path: ['server', 'proxyProtocol'], message: 'needs a proxy that is trusted', hint }];
 }
 
 function judgeUpstreams({ server }: Deployment): MeaningProblem[] {

@@ -123,6 +123,16 @@ const serverSchema = z.strictObject({
     .describe('Host names accepted beside the certificate names and the listen addresses'),
   allowedOrigins: z.array(z.string()).default([]).describe('browser origins that may call, exact; none by default'),
   trustedProxies: z.array(z.string()).default([]).describe('addresses (CIDR) whose X-Forwarded-For is believed'),
+  proxyProtocol: z
+    .enum(['off', 'optional', 'required'])
+    .default('off')
+    .describe(
+      'connections begin with a PROXY protocol header (v1, v2) of one of trustedProxies; optional = also without one',
+    ),
+  tlsProfile: z
+    .enum(['intermediate', 'modern'])
+    .default('intermediate')
+    .describe("Mozilla's names: intermediate = TLS 1.2 and 1.3, modern = TLS 1.3 alone"),
   behindProxy: z.boolean().default(false).describe('true when a proxy ends TLS in front of this server'),
   sessions: z
     .strictObject({

@@ -4,6 +4,7 @@ import type { Registry } from './backends/registry.ts';
 import { createGateway, type GatewayOptions } from './gateway.ts';
 import { CertificateWatch, readCertificate, type ServedCertificate } from './http/certificate-files.ts';
 import { openListeners, type Listeners } from './http/listeners.ts';
+import { createAddressReader } from './policy/client-address.ts';
 import type { ServerConfig } from './server-config.ts';
 import { judgeStartup } from './startup-checks.ts';
 
@@ -53,7 +54,15 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
   let watch: CertificateWatch | null = null;
   let open: Listeners;
   try {
-    open = await openListeners(addresses, certificate, (req, res) => front.handle(req, res), log, options.timeouts, {
+    const treatment = {
+      ...options.timeouts,
+      tlsProfile: server.tlsProfile,
+      proxyProtocol:
+        server.proxyProtocol === 'off'
+          ? null
+          : { mode: server.proxyProtocol, trusts: createAddressReader(server.trustedProxies).trusts },
+    };
+    open = await openListeners(addresses, certificate, (req, res) => front.handle(req, res), log, treatment, {
       unread: gateway.unread,
     });
   } catch (error) {

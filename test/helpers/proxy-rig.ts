@@ -60,6 +60,11 @@ export function writeCaddyMain(siteFile: string, folder: string): string {
   return main;
 }
 
+/** Runs HAProxy with this configuration; it keeps no files of its own. */
+export async function startHaproxy(file: string, ports: readonly number[]): Promise<RunningProxy> {
+  return start('haproxy', ['-db', '-f', file], {}, ports);
+}
+
 /** Caddy keeps certificates and its last configuration below these. */
 export function caddyEnv(folder: string): NodeJS.ProcessEnv {
   for (const name of ['home', 'data', 'config']) mkdirSync(join(folder, name), { recursive: true });

@@ -1,12 +1,14 @@
 import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
-import { createServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import { createServer, type RequestListener, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
-import { connect, type Socket } from 'node:net';
+import { connect, type Server as NetServer, type Socket } from 'node:net';
 import { EnvironmentError } from '../../deployment/errors.ts';
 import type { ListenAddress } from '../../deployment/listen-address.ts';
 import type { Log } from '../observe/log.ts';
 import type { ServedCertificate } from './certificate-files.ts';
-import { markUnixSocket } from './peer-address.ts';
+import { inheritAddress, markUnixSocket, socketAddress } from './peer-address.ts';
+import { readProxyProtocolBefore, type ProxyProtocolOptions } from './proxy-protocol.ts';
+import { TicketKeys } from './ticket-keys.ts';
 import { countedResponse, type UnreadBytes } from './unread-bytes.ts';
 
 /** Where the server can be reached, e.g. `https://localhost:8443` or `unix:/run/mcp.sock`. */
@@ -38,7 +40,7 @@ const httpOptions: ServerOptions = {
 };
 const maxConnections = 50_000;
 /** A client that takes nothing of what is on its way to it for this long is cut off: its memory and its place are ours. */
-const stalledAfterMs = 60_000;
+const defaultStalledAfterMs = 60_000;
 /** A client that sent no HTTP has its answer by then. */
 const lingerMs = 1_000;
 
@@ -55,6 +57,22 @@ const ciphers = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':');
 
+/** Mozilla's list for both of its profiles. */
+const ecdhCurve = 'X25519:prime256v1:secp384r1';
+
+/** Mozilla's names: `intermediate` is TLS 1.2 and 1.3, `modern` is 1.3 alone. */
+export type TlsProfile = 'intermediate' | 'modern';
+
+/** How connections are treated; node:http's own time limits may be shorter in tests. */
+export interface ListenOptions extends ServerOptions {
+  readonly stalledAfterMs?: number;
+  readonly tlsProfile?: TlsProfile;
+  /** Null when clients connect without a PROXY protocol header. */
+  readonly proxyProtocol?: Omit<ProxyProtocolOptions, 'log'> | null;
+  /** From which the keys of session tickets follow; shared by workers. */
+  readonly ticketSecret?: Buffer;
+}
+
 /**
  * Opens every address or none. `localhost` is both loopback addresses on one port; a machine without IPv6 gets the one.
  * Unix sockets speak plain HTTP: what connects to them is on this machine.
@@ -65,49 +83,60 @@ export async function openListeners(
   certificate: ServedCertificate | null,
   handler: RequestListener,
   log: Log,
-  timeouts: Partial<ServerOptions> & { readonly stalledAfterMs?: number } = {},
+  given: ListenOptions = {},
   { unread, clientRefused = () => {} }: ConnectionWatch = {},
 ): Promise<Listeners> {
-  const servers: Server[] = [];
+  const { stalledAfterMs = defaultStalledAfterMs, proxyProtocol = null, ticketSecret, ...timeouts } = given;
+  const { tlsProfile = 'intermediate' } = given;
+  const servers: NetServer[] = [];
   const tlsServers: TlsServer[] = [];
   const sockets = new Set<Socket>();
   const origins: string[] = [];
   const ports: (number | null)[] = [];
   const counted = unread === undefined ? {} : { ServerResponse: countedResponse(unread) };
   const options = { ...httpOptions, ...timeouts, ...counted };
+  const tickets = new TicketKeys(() => tlsServers, ticketSecret);
 
   const track = (socket: Socket): void => {
     sockets.add(socket);
     unread?.watch(socket);
     socket.once('close', () => sockets.delete(socket));
   };
-  const create = (unix: boolean): Server => {
+  const create = (unix: boolean): NetServer => {
     const server =
       unix || certificate === null
         ? createServer(options, handler)
-        : createTlsServer(tlsOptions(options, certificate), handler);
+        : createTlsServer(tlsOptions(options, certificate, tlsProfile), handler);
     server.maxConnections = maxConnections;
     // The size of the head bounds them. Counted, node:http drops the last ones, where a proxy adds its X-Forwarded-For.
     server.maxHeadersCount = 0;
-    server.timeout = timeouts.stalledAfterMs ?? stalledAfterMs;
+    server.timeout = stalledAfterMs;
     server.on('timeout', cutStalled);
     // Both the connection and the TLS socket on it: the one exists before the handshake, the other holds what is unsent.
-    server.on('connection', track);
+    if (proxyProtocol === null) server.on('connection', track);
     if (unix) server.on('connection', markUnixSocket);
     server.on('secureConnection', track);
+    server.on('secureConnection', inheritAddress);
     server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
       const status = answerClientError(error, socket);
-      if (status !== null) clientRefused(status, socket.remoteAddress);
+      if (status !== null) clientRefused(status, socketAddress(socket));
     });
     if (!unix && certificate !== null) {
       tlsServers.push(server as TlsServer);
       server.on('tlsClientError', (error: NodeJS.ErrnoException) => log.debug('tls.refused', { code: error.code }));
     }
     servers.push(server);
-    return server;
+    if (proxyProtocol === null) return server;
+    const outer = readProxyProtocolBefore(server, { ...proxyProtocol, log });
+    outer.maxConnections = maxConnections;
+    // Those that have not sent their header are ours to end too.
+    outer.on('connection', track);
+    servers.push(outer);
+    return outer;
   };
   const closeAll = async (flushMs: number): Promise<void> => {
     // node:http takes a connection for idle as soon as its answer is handed over, also when most of it is unsent.
+    tickets.close();
     const until = performance.now() + flushMs;
     while (performance.now() < until && [...sockets].some((socket) => socket.writableLength > 0)) await nap(20);
     const closed = servers.map((server) => closeServer(server));
@@ -136,21 +165,25 @@ export async function openListeners(
     throw error;
   }
 
+  tickets.start();
   return {
     origins,
     ports,
     useCertificate(next) {
-      for (const server of tlsServers) server.setSecureContext(tlsOptions({}, next));
+      for (const server of tlsServers) server.setSecureContext(tlsOptions({}, next, tlsProfile));
+      // A new context comes with keys of its own making.
+      tickets.start();
     },
     close: closeAll,
   };
 }
 
-function tlsOptions(options: ServerOptions, { certificate, key }: ServedCertificate) {
-  return { ...options, cert: certificate, key, minVersion: 'TLSv1.2' as const, ciphers, handshakeTimeout: 10_000 };
+function tlsOptions(options: ServerOptions, { certificate, key }: ServedCertificate, profile: TlsProfile) {
+  const minVersion = profile === 'modern' ? ('TLSv1.3' as const) : ('TLSv1.2' as const);
+  return { ...options, cert: certificate, key, minVersion, ciphers, ecdhCurve, handshakeTimeout: 10_000 };
 }
 
-async function listenTcp(host: string, port: number, create: () => Server, servers: Server[]): Promise<number> {
+async function listenTcp(host: string, port: number, create: () => NetServer, servers: NetServer[]): Promise<number> {
   if (host === '') {
     try {
       return await listen(create(), { host: '::', port });
@@ -171,7 +204,7 @@ async function listenTcp(host: string, port: number, create: () => Server, serve
   return bound;
 }
 
-function listen(server: Server, where: { host?: string; port?: number; path?: string }): Promise<number> {
+function listen(server: NetServer, where: { host?: string; port?: number; path?: string }): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => reject(describeListenError(error, where)));
     server.listen({ ...where, backlog: 1_024 }, () => {
@@ -234,7 +267,7 @@ async function clearStaleSocket(path: string): Promise<void> {
   unlinkSync(path);
 }
 
-function closeServer(server: Server): Promise<void> {
+function closeServer(server: NetServer): Promise<void> {
   return new Promise((resolve) => {
     server.close(() => resolve());
   });
