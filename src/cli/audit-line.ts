@@ -41,7 +41,7 @@ export function parseAuditLine(text: string): AuditLine | null {
     text,
     timeMs,
     time,
-    status: String(line['status'] ?? ''),
+    status: typeof line['status'] === 'string' ? line['status'] : '',
     method: word('method'),
     tool: typeof line['tool'] === 'string' ? line['tool'] : null,
     seconds: typeof line['duration_seconds'] === 'number' ? line['duration_seconds'] : 0,

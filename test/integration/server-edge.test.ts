@@ -84,7 +84,7 @@ async function exchange(socket: Socket, pieces: readonly (string | Buffer)[]): P
 const dial = (rig: ServerRig): Socket => connect({ port: Number(new URL(rig.url).port), host: '127.0.0.1' });
 
 const v1 = 'PROXY TCP4 203.0.113.7 127.0.0.1 50000 443\r\n';
-const v2 = Buffer.from('0d0a0d0a000d0a515549540a' + '2111000c' + 'c6336409' + '7f000001' + 'c350' + '01bb', 'hex');
+const v2 = Buffer.from('0d0a0d0a000d0a515549540a2111000cc63364097f000001c35001bb', 'hex');
 const behindProxy = (more: DeploymentInput['server'] = {}): RigOptions => ({
   server: { proxyProtocol: 'required', trustedProxies: ['loopback'], ...more },
 });

@@ -4,8 +4,8 @@ import { parseProxyHeader } from '../../src/server/http/proxy-header.ts';
 const signature = '0d0a0d0a000d0a515549540a';
 const v2 = (rest: string): Buffer => Buffer.from(signature + rest, 'hex');
 const line = (text: string): Buffer => Buffer.from(text, 'latin1');
-const from4 = '2111000c' + 'cb007107' + '7f000001' + 'c350' + '01bb';
-const from6 = '21210024' + '20010db8000000000000000000000001' + '00000000000000000000000000000001' + 'c35001bb';
+const from4 = '2111000ccb0071077f000001c35001bb';
+const from6 = '2121002420010db800000000000000000000000100000000000000000000000000000001c35001bb';
 
 describe('a whole header gives the address and its own length', () => {
   test.each([

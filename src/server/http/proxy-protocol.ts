@@ -8,7 +8,7 @@ export interface ProxyProtocolOptions {
   /** `required`: a connection without a header is closed. `optional`: its peer is the client. */
   readonly mode: 'required' | 'optional';
   /** Whether the word of this peer counts: only a declared proxy may say who the client is. */
-  trusts(peer: string | undefined): boolean;
+  readonly trusts: (peer: string | undefined) => boolean;
   readonly log: Log;
   /** A proxy sends its header at once. */
   readonly headerTimeoutMs?: number;

@@ -115,7 +115,7 @@ function unreadOn({ socket, queued }: Connection): number {
 
 /** The response class of listeners whose writes count in `unread`. */
 export function countedResponse(unread: UnreadBytes): typeof ServerResponse {
-  class CountedResponse extends ServerResponse<IncomingMessage> {
+  class CountedResponse extends ServerResponse {
     constructor(req: IncomingMessage, options?: object) {
       // node:http passes options that its types do not know.
       super(...([req, options] as unknown as [IncomingMessage]));
@@ -125,7 +125,7 @@ export function countedResponse(unread: UnreadBytes): typeof ServerResponse {
 
     override write(chunk: unknown, encoding?: unknown, done?: unknown): boolean {
       unread.wrote(sizeOf(chunk));
-      return super.write(chunk as string, encoding as BufferEncoding, done as () => void);
+      return super.write(chunk, encoding as BufferEncoding, done as () => void);
     }
 
     override end(chunk?: unknown, encoding?: unknown, done?: unknown): this {

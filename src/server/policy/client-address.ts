@@ -7,7 +7,7 @@ const MOST_VERDICTS = 1_024;
 export interface AddressReader {
   (socketAddress: string | undefined, forwardedFor: string | undefined): string;
   /** Whether this peer is a trusted proxy, whose word about a request counts. */
-  trusts(socketAddress: string | undefined): boolean;
+  readonly trusts: (socketAddress: string | undefined) => boolean;
 }
 
 /**
