@@ -30,6 +30,13 @@ export function fillVariables(text: string, env: Readonly<Record<string, string 
   return { text: filled, missing: [...missing] };
 }
 
+/** `${file:PATH}` and `${exec:COMMAND}`, which the server alone follows (secret-reference.ts). */
+const secretReference = /\$\{(?:file|exec):[^{}]+\}/g;
+
+function blank(whole: string): string {
+  return ' '.repeat(whole.length);
+}
+
 /** Names of the variables that a text refers to, each once, in order of appearance. */
 export function variablesIn(text: string): readonly string[] {
   const names = new Set<string>();
@@ -39,7 +46,7 @@ export function variablesIn(text: string): readonly string[] {
 
 /** The first `${` that starts neither a reference nor `$${`, with what follows it, or null: most likely a typing mistake. */
 export function brokenReferenceIn(text: string): string | null {
-  const rest = text.replace(reference, (whole) => ' '.repeat(whole.length));
+  const rest = text.replace(reference, blank).replace(secretReference, blank);
   const start = rest.indexOf('${');
   return start === -1 ? null : text.slice(start, start + 20);
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { authSchema } from './auth-schema.ts';
 import { httpUpstreamSchema } from './http-upstream-schema.ts';
 import { toolName, toolSchema } from './tool-schema.ts';
 
@@ -215,11 +216,7 @@ export const deploymentSchema = z.strictObject({
   name: slug.default('mcp').describe('names the service, its folders and its unit'),
   server: serverSchema.prefault({}),
   tls: tlsSchema.default({ source: 'private-ca', validDays: 397 }),
-  auth: z
-    .strictObject({
-      required: z.boolean().default(true).describe('false lets everyone in; loopback only'),
-    })
-    .prefault({}),
+  auth: authSchema.prefault({}),
   limits: limitsSchema.prefault({}),
   logs: z
     .strictObject({

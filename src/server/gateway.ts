@@ -39,6 +39,8 @@ export interface GatewayOptions {
   readonly log: Log;
   /** Keys from outside of the key file. */
   readonly extraKeys: readonly ExtraKey[];
+  /** Reads `extraKeys` anew, where some are kept in a secret store. */
+  readonly readKeys?: () => Promise<readonly ExtraKey[]>;
   /** In place of those that the deployment names. */
   readonly backends?: readonly Backend[];
   /** After this long a POST without an answer becomes an event stream. */
@@ -93,7 +95,7 @@ export function createGateway(
   const audit = openAudit(deployment.logs, log);
   const trail = audit === null ? null : createAuditTrail(audit, (call) => registry.upstreamOf(call));
   const keys = deployment.auth.required
-    ? createKeyCheck({ storeFile: config.keyStoreFile, extraKeys: options.extraKeys, log })
+    ? createKeyCheck({ storeFile: config.keyStoreFile, extraKeys: options.extraKeys, readKeys: options.readKeys, log })
     : null;
 
   const metrics = createMetrics({

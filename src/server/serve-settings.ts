@@ -35,7 +35,8 @@ export async function readServeSettings(
   }
   const { deployment, extraKeys, stdio } = applyEnvironment(base, env);
   // Keys of the environment alone are enough: a file of keys need not be there too.
-  const withoutFile = extraKeys.length > 0 && config.keyStoreFile !== null && !existsSync(config.keyStoreFile);
+  const hasOtherKeys = extraKeys.length > 0 || deployment.auth.keys.length > 0;
+  const withoutFile = hasOtherKeys && config.keyStoreFile !== null && !existsSync(config.keyStoreFile);
   const keyStoreFile = withoutFile || !deployment.auth.required ? null : config.keyStoreFile;
   return { config: { ...config, deployment, keyStoreFile }, extraKeys, stdio: flags.stdio || stdio };
 }
@@ -100,7 +101,7 @@ function placeFlags({ deployment }: Settings, flags: GivenFlags): Pick<Settings,
         : {
             tls: { source: 'files', certificate: resolve(flags.tls.certificate), key: resolve(flags.tls.key) } as const,
           }),
-      auth: { required: flags.keyFile !== null || (deployment.auth.required && !flags.noAuth) },
+      auth: { ...deployment.auth, required: flags.keyFile !== null || (deployment.auth.required && !flags.noAuth) },
     },
   };
 }

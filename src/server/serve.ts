@@ -4,6 +4,7 @@ import { createLog, type Log } from './observe/log.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { startServer } from './running-server.ts';
 import { describeServe, parseServeFlags, type ServeFlags } from './serve-flags.ts';
+import { followReferences, standInKeys } from './resolve-secrets.ts';
 import { readConfigFile, readServeSettings } from './serve-settings.ts';
 import { watchSignals, type ServeSignals } from './serve-signals.ts';
 import { startStdio } from './stdio/stdio-server.ts';
@@ -44,13 +45,17 @@ async function serve(
   configBytes: Buffer | null,
   signals: ServeSignals,
 ): Promise<number> {
-  const { config, extraKeys, stdio } = await readServeSettings(flags, configBytes, process.env);
-  const log = createLog({ level: config.deployment.logs.level });
-  const options = { version: serverVersion, env: process.env, log, extraKeys };
+  const settings = await readServeSettings(flags, configBytes, process.env);
+  const log = createLog({ level: settings.config.deployment.logs.level });
+  const common = { version: serverVersion, env: process.env, log };
+  const { stdio } = settings;
   if (flags.check) {
-    process.stdout.write(checkServer(config, options, stdio));
+    const extraKeys = [...settings.extraKeys, ...standInKeys(settings.config.deployment)];
+    process.stdout.write(checkServer(settings.config, { ...common, extraKeys }, stdio));
     return 0;
   }
+  const { config, ...keys } = await followReferences(settings, process.env, log);
+  const options = { ...common, ...keys };
   if (stdio) {
     const server = startStdio(config, options, process.stdin, process.stdout);
     log.info('server.on-stdio', { version: serverVersion, pid: process.pid });

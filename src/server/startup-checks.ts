@@ -1,11 +1,17 @@
 import { isLoopback, type ListenAddress } from '../deployment/listen-address.ts';
 import type { Deployment } from '../deployment/schema.ts';
+import type { Scope } from './policy/access.ts';
 import { isDemoKey } from './policy/demo-keys.ts';
 
 /** A key from outside of the key file, in clear. */
 export interface ExtraKey {
   readonly label: string;
   readonly key: string;
+  /** What it may reach; everything when absent. */
+  readonly scope?: Scope;
+  readonly tier?: string | null;
+  /** RFC 3339; null when it never stops working. */
+  readonly expiresAt?: string | null;
 }
 
 export interface StartupRefusal {

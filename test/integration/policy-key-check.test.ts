@@ -67,6 +67,8 @@ describe('who gets in', () => {
         allowed: true,
         keyId: record.id,
         label: 'laptop',
+        tier: null,
+        access: null,
       });
       expect(check.check(undefined, key, address)).toMatchObject({ allowed: true, keyId: record.id });
       expect(check.check(`bearer ${key}`, key, address)).toMatchObject({ allowed: true, keyId: record.id });

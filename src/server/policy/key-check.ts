@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync, stat, type BigIntStats } from 'node:fs';
 import { EnvironmentError, ExplainedError, UserError } from '../../deployment/errors.ts';
 import type { Log } from '../observe/log.ts';
+import type { ExtraKey } from '../startup-checks.ts';
 import type { KeyDecision } from '../types.ts';
 import { compileAccess, type Access } from './access.ts';
 import { createGuessBackoff } from './guess-backoff.ts';
@@ -14,6 +15,8 @@ const POLL_MS = 250;
 const MOST_REMEMBERED = 4_096;
 /** Keys whose age is told, the oldest first. */
 const MOST_AGES = 100;
+/** Keys of a secret store are asked for again this often: it may have rotated them. */
+const REREAD_MS = 300_000;
 const DAY_MS = 86_400_000;
 
 export interface KeyCheck {
@@ -52,12 +55,16 @@ interface Keys {
  */
 export function createKeyCheck(options: {
   readonly storeFile: string | null;
-  readonly extraKeys: readonly { readonly label: string; readonly key: string }[];
+  readonly extraKeys: readonly ExtraKey[];
+  /** Reads anew the keys that are kept elsewhere: at each reload and every `rereadMs`. They stand beside `extraKeys`. */
+  readonly readKeys?: (() => Promise<readonly ExtraKey[]>) | undefined;
+  readonly rereadMs?: number;
   readonly log: Log;
   /** Epoch ms. */
   readonly now?: () => number;
 }): KeyCheck {
-  const { storeFile, extraKeys, log } = options;
+  const { storeFile, log, readKeys } = options;
+  let { extraKeys } = options;
   const now = options.now ?? Date.now;
   extraKeys.forEach(checkExtraKey);
   const backoff = createGuessBackoff(now);
@@ -68,9 +75,12 @@ export function createKeyCheck(options: {
   const rememberedPlain = new Map<string, Entry>();
 
   let storeText = storeFile === null ? null : readFirst(storeFile);
-  let keys = indexKeys(storeText === null ? null : parseNamed(storeText, storeFile), extraKeys);
-  let callersDiffer = hasAccess(keys);
+  const salt = randomBytes(32).toString('base64');
+  let keys = indexKeys(null, [], salt);
+  let store = storeText === null ? null : parseNamed(storeText, storeFile);
   let complaint: string | null = null;
+  keys = indexKeys(store, extraKeys, salt);
+  let callersDiffer = hasAccess(keys);
   let usable = usableIds(keys, now());
 
   function forgetHeaders(): void {
@@ -86,10 +96,41 @@ export function createKeyCheck(options: {
     return false;
   }
 
+  /** Keys that are kept elsewhere; what cannot be read leaves those that are known. */
+  let rereading = false;
+  async function rereadKeys(): Promise<void> {
+    if (readKeys === undefined || rereading) return;
+    rereading = true;
+    try {
+      const found = await readKeys();
+      found.forEach(checkExtraKey);
+      if (closed || JSON.stringify(found) === JSON.stringify(extraKeys)) return;
+      extraKeys = found;
+      takeKeys();
+    } catch (error) {
+      const why = error instanceof ExplainedError ? `${error.message}: ${error.why ?? ''}` : String(error);
+      log.error('keys.unreadable', { why, consequence: 'the keys read before stay in force' });
+    } finally {
+      rereading = false;
+    }
+  }
+
+  function takeKeys(): void {
+    keys = indexKeys(store, extraKeys, salt);
+    callersDiffer = hasAccess(keys);
+    forgetHeaders();
+    log.info('keys.reloaded', { file: storeFile, usable: usableIds(keys, now()).size });
+    tellGone();
+  }
+
   function reload(): boolean {
+    void rereadKeys();
+    return reloadFile();
+  }
+
+  function reloadFile(): boolean {
     if (storeFile === null) return true;
     let text: string;
-    let store: KeyStore;
     try {
       text = readFileSync(storeFile, 'utf8');
     } catch (error) {
@@ -105,12 +146,8 @@ export function createKeyCheck(options: {
       return complain('keys.broken', error instanceof ExplainedError ? (error.why ?? error.message) : String(error));
     }
     storeText = text;
-    keys = indexKeys(store, extraKeys);
-    callersDiffer = hasAccess(keys);
     complaint = null;
-    forgetHeaders();
-    log.info('keys.reloaded', { file: storeFile, usable: usableIds(keys, now()).size });
-    tellGone();
+    takeKeys();
     return true;
   }
 
@@ -150,7 +187,7 @@ export function createKeyCheck(options: {
     };
   }
 
-  const changed = storeFile === null ? () => {} : watchFile(storeFile, reload);
+  const changed = storeFile === null ? () => {} : watchFile(storeFile, reloadFile);
   let remindedAtMs = Number.NEGATIVE_INFINITY;
   /** Once a day, in the log that somebody reads. */
   function remind(): void {
@@ -173,6 +210,10 @@ export function createKeyCheck(options: {
     remind();
   }, POLL_MS).unref();
 
+  let closed = false;
+  const rereadTimer =
+    readKeys === undefined ? null : setInterval(() => void rereadKeys(), options.rereadMs ?? REREAD_MS).unref();
+
   return {
     check(authorization, xApiKey, address) {
       let entry: Entry | undefined;
@@ -191,7 +232,9 @@ export function createKeyCheck(options: {
     callersDiffer: () => callersDiffer,
     ages: () => keyAges(keys, now()),
     close() {
+      closed = true;
       clearInterval(timer);
+      if (rereadTimer !== null) clearInterval(rereadTimer);
       forgetHeaders();
     },
   };
@@ -203,18 +246,25 @@ function remember(headers: Map<string, Entry>, text: string | undefined, entry: 
   headers.set(text, entry);
 }
 
-function indexKeys(store: KeyStore | null, extraKeys: readonly { label: string; key: string }[]): Keys {
-  const salt = store?.salt ?? randomBytes(32).toString('base64');
+/** @param ownSalt for keys without a file, the same at every reading */
+function indexKeys(store: KeyStore | null, extraKeys: readonly ExtraKey[], ownSalt: string): Keys {
+  const salt = store?.salt ?? ownSalt;
   const byHash = new Map<string, Entry>();
   const labels = new Map<string, number>();
-  for (const { label, key } of extraKeys) {
+  for (const { label, key, scope, tier, expiresAt } of extraKeys) {
     const count = (labels.get(label) ?? 0) + 1;
     labels.set(label, count);
     const keyId = count === 1 ? `extra:${label}` : `extra:${label}#${count}`;
-    const accepted = Object.freeze({ allowed: true as const, keyId, label, tier: null, access: null });
+    const accepted = Object.freeze({
+      allowed: true as const,
+      keyId,
+      label,
+      tier: tier ?? null,
+      access: compileAccess(scope ?? {}),
+    });
     byHash.set(hashKey(salt, key), {
       accepted,
-      expiresAtMs: Number.POSITIVE_INFINITY,
+      expiresAtMs: expiresAt == null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt),
       revoked: false,
       createdAtMs: Number.NaN,
     });
@@ -263,7 +313,7 @@ function usableIds(keys: Keys, nowMs: number): ReadonlySet<string> {
   return ids;
 }
 
-function checkExtraKey({ label, key }: { label: string; key: string }): void {
+function checkExtraKey({ label, key }: ExtraKey): void {
   const presented = parsePresentedKey(undefined, key);
   if (presented.kind === 'key') return;
   throw new UserError(`The key "${label}" can never be presented`, {

@@ -42,7 +42,7 @@ export function startStdio(
   input: Readable,
   output: Writable,
 ): StdioServer {
-  const deployment = { ...config.deployment, auth: { required: false } };
+  const deployment = { ...config.deployment, auth: { ...config.deployment.auth, required: false } };
   const gateway = createGateway({ ...config, deployment, keyStoreFile: null }, options, () => null, 'stdio');
   const { front, protocol, registry } = gateway;
   const open = new Set<OpenRequest>();
