@@ -14,7 +14,8 @@ import type { CommandToolCall, DeclaredTool, HttpToolCall } from './tool-schema.
 
 /** What the shapes cannot tell of declared tools: arguments that do not exist, and places where none may stand. */
 export function judgeTools({ server }: Deployment): readonly MeaningProblem[] {
-  return Object.entries(server.tools).flatMap(([name, tool]) => {
+  const content = server.content === undefined ? [] : judgeFilePath(['server', 'content', 'path'], server.content.path);
+  const tools = Object.entries(server.tools).flatMap(([name, tool]) => {
     const base = ['server', 'tools', name];
     const problems: MeaningProblem[] = [];
     for (const schema of ['inputSchema', 'outputSchema'] as const) {
@@ -28,6 +29,7 @@ export function judgeTools({ server }: Deployment): readonly MeaningProblem[] {
     }
     return [...problems, ...judgeCall(base, tool)];
   });
+  return [...content, ...tools];
 }
 
 function judgeCall(base: SettingPath, tool: DeclaredTool): readonly MeaningProblem[] {

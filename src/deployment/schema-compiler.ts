@@ -62,7 +62,8 @@ export async function loadSchemaCompiler(): Promise<SchemaCompiler> {
     logger: false,
     formats: Object.fromEntries(formatNames.map((name) => [name, boundFormat(plugin.default.get(name))])),
   });
-  for (const keyword of ['example', 'x-mcp-header']) ajv.addKeyword(keyword);
+  // Ajv follows $anchor, but its strict mode does not know the word.
+  for (const keyword of ['$anchor', 'example', 'x-mcp-header']) ajv.addKeyword(keyword);
   return {
     compile(schema, what) {
       const validate = compileWith(ajv, schema);

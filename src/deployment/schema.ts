@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { authSchema } from './auth-schema.ts';
 import { httpUpstreamSchema } from './http-upstream-schema.ts';
-import { toolName, toolSchema } from './tool-schema.ts';
+import { contentSchema, toolName, toolSchema } from './tool-schema.ts';
 
 /**
  * The shape of `mcp-deploy.yaml`: the one file that says what the user wants.
@@ -114,6 +114,9 @@ const serverSchema = z.strictObject({
     .default({})
     .describe('the MCP servers behind this endpoint'),
   tools: z.record(toolName, toolSchema).default({}).describe('tools of this endpoint itself, without an MCP server'),
+  content: contentSchema
+    .optional()
+    .describe('module that exports resources, prompts and completions of this endpoint itself'),
   builtinTools: z
     .enum(['auto', 'on', 'off'])
     .default('auto')

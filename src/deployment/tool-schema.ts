@@ -67,6 +67,13 @@ const moduleCall = z.strictObject({
   timeoutSeconds,
 });
 
+/** A module with the resources and prompts of the endpoint itself. */
+export const contentSchema = z.strictObject({
+  path: z.string().min(1, 'give the path of a JavaScript module').describe('JavaScript module (ESM)'),
+  timeoutSeconds,
+});
+export type ContentModule = z.output<typeof contentSchema>;
+
 /** A tool that the deployment itself declares: an HTTP request, a command or a function. */
 export const toolSchema = z.union([
   z.strictObject({ ...about, http: httpCall.describe('an HTTP request') }),

@@ -65,6 +65,7 @@ const examples: Readonly<Record<string, unknown>> = {
   'server.upstreams.*.maxInstances': 64,
   'server.upstreams.*.warm': 0,
   'server.upstreams.*.maxMemoryMegabytes': 1_024,
+  'server.content': { path: 'content.mjs' },
   'server.allowedHosts': ['mcp.example.com'],
   'server.allowedOrigins': ['https://app.example.com'],
   'server.trustedProxies': ['127.0.0.1'],

@@ -25,8 +25,8 @@ export function createBackends(
       ? createHttpBackend(name, upstream, { env, baseDir, log, maxMessageBytes: maxLineBytes, serverVersion: version })
       : createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version }),
   );
-  if (Object.keys(server.tools).length > 0) {
-    backends.push(createDeclaredBackend(server.tools, { env, baseDir, log, serverVersion: version }));
+  if (Object.keys(server.tools).length > 0 || server.content !== undefined) {
+    backends.push(createDeclaredBackend(server, { env, baseDir, log, serverVersion: version }));
   }
   if (server.builtinTools === 'on' || (server.builtinTools === 'auto' && backends.length === 0)) {
     backends.push(

@@ -35,12 +35,15 @@ function start(tools: Record<string, Record<string, unknown>>, log = silentLog):
   const parsed = Object.entries(tools).map(
     ([name, tool]) => [name, toolSchema.parse({ description: name, ...tool })] as const,
   );
-  const backend = createDeclaredBackend(Object.fromEntries(parsed), {
-    env: { PATH: process.env['PATH'], TOKEN: 't0ken' },
-    baseDir: folder,
-    log,
-    serverVersion: '9',
-  });
+  const backend = createDeclaredBackend(
+    { tools: Object.fromEntries(parsed) },
+    {
+      env: { PATH: process.env['PATH'], TOKEN: 't0ken' },
+      baseDir: folder,
+      log,
+      serverVersion: '9',
+    },
+  );
   backend.start();
   return backend;
 }

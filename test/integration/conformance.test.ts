@@ -30,8 +30,10 @@ const withoutTasks: KnownFailures = {
 const withoutStreams: KnownFailures = { 'server-sse-polling': /no check of this scenario passed/ };
 
 interface Run {
+  /** What stands behind the gateway. */
   readonly upstream: string;
-  readonly file: string;
+  /** Program of the upstream; null: the tools, resources and prompts of the deployment itself. */
+  readonly file: string | null;
   readonly revision: string;
   /** With this, the server reads a configuration; otherwise it is started with flags and one shared child. */
   readonly instances?: 'per-key';
@@ -57,6 +59,11 @@ const runs: readonly Run[] = [
   },
 ];
 
+const declaredRuns: readonly Run[] = [
+  { upstream: 'the declared', file: null, revision: '2026-07-28', known: withoutTasks },
+  { upstream: 'the declared', file: null, revision: '2025-11-25', known: {} },
+];
+
 const node = findSuiteNode();
 const mayRun = node !== null || process.env['REQUIRE_TOOLS'] === '1';
 let bundle = '';
@@ -68,76 +75,79 @@ afterAll(() => {
   if (bundle !== '') rmSync(dirname(bundle), { recursive: true, force: true });
 });
 
-describe.each(runs)('clients of $revision in front of $upstream upstream', ({ file, revision, instances, known }) => {
-  const { required, notScored } = readRequirements(revision);
-  let results = new Map<string, ScenarioResult>();
-  let server: ChildProcess | null = null;
+describe.each([...runs, ...declaredRuns])(
+  'clients of $revision in front of $upstream upstream',
+  ({ file, revision, instances, known }) => {
+    const { required, notScored } = readRequirements(revision);
+    let results = new Map<string, ScenarioResult>();
+    let server: ChildProcess | null = null;
 
-  beforeAll(async () => {
-    if (node === null) return;
-    const started = await startServer(file, instances);
-    server = started.child;
-    results = await runSuite(node, started.url, revision);
-  });
-  afterAll(async () => {
-    if (server === null || server.exitCode !== null) return;
-    const ended = once(server, 'exit');
-    server.kill('SIGTERM');
-    await ended;
-  });
+    beforeAll(async () => {
+      if (node === null) return;
+      const started = await startServer(file, instances);
+      server = started.child;
+      results = await runSuite(node, started.url, revision);
+    });
+    afterAll(async () => {
+      if (server === null || server.exitCode !== null) return;
+      const ended = once(server, 'exit');
+      server.kill('SIGTERM');
+      await ended;
+    });
 
-  const check = mayRun ? test : test.skip;
-  const hint = mayRun ? '' : ' (needs Node >= 22: MCP_DEPLOY_NODE24)';
+    const check = mayRun ? test : test.skip;
+    const hint = mayRun ? '' : ' (needs Node >= 22: MCP_DEPLOY_NODE24)';
 
-  check(`every scenario of the requirements ran${hint}`, () => {
-    if (node === null) throw new Error('REQUIRE_TOOLS=1 and no Node >= 22: set MCP_DEPLOY_NODE24');
-    expect([...results.keys()].sort()).toEqual([...required, ...notScored].sort());
-  });
+    check(`every scenario of the requirements ran${hint}`, () => {
+      if (node === null) throw new Error('REQUIRE_TOOLS=1 and no Node >= 22: set MCP_DEPLOY_NODE24');
+      expect([...results.keys()].sort()).toEqual([...required, ...notScored].sort());
+    });
 
-  check(`every required scenario passes${hint}`, () => {
-    expect(failuresOf(required.filter((scenario) => known[scenario] === undefined))).toEqual([]);
-  });
+    check(`every required scenario passes${hint}`, () => {
+      expect(failuresOf(required.filter((scenario) => known[scenario] === undefined))).toEqual([]);
+    });
 
-  check(`of what is not scored, all passes but what is known${hint}`, () => {
-    expect(failuresOf(notScored.filter((scenario) => known[scenario] === undefined))).toEqual([]);
-  });
+    check(`of what is not scored, all passes but what is known${hint}`, () => {
+      expect(failuresOf(notScored.filter((scenario) => known[scenario] === undefined))).toEqual([]);
+    });
 
-  check(`what is known to fail still does, for the same reason${hint}`, () => {
-    const other = Object.entries(known).filter(
-      ([scenario, reason]) => !troublesOf(scenario).some((line) => reason.test(line)),
-    );
-    expect(other.map(([scenario]) => [scenario, troublesOf(scenario)])).toEqual([]);
-  });
+    check(`what is known to fail still does, for the same reason${hint}`, () => {
+      const other = Object.entries(known).filter(
+        ([scenario, reason]) => !troublesOf(scenario).some((line) => reason.test(line)),
+      );
+      expect(other.map(([scenario]) => [scenario, troublesOf(scenario)])).toEqual([]);
+    });
 
-  check(`nothing recommended is left out${hint}`, () => {
-    const warned = [...required, ...notScored]
-      .filter((scenario) => known[scenario] === undefined)
-      .flatMap((scenario) => results.get(scenario)?.warnings ?? []);
-    expect(warned).toEqual([]);
-  });
+    check(`nothing recommended is left out${hint}`, () => {
+      const warned = [...required, ...notScored]
+        .filter((scenario) => known[scenario] === undefined)
+        .flatMap((scenario) => results.get(scenario)?.warnings ?? []);
+      expect(warned).toEqual([]);
+    });
 
-  function troublesOf(scenario: string): readonly string[] {
-    const result = results.get(scenario);
-    return [...(result?.failures ?? []), ...(result?.warnings ?? [])];
-  }
+    function troublesOf(scenario: string): readonly string[] {
+      const result = results.get(scenario);
+      return [...(result?.failures ?? []), ...(result?.warnings ?? [])];
+    }
 
-  /** One line for each failing check. */
-  function failuresOf(scenarios: readonly string[]): string[] {
-    return scenarios.flatMap((scenario) =>
-      (results.get(scenario)?.failures ?? ['did not run']).map((line) => `${scenario}: ${line}`),
-    );
-  }
-});
+    /** One line for each failing check. */
+    function failuresOf(scenarios: readonly string[]): string[] {
+      return scenarios.flatMap((scenario) =>
+        (results.get(scenario)?.failures ?? ['did not run']).map((line) => `${scenario}: ${line}`),
+      );
+    }
+  },
+);
 
 /** The server as it is shipped, for everyone on a free loopback port, once its upstream serves. */
 async function startServer(
-  file: string,
+  file: string | null,
   instances: Run['instances'],
 ): Promise<{ readonly child: ChildProcess; readonly url: string }> {
   const args =
-    instances === undefined
+    file !== null && instances === undefined
       ? ['--listen', '127.0.0.1:0', '--no-auth', '--', process.execPath, fixture(file)]
-      : ['--config', writeConfiguration(file, instances)];
+      : ['--config', await writeConfiguration(file, instances)];
   const child = spawn(process.execPath, [bundle, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   child.stdout.setEncoding('utf8').on('data', (text: string) => (output += text));
@@ -152,12 +162,30 @@ async function startServer(
 }
 
 /** What the planner would write for such a deployment. */
-function writeConfiguration(file: string, instances: 'per-key'): string {
+async function writeConfiguration(file: string | null, instances: Run['instances']): Promise<string> {
   const folder = dirname(bundle);
   const path = join(folder, 'server.json');
-  const upstream = { command: process.execPath, args: [fixture(file)], instances };
-  const server = { listen: '127.0.0.1:0', upstreams: { conformance: upstream } };
+  const behind = file === null ? await declared() : { upstreams: { conformance: upstreamOf(file, instances) } };
+  const server = { listen: '127.0.0.1:0', ...behind };
   const deployment = { version: 1, server, auth: { required: false }, tls: { source: 'off' } };
   writeFileSync(path, JSON.stringify({ deployment, baseDir: folder, keyStoreFile: null }));
   return path;
+}
+
+function upstreamOf(file: string, instances: Run['instances']) {
+  return { command: process.execPath, args: [fixture(file)], ...(instances === undefined ? {} : { instances }) };
+}
+
+/** The same tools, declared in the deployment: all of them one function of a module. */
+async function declared(): Promise<Record<string, unknown>> {
+  const path = fixture('../tools/conformance.mjs');
+  const content = (await import(fixture('conformance-content.mjs'))) as {
+    readonly tools: readonly unknown[];
+    describeTool(tool: unknown): { readonly name: string };
+  };
+  const entries = content.tools.map((tool) => {
+    const { name, ...about } = content.describeTool(tool);
+    return [name, { ...about, module: { path } }] as const;
+  });
+  return { tools: Object.fromEntries(entries), content: { path } };
 }

@@ -75,6 +75,12 @@ describe('formats of texts', () => {
     }
   });
 
+  test('an anchor can be referred to', () => {
+    const $defs = { name: { $anchor: 'name', type: 'string' } };
+    const check = compiler.compile({ $defs, type: 'object', properties: { a: { $ref: '#name' } } }, 'it');
+    expect([check({ a: 'x' }), check({ a: 1 })]).toEqual([null, 'a must be string']);
+  });
+
   test('a format or a keyword that is not known is refused', () => {
     expect(() => compiler.compile({ type: 'string', format: 'colour' }, 'it')).toThrow(/unknown format "colour"/);
     expect(() => compiler.compile({ type: 'string', patern: 'a' }, 'it')).toThrow(/unknown keyword: "patern"/);

@@ -28,10 +28,13 @@ test('the function of docs/upstreams.md runs as it stands there', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'mcpd-docs-'));
   const source = /```js\n\/\/ tools\/add\.mjs\n([\s\S]*?)```/.exec(document)?.[1] ?? '';
   writeFileSync(join(folder, 'add.mjs'), source);
-  const add = deploymentOf(examples.at(-1) ?? '').server.tools['add'];
+  const add = examples
+    .map(deploymentOf)
+    .map(({ server }) => server.tools['add'])
+    .find((tool) => tool !== undefined);
   if (add === undefined || !('module' in add)) throw new Error('no example');
   const tools = { add: { ...add, module: { ...add.module, path: 'add.mjs' } } };
-  const backend = createDeclaredBackend(tools, { env: {}, baseDir: folder, log: silentLog, serverVersion: '9' });
+  const backend = createDeclaredBackend({ tools }, { env: {}, baseDir: folder, log: silentLog, serverVersion: '9' });
   backend.start();
   await until(() => backend.state.state === 'up');
   expect(await callTool(backend, 'add', { a: 1, b: 2 })).toMatchObject({ structuredContent: { sum: 3 } });

@@ -1,4 +1,4 @@
-import type { DeclaredTool } from '../../deployment/tool-schema.ts';
+import type { ContentModule, DeclaredTool } from '../../deployment/tool-schema.ts';
 import type { Backend, BackendCall, BackendState, CancelCall, ListKind } from '../types.ts';
 import {
   INVALID_PARAMS,
@@ -8,12 +8,16 @@ import {
   upstreamError,
 } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
+import { loadContentModule, type DeclaredContent } from './content-module.ts';
+import { DeclaredCall, type DeclaredCallHost, type DeclaredWork } from './declared-call.ts';
 import { prepareCommandTool } from './declared-command.ts';
 import { prepareHttpTool } from './declared-http.ts';
 import { loadModuleTool } from './declared-module.ts';
 import { loadSchemaCompiler, type JudgeValue, type SchemaCompiler } from '../../deployment/schema-compiler.ts';
+import { createSubscriptionTable } from './subscription-table.ts';
+import { logLevels, type LogLevel } from './tool-context.ts';
 import { errorResult, renderToolResult } from './tool-result.ts';
-import { ToolFailure, type RunTool, type ToolArguments, type ToolContext } from './tool-runner.ts';
+import type { RunTool, ToolArguments } from './tool-runner.ts';
 
 export interface DeclaredOptions {
   /** Environment of the server: what `${NAME}` is filled from. */
@@ -24,33 +28,52 @@ export interface DeclaredOptions {
   readonly serverVersion: string;
 }
 
-interface ReadyTool {
-  readonly name: string;
+/** What a deployment declares itself. */
+export interface Declared {
+  readonly tools: Readonly<Record<string, DeclaredTool>>;
+  readonly content?: ContentModule | undefined;
+}
+
+interface ReadyTool extends DeclaredWork {
   readonly judgeInput: JudgeValue;
-  readonly judgeOutput: JudgeValue | null;
-  readonly run: RunTool;
-  readonly timeoutSeconds: number;
   readonly maxRunning: number;
-  running: number;
 }
 
 /** Calls of one tool that run at once; more are refused, since what they wait for is not going to be quicker. */
 const maxRunning = { http: 256, command: 32, module: 10_000 };
 
 /**
- * The tools that a deployment declares itself, as one backend. What cannot
+ * The tools, resources and prompts that a deployment declares itself, as one backend. What cannot
  * work (a schema that is none, a program or module that is missing) makes the
  * backend broken, with every reason; the other tools answer all the same.
  */
-export function createDeclaredBackend(
-  tools: Readonly<Record<string, DeclaredTool>>,
-  options: DeclaredOptions,
-): Backend {
+export function createDeclaredBackend({ tools, content: module }: Declared, options: DeclaredOptions): Backend {
   const { log } = options;
   const ready = new Map<string, ReadyTool>();
   const stateListeners: (() => void)[] = [];
   const listListeners: ((kind: ListKind) => void)[] = [];
-  const running = new Set<RunningCall>();
+  const resourceListeners: ((uri: string, sessionId: string | null) => void)[] = [];
+  const subscriptions = createSubscriptionTable();
+  const levelOfSession = new Map<string, LogLevel>();
+  const hasModules = module !== undefined || Object.values(tools).some((tool) => 'module' in tool);
+  const running = new Set<DeclaredCall>();
+  const host: DeclaredCallHost = {
+    log,
+    calls: running,
+    listChanged(kind) {
+      for (const listener of listListeners) listener(kind);
+    },
+    resourceUpdated(uri) {
+      for (const sessionId of subscriptions.subscribersOf(uri)) {
+        for (const listener of resourceListeners) listener(uri, sessionId);
+      }
+    },
+    wantsLevel(sessionId, level) {
+      const wanted = sessionId === null ? undefined : levelOfSession.get(sessionId);
+      return wanted === undefined || logLevels.indexOf(level) >= logLevels.indexOf(wanted);
+    },
+  };
+  let content: DeclaredContent | null = null;
   let state: BackendState = { state: 'starting', since: Date.now() };
   let listJson = '{"tools":[]}';
   let preparing: Promise<void> | null = null;
@@ -70,6 +93,14 @@ export function createDeclaredBackend(
         }
       }),
     );
+    if (module !== undefined) {
+      try {
+        content = await loadContentModule(module, options.baseDir);
+      } catch (error) {
+        log.error('content-unusable', { reason: reasonOf(error) });
+        problems.push(`content: ${reasonOf(error)}`);
+      }
+    }
     const usable = Object.entries(tools).filter(([name]) => ready.has(name));
     listJson = JSON.stringify({ tools: usable.map(([name, tool]) => describeTool(name, tool)) });
     const since = Date.now();
@@ -105,14 +136,43 @@ export function createDeclaredBackend(
       call.onError(upstreamError(UPSTREAM_BUSY, 'tools', message, 'not run'));
       return noCancel;
     }
-    const one = new RunningCall(tool, call, log, running);
-    void one.run(input as ToolArguments);
+    return startWork(tool, call);
+  }
+
+  function startWork(work: DeclaredWork, call: BackendCall): CancelCall {
+    const one = new DeclaredCall(work, call, host);
+    void one.run();
     return () => one.cancel();
+  }
+
+  function setLevel(call: BackendCall): void {
+    const level = logLevels.find((known) => known === call.params?.['level']);
+    if (level === undefined) {
+      call.onError({ code: INVALID_PARAMS, message: `params.level must be one of ${logLevels.join(', ')}` });
+      return;
+    }
+    if (call.sessionId !== null) levelOfSession.set(call.sessionId, level);
+    call.onResult('{}');
+  }
+
+  function subscribe(call: BackendCall): void {
+    const uri = call.params?.['uri'];
+    if (typeof uri !== 'string') {
+      call.onError({ code: INVALID_PARAMS, message: 'params.uri must be a string' });
+      return;
+    }
+    if (call.method === 'resources/subscribe') subscriptions.add(uri, call.sessionId);
+    else subscriptions.remove(uri, call.sessionId);
+    call.onResult('{}');
   }
 
   function answer(call: BackendCall): CancelCall {
     if (call.method === 'tools/call') return startCall(call);
+    const work = content?.workFor(call.method, call.params ?? {}) ?? null;
+    if (work !== null) return startWork(work, call);
     if (call.method === 'tools/list') call.onResult(listJson);
+    else if (call.method === 'logging/setLevel' && hasModules) setLevel(call);
+    else if (/^resources\/(?:un)?subscribe$/.test(call.method) && content !== null) subscribe(call);
     else call.onError({ code: METHOD_NOT_FOUND, message: `Method not found: ${call.method}` });
     return noCancel;
   }
@@ -122,8 +182,18 @@ export function createDeclaredBackend(
     get state() {
       return state;
     },
-    capabilities: { tools: { listChanged: false } },
-    serverInfo: { name: 'mcp-deploy', version: options.serverVersion },
+    get capabilities() {
+      return {
+        tools: { listChanged: hasModules },
+        ...(hasModules ? { logging: {} } : {}),
+        ...content?.capabilities,
+      };
+    },
+    get serverInfo() {
+      // Until the module is loaded nobody knows what it has.
+      if (module !== undefined && state.state === 'starting') return null;
+      return { name: 'mcp-deploy', version: options.serverVersion };
+    },
     instructions: null,
     restarts: 0,
     get inFlight() {
@@ -158,10 +228,13 @@ export function createDeclaredBackend(
       };
     },
     notify() {},
-    endSession() {},
+    endSession(sessionId) {
+      levelOfSession.delete(sessionId);
+      subscriptions.endSession(sessionId);
+    },
     onStateChange: (listener) => void stateListeners.push(listener),
     onListChanged: (listener) => void listListeners.push(listener),
-    onResourceUpdated() {},
+    onResourceUpdated: (listener) => void resourceListeners.push(listener),
   };
 }
 
@@ -176,21 +249,22 @@ async function prepareTool(
   const judgeInput = compile(compiler, tool.inputSchema, 'inputSchema', 'arguments');
   const judgeOutput =
     tool.outputSchema === undefined ? null : compile(compiler, tool.outputSchema, 'outputSchema', 'the result');
-  const base = { name, judgeInput, judgeOutput, running: 0 };
-  if ('http' in tool) {
-    return {
-      ...base,
-      run: await prepareHttpTool(tool.http, options),
-      timeoutSeconds: tool.http.timeoutSeconds,
-      maxRunning: maxRunning.http,
-    };
-  }
-  if ('command' in tool) {
-    const run = prepareCommandTool(tool.command, options);
-    return { ...base, run, timeoutSeconds: tool.command.timeoutSeconds, maxRunning: maxRunning.command };
-  }
+  const ready = (run: RunTool, timeoutSeconds: number, most: number): ReadyTool => ({
+    name,
+    timeoutSeconds,
+    failsAs: 'result',
+    run: async (params, context) =>
+      renderToolResult(await run((params['arguments'] ?? {}) as ToolArguments, context), judgeOutput),
+    running: 0,
+    judgeInput,
+    maxRunning: most,
+  });
+  if ('http' in tool)
+    return ready(await prepareHttpTool(tool.http, options), tool.http.timeoutSeconds, maxRunning.http);
+  if ('command' in tool)
+    return ready(prepareCommandTool(tool.command, options), tool.command.timeoutSeconds, maxRunning.command);
   const run = await loadModuleTool(tool.module, options.baseDir);
-  return { ...base, run, timeoutSeconds: tool.module.timeoutSeconds, maxRunning: maxRunning.module };
+  return ready(run, tool.module.timeoutSeconds, maxRunning.module);
 }
 
 function compile(
@@ -217,93 +291,4 @@ function describeTool(
     ...(outputSchema === undefined ? {} : { outputSchema }),
     ...(annotations === undefined ? {} : { annotations }),
   };
-}
-
-/** One call of a tool under way; what the tool is told of it. */
-class RunningCall implements ToolContext {
-  readonly #tool: ReadyTool;
-  readonly #call: BackendCall;
-  readonly #log: Log;
-  readonly #all: Set<RunningCall>;
-  readonly #timer: NodeJS.Timeout;
-  #abort: AbortController | null = null;
-  #over = false;
-
-  constructor(tool: ReadyTool, call: BackendCall, log: Log, all: Set<RunningCall>) {
-    this.#tool = tool;
-    this.#call = call;
-    this.#log = log;
-    this.#all = all;
-    tool.running++;
-    all.add(this);
-    this.#timer = setTimeout(
-      () => this.#fail(`did not answer within ${tool.timeoutSeconds} s`),
-      tool.timeoutSeconds * 1_000,
-    );
-    this.#timer.unref();
-  }
-
-  get caller(): string {
-    return this.#call.caller.label;
-  }
-
-  get signal(): AbortSignal {
-    this.#abort ??= new AbortController();
-    if (this.#over) this.#abort.abort();
-    return this.#abort.signal;
-  }
-
-  /** Works also when it was taken out of the context. */
-  get log(): ToolContext['log'] {
-    return (message, fields = {}) => this.#log.info('tool-log', { tool: this.#tool.name, message, ...fields });
-  }
-
-  async run(input: ToolArguments): Promise<void> {
-    const { run, judgeOutput, name } = this.#tool;
-    let result: string;
-    try {
-      result = renderToolResult(await run(input, this), judgeOutput);
-    } catch (error) {
-      if (!this.#over && !(error instanceof ToolFailure)) {
-        this.#log.warn('tool-failed', {
-          tool: name,
-          reason: error instanceof Error ? (error.stack ?? error.message) : String(error),
-        });
-      }
-      result = errorResult(`${name} failed: ${reasonOf(error)}`);
-    }
-    this.#tool.running--;
-    if (this.#finish()) this.#answer(result);
-  }
-
-  /** Nobody waits for it any more. */
-  cancel(): void {
-    if (this.#finish()) this.#abort?.abort();
-  }
-
-  stop(): void {
-    this.#fail('was stopped, because the server is stopping');
-  }
-
-  #fail(what: string): void {
-    if (!this.#finish()) return;
-    this.#abort?.abort();
-    this.#answer(errorResult(`${this.#tool.name} ${what}`));
-  }
-
-  #answer(result: string): void {
-    try {
-      this.#call.onResult(result);
-    } catch (error) {
-      this.#log.error('call-handler-failed', { tool: this.#tool.name, reason: reasonOf(error) });
-    }
-  }
-
-  #finish(): boolean {
-    if (this.#over) return false;
-    this.#over = true;
-    clearTimeout(this.#timer);
-    this.#all.delete(this);
-    return true;
-  }
 }

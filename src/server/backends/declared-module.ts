@@ -9,13 +9,7 @@ import type { RunTool, ToolOutput } from './tool-runner.ts';
  */
 export async function loadModuleTool(module: ModuleToolCall, baseDir: string): Promise<RunTool> {
   const file = resolve(baseDir, module.path);
-  let loaded: Record<string, unknown>;
-  try {
-    loaded = (await import(pathToFileURL(file).href)) as Record<string, unknown>;
-  } catch (error) {
-    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
-    throw new Error(`${file} cannot be loaded: ${reason}`, { cause: error });
-  }
+  const loaded = await importModule(file);
   const run = loaded[module.export];
   if (typeof run !== 'function') {
     const others = Object.keys(loaded).filter((name) => typeof loaded[name] === 'function');
@@ -26,4 +20,14 @@ export async function loadModuleTool(module: ModuleToolCall, baseDir: string): P
     const given = await call(input, context);
     return typeof given === 'string' ? { kind: 'text', text: given } : { kind: 'value', value: given };
   };
+}
+
+/** Imports a module file. Rejects with an Error whose message names the file. */
+export async function importModule(file: string): Promise<Record<string, unknown>> {
+  try {
+    return (await import(pathToFileURL(file).href)) as Record<string, unknown>;
+  } catch (error) {
+    const reason = error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+    throw new Error(`${file} cannot be loaded: ${reason}`, { cause: error });
+  }
 }

@@ -9,6 +9,7 @@ import { ToolFailure, type ToolOutput } from './tool-runner.ts';
 export function renderToolResult(output: ToolOutput, judgeOutput: JudgeValue | null): string {
   if (output.kind === 'text' && judgeOutput === null) return textResult(output.text);
   const value = output.kind === 'text' ? parseText(output.text) : output.value;
+  if (output.kind === 'value' && asksForInput(value)) return inputRequiredResult(value);
   if (hasContent(value)) {
     const { structuredContent } = value as { structuredContent?: unknown };
     if (judgeOutput !== null && (value as { isError?: unknown }).isError !== true)
@@ -19,6 +20,23 @@ export function renderToolResult(output: ToolOutput, judgeOutput: JudgeValue | n
   check(value, judgeOutput);
   const json = JSON.stringify(value);
   return `{"content":[{"type":"text","text":${JSON.stringify(json)}}],"structuredContent":${json}}`;
+}
+
+/** A module that needs its client returns `inputRequests`, a `requestState`, or both, and is called again with the answers. */
+export interface AsksForInput {
+  readonly inputRequests?: unknown;
+  readonly requestState?: unknown;
+}
+
+export function asksForInput(value: unknown): value is AsksForInput {
+  if (typeof value !== 'object' || value === null || 'content' in value || 'messages' in value) return false;
+  const { inputRequests, requestState } = value as AsksForInput;
+  return (typeof inputRequests === 'object' && inputRequests !== null) || typeof requestState === 'string';
+}
+
+/** InputRequiredResult of MCP 2026-07-28. */
+export function inputRequiredResult({ inputRequests, requestState }: AsksForInput): string {
+  return JSON.stringify({ resultType: 'input_required', inputRequests, requestState });
 }
 
 export function errorResult(text: string): string {

@@ -1,11 +1,4 @@
-/** Who calls a tool, and until when. */
-export interface ToolContext {
-  /** Label of the caller's key. */
-  readonly caller: string;
-  /** Aborted when the caller gave up or time is up. */
-  readonly signal: AbortSignal;
-  readonly log: (message: string, fields?: Readonly<Record<string, unknown>>) => void;
-}
+import type { ToolContext } from './tool-context.ts';
 
 /** What a call of a tool gave: text, or a value that stands for itself. */
 export type ToolOutput =
