@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
 import type { Action, Plan } from '../plan/types.ts';
+import { actAcme, createAccountKey } from './act-acme.ts';
 import { actCertificate } from './act-certificate.ts';
 import { actServer } from './act-server.ts';
 import { waitUntilReady } from './wait-until-ready.ts';
@@ -42,6 +43,10 @@ export async function act(action: Action, context: ActContext): Promise<string |
     case 'issue-private-ca':
     case 'issue-certificate':
       return actCertificate(action, context);
+    case 'create-acme-account-key':
+      return createAccountKey(action, context);
+    case 'issue-acme-certificate':
+      return actAcme(action, context);
     case 'create-api-key':
       return createApiKey(action, context);
     case 'start-server':

@@ -1,4 +1,5 @@
 import type { Action } from '../plan/types.ts';
+import type { AcmeOrderSpec } from './acme-types.ts';
 
 /**
  * What the interpreter of steps needs from the outside. host/ implements
@@ -58,6 +59,13 @@ export interface Issuer {
     names: readonly string[];
     validDays: number;
   }): Promise<{ certificatePem: string; keyPem: string }>;
+  /** PKCS#8 of a new account key. */
+  acmeAccountKey(): Promise<string>;
+  /** A certificate from an ACME authority; what stood for its challenges is gone when this settles, or named. */
+  acme(
+    spec: AcmeOrderSpec,
+    run: { readonly signal: AbortSignal; readonly onDoing: (text: string) => void },
+  ): Promise<{ certificatePem: string; keyPem: string; leftBehind: readonly string[] }>;
   apiKey(spec: { storeText: string | null; label: string }): Promise<{ storeText: string; key: string }>;
 }
 

@@ -12,6 +12,7 @@ import {
   ownHeaders,
   type MeaningProblem,
 } from './judge-texts.ts';
+import { judgeAcme } from './judge-acme.ts';
 import { judgeTools } from './judge-tools.ts';
 import { defaultMaxInstances, type Deployment, type StdioUpstream } from './schema.ts';
 import { quoted } from './shape-sentences.ts';
@@ -304,7 +305,10 @@ function judgeTls({ tls }: Deployment): MeaningProblem[] {
     return [...judgeFilePath(['tls', 'certificate'], tls.certificate), ...judgeFilePath(['tls', 'key'], tls.key)];
   }
   if (tls.source === 'off' || tls.names === undefined) return [];
-  const { names } = tls;
+  return [...(tls.source === 'acme' ? judgeAcme(tls) : []), ...judgeNames(tls.names)];
+}
+
+function judgeNames(names: readonly string[]): MeaningProblem[] {
   return names.flatMap((name, index): MeaningProblem[] => {
     const path = ['tls', 'names', index];
     if (!isCertificateName(name)) {

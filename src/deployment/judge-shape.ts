@@ -199,9 +199,10 @@ function visitVariants(
   const variant = typeof chosen === 'string' && Object.hasOwn(variants, chosen) ? variants[chosen] : undefined;
   if (variant !== undefined) {
     const otherHomes = new Map<string, string>();
-    for (const [name, shape] of Object.entries(variants)) {
+    for (const shape of Object.values(variants)) {
       for (const setting of Object.keys(shape)) {
-        otherHomes.set(setting, `it goes with ${key}: ${name}; here ${key} is ${String(chosen)}`);
+        const homes = Object.keys(variants).filter((other) => setting in (variants[other] ?? {}));
+        otherHomes.set(setting, `it goes with ${key}: ${listInWords(homes, 'or')}; here ${key} is ${String(chosen)}`);
       }
     }
     return visitObject(context, variant, value, path, otherHomes);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { authSchema } from './auth-schema.ts';
+import { acmeTlsSchema } from './acme-schema.ts';
 import { httpUpstreamSchema } from './http-upstream-schema.ts';
 import { contentSchema, toolName, toolSchema } from './tool-schema.ts';
 
@@ -171,6 +172,7 @@ const tlsSchema = z.discriminatedUnion('source', [
       .describe('PEM file: the certificate, then its intermediates'),
     key: z.string().min(1, 'give the path of a PEM file').describe('PEM file: its private key, mode 0600'),
   }),
+  acmeTlsSchema,
   z.strictObject({ source: z.literal('off').describe('plain HTTP, on loopback or behind a proxy only') }),
 ]);
 
@@ -268,6 +270,16 @@ export const deploymentSchema = z.strictObject({
       serverName: z.string().optional().describe('public DNS name that the rendered nginx or Caddy site answers'),
       certificate: z.string().optional().describe('certificate file of the public name, as nginx sees it'),
       key: z.string().optional().describe('its private key file, as nginx sees it'),
+      reload: z
+        .array(z.string().min(1, 'give a word of the command'))
+        .min(1)
+        .optional()
+        .describe('program and arguments that make the proxy take a renewed certificate, e.g. [nginx, -s, reload]'),
+      probe: z
+        .string()
+        .regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$/, 'write host:port')
+        .optional()
+        .describe('where the proxy serves the certificate, host:port; looked at after a renewal'),
       maxBodyMegabytes: z.number().positive().max(1_024).default(10).describe('largest request the proxy lets through'),
     })
     .prefault({}),

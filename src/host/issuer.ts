@@ -15,6 +15,14 @@ export function createIssuer(clock: Clock): Issuer {
       const ca = { certificatePem: caCertificatePem, keyPem: caKeyPem };
       return issueCertificate({ ca, names, validDays, now: new Date(clock.now()) });
     },
+    async acmeAccountKey() {
+      const { encodePrivateKey, generateKeys } = await import('../pki/key-pair.ts');
+      return encodePrivateKey((await generateKeys('ec-p256')).privateKey);
+    },
+    async acme(spec, run) {
+      const { issueWithAcme } = await import('./acme/issue-with-acme.ts');
+      return issueWithAcme(spec, run);
+    },
     async apiKey({ storeText, label }) {
       const { createKeyIn } = await import('../server/policy/key-store.ts');
       const made = createKeyIn(storeText, { label, now: clock.now() });

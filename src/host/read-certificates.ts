@@ -64,8 +64,9 @@ async function readCertificate(
   }
 }
 
-function dated({ x509, notAfter }: ParsedCertificate, now: Date) {
+function dated({ x509, notBefore, notAfter }: ParsedCertificate, now: Date) {
   return {
+    notBefore: notBefore.toISOString(),
     notAfter: notAfter.toISOString(),
     fingerprint256: x509.fingerprint256,
     daysLeft: Math.floor((notAfter.getTime() - now.getTime()) / dayMs),

@@ -50,6 +50,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
   return {
     baseDir,
     stateDir,
+    now: now.toISOString(),
     hostName: hostname(),
     nodePath: options.nodePath,
     serverFile: options.serverFile,
@@ -91,6 +92,7 @@ async function managedFiles(
   { stateDir, deploymentFile, release }: { stateDir: string; deploymentFile: string; release: ReleaseRecord | null },
 ): Promise<ReadonlySet<string>> {
   const keys = (await files.list(join(stateDir, 'keys'))).filter((name) => name.endsWith('.key'));
+  const accounts = (await files.list(join(stateDir, 'acme'))).filter((name) => name.endsWith('.key'));
   const keptAside = (await files.list(stateDir)).filter((name) => name.startsWith('server.json.yours'));
   const names = [
     '.gitignore',
@@ -103,6 +105,7 @@ async function managedFiles(
     'keys/keys.json',
     'keys/default.key',
     ...keys.map((name) => `keys/${name}`),
+    ...accounts.map((name) => `acme/${name}`),
   ];
   return new Set([deploymentFile, ...names.map((name) => join(stateDir, name)), ...Object.keys(release?.files ?? {})]);
 }
@@ -126,7 +129,7 @@ async function readDirectories(
   stateDir: string,
   release: ReleaseRecord | null,
 ): Promise<readonly string[]> {
-  const known = ['', 'pki', 'keys', 'run', 'logs', 'releases', 'journal'].map((name) => join(stateDir, name));
+  const known = ['', 'pki', 'acme', 'keys', 'run', 'logs', 'releases', 'journal'].map((name) => join(stateDir, name));
   const found: string[] = [];
   for (const path of new Set([...known.map((path) => path.replace(/\/$/, '')), ...(release?.directories ?? [])])) {
     if ((await files.stat(path))?.kind === 'directory') found.push(path);

@@ -87,6 +87,14 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
           why: `${why}; ${action.validDays} days, for ${action.names.join(', ')}`,
         }),
       ];
+    case 'issue-acme-certificate':
+      return [
+        entry(action.certificateFile, {
+          why: `${why}; from ${new URL(action.order.directoryUrl).host} by ${action.order.challenge.type}, for ${action.order.names.join(', ')}`,
+        }),
+      ];
+    case 'create-acme-account-key':
+      return [entry(action.keyFile, { why: 'key of the account with the authority' })];
     case 'create-api-key':
       return [entry(action.keyFile, { why: `API key "${action.label}", ${why}` })];
     case 'start-server':

@@ -9,6 +9,8 @@ export interface HostFacts {
   readonly baseDir: string;
   /** `${baseDir}/.mcp-deploy`. */
   readonly stateDir: string;
+  /** When this was looked at, ISO 8601. */
+  readonly now?: string;
   readonly hostName: string;
   readonly nodePath: string;
   /** The one-file bundled server that start-server runs. */
@@ -42,6 +44,7 @@ export interface FileFact {
 export interface CertificateFact {
   /** Subject alternative names; for the CA the names it may sign for (name constraints), empty when it has none. */
   readonly names: readonly string[];
+  readonly notBefore?: string;
   readonly notAfter: string;
   readonly fingerprint256: string;
   /** False when the private key beside it is missing or belongs to another certificate. */

@@ -1,6 +1,7 @@
 import type { Deployment } from '../deployment/schema.ts';
 import { distinct, maySignFor, sameNames } from './certificate-names.ts';
 import type { CertificateFact, HostFacts } from './facts.ts';
+import { acmeSteps } from './plan-acme.ts';
 import { folderStep } from './plan-service.ts';
 import { projectPaths } from './project-paths.ts';
 import type { Step } from './types.ts';
@@ -11,6 +12,7 @@ const renewBeforeDays = 30;
 /** The private CA and the server certificate, each issued when there is none or it does not serve any more. */
 export function certificateSteps(deployment: Deployment, names: readonly string[], facts: HostFacts): readonly Step[] {
   const { tls } = deployment;
+  if (tls.source === 'acme') return acmeSteps(tls, facts);
   if (tls.source !== 'private-ca') return [];
   const paths = projectPaths(facts.stateDir);
   const caReason = whyNewCa(names, facts);

@@ -26,7 +26,9 @@ export interface Desired {
 export function planDeployment(desired: Desired, facts: HostFacts): Plan {
   const { deployment } = desired;
   const wanted = wantedCertificateNames(deployment, facts);
-  const userNames = deployment.tls.source === 'files' ? (facts.serverCertificate?.names ?? []) : [];
+  const { tls } = deployment;
+  const userNames =
+    tls.source === 'files' ? (facts.serverCertificate?.names ?? []) : tls.source === 'acme' ? tls.names : [];
   const config = serverConfigText(deployment, { ...facts, hostNames: [...wanted.names, ...userNames] });
 
   const certificates = certificateSteps(deployment, wanted.names, facts);
@@ -154,9 +156,10 @@ function whyUnverified(deployment: Deployment, facts: HostFacts, keyChanges: boo
   if ([server.listen].flat().every((address) => address.startsWith('unix:'))) {
     return 'it listens on Unix sockets only.';
   }
-  if (tls.source === 'files') {
-    const url = server.publicUrl ?? urlInCertificate(deployment, facts.serverCertificate?.names ?? []);
-    return `its certificate is yours, perhaps for another name or from a CA unknown here. Try it with: mcp-deploy doctor ${url}`;
+  if (tls.source === 'files' || tls.source === 'acme') {
+    const names = tls.source === 'acme' ? tls.names : (facts.serverCertificate?.names ?? []);
+    const url = server.publicUrl ?? urlInCertificate(deployment, names);
+    return `its certificate is ${tls.source === 'acme' ? 'for public names' : 'yours, perhaps for another name or from a CA unknown here'}. Try it with: mcp-deploy doctor ${url}`;
   }
   const { firstKey } = projectPaths(facts.stateDir);
   const keyIsHere = facts.files[firstKey] !== undefined && facts.activeKeyLabels.includes(firstKeyLabel);

@@ -83,6 +83,7 @@ function tlsFiles({ tls }: Deployment, baseDir: string, stateDir: string): Deplo
       return tls;
     case 'files':
       return { source: 'files', certificate: resolve(baseDir, tls.certificate), key: resolve(baseDir, tls.key) };
+    case 'acme':
     case 'private-ca': {
       const paths = projectPaths(stateDir);
       return { source: 'files', certificate: paths.serverCertificate, key: paths.serverKey };

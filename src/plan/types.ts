@@ -60,6 +60,17 @@ export type Action =
       readonly names: readonly string[];
       readonly validDays: number;
     }
+  | { readonly type: 'create-acme-account-key'; readonly keyFile: string }
+  /** Asks an ACME authority; it may take minutes. */
+  | {
+      readonly type: 'issue-acme-certificate';
+      readonly order: AcmeOrder;
+      readonly accountKeyFile: string;
+      readonly certificateFile: string;
+      readonly keyFile: string;
+      /** Keeps the key that is in keyFile. */
+      readonly reuseKey: boolean;
+    }
   /** Makes a key: the hash into storeFile, the key itself into keyFile (0600). */
   | { readonly type: 'create-api-key'; readonly storeFile: string; readonly keyFile: string; readonly label: string }
   | {
@@ -81,6 +92,32 @@ export type Action =
     }
   /** Real MCP clients of both eras: handshake, tools/list, one safe tool call. */
   | { readonly type: 'verify-endpoint'; readonly url: string; readonly caFile?: string; readonly keyFile?: string };
+
+/** What is asked of an ACME authority (RFC 8555). Paths are absolute; secrets are named by their files. */
+export interface AcmeOrder {
+  readonly directoryUrl: string;
+  readonly caFile: string | null;
+  readonly names: readonly string[];
+  readonly agreeTos: boolean;
+  readonly email: string | null;
+  readonly eab: { readonly keyId: string; readonly keyFile: string } | null;
+  readonly profile: string | null;
+  readonly challenge: AcmeChallenge;
+  readonly timeoutMs: number;
+}
+
+/** How control over the names is proven. */
+export type AcmeChallenge =
+  | { readonly type: 'http-01'; readonly listen: string }
+  | { readonly type: 'http-01'; readonly webroot: string }
+  | { readonly type: 'tls-alpn-01'; readonly listen: string }
+  | {
+      readonly type: 'dns-01';
+      readonly hook: readonly string[];
+      readonly cwd: string;
+      readonly dnsServers: readonly string[];
+      readonly propagationMs: number;
+    };
 
 /**
  * How to take a step back. `restore` puts the captured pre-images of the
@@ -108,7 +145,10 @@ export function pathsTouchedBy(action: Action): readonly string[] {
       return [action.path];
     case 'issue-private-ca':
     case 'issue-certificate':
+    case 'issue-acme-certificate':
       return [action.certificateFile, action.keyFile];
+    case 'create-acme-account-key':
+      return [action.keyFile];
     case 'create-api-key':
       return [action.storeFile, action.keyFile];
     case 'start-server':

@@ -43,7 +43,7 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
   if (refusal !== null) throw new UserError(refusal.what, refusal);
 
   const { tls } = deployment;
-  if (tls.source === 'private-ca') {
+  if (tls.source === 'private-ca' || tls.source === 'acme') {
     throw new UserError('The certificate of this deployment is not made yet', { next: 'Run: mcp-deploy apply' });
   }
   const files = tls.source === 'files' ? tls : null;

@@ -76,7 +76,7 @@ function chooseServerNames(deployment: Deployment, publicUrl: URL | null): reado
     return [requireName(deployment.proxy.serverName, 'proxy.serverName')];
   }
   if (publicUrl !== null) return [requireName(publicUrl.hostname.replace(/^\[|\]$/g, ''), 'server.publicUrl')];
-  if (deployment.tls.source === 'private-ca' && deployment.tls.names !== undefined) {
+  if ('names' in deployment.tls && deployment.tls.names !== undefined) {
     return deployment.tls.names.map((name, index) => requireName(name, `tls.names.${index}`));
   }
   return loopbackNames;
@@ -117,6 +117,9 @@ function chooseCertificate(input: TargetInput, serverNames: readonly string[]): 
     if (serverNames.every(covered)) {
       return fileCertificate(input.paths.certificateFile, input.paths.keyFile, 'the state folder');
     }
+  }
+  if (tls.source === 'acme' && serverNames.every((name) => tls.names.map(canonicalName).includes(name))) {
+    return fileCertificate(input.paths.certificateFile, input.paths.keyFile, 'the state folder');
   }
   const [first] = serverNames;
   return first !== undefined && isPublicName(first)

@@ -54,8 +54,9 @@ function chooseTls(input: TargetInput, serverNames: readonly string[]): ProxyUps
     case 'private-ca':
       // Every certificate of ours has it, whatever else it names; proxies compare DNS names only, not addresses.
       return { serverName: 'localhost', caFile: input.paths.caFile };
+    case 'acme':
     case 'files': {
-      const [serverName = 'localhost'] = serverNames;
+      const [serverName = 'localhost'] = tls.source === 'acme' ? tls.names : serverNames;
       return { serverName, caFile: input.paths.upstreamCaFile ?? '/etc/ssl/certs/ca-certificates.crt' };
     }
   }

@@ -219,6 +219,8 @@ let issued = 0;
 export const fakeIssuer: Issuer = {
   privateCa: () => Promise.resolve(fakePair('ca')),
   certificate: () => Promise.resolve(fakePair('leaf')),
+  acmeAccountKey: () => Promise.resolve('account key'),
+  acme: () => Promise.resolve({ ...fakePair('acme leaf'), leftBehind: [] }),
   apiKey({ storeText, label }) {
     issued += 1;
     return Promise.resolve({

@@ -115,6 +115,14 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
         files: { [action.certificateFile]: fileFact('crt'), [action.keyFile]: fileFact('key') },
         certificate: certificateFact({ names: action.names, daysLeft: action.validDays - 1 }),
       };
+    case 'create-acme-account-key':
+      return { ...nothing, files: { [action.keyFile]: fileFact('account') } };
+    case 'issue-acme-certificate':
+      return {
+        ...nothing,
+        files: { [action.certificateFile]: fileFact('crt'), [action.keyFile]: fileFact('key') },
+        certificate: { ...certificateFact({ names: action.order.names, daysLeft: 89 }), issuedByCa: false },
+      };
     case 'create-api-key':
       return {
         ...nothing,

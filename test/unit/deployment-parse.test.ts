@@ -149,7 +149,17 @@ describe('the walk and the schema', () => {
   ];
   const settings = listSettings();
   /** Set beside the misspelt one by `companions`, so no suggestion for it. */
-  const alreadySet = new Set(['version', 'source', 'command', 'url', 'requests', 'certificate', 'key']);
+  const alreadySet = new Set([
+    'version',
+    'source',
+    'command',
+    'url',
+    'requests',
+    'certificate',
+    'key',
+    'keyId',
+    'keyFile',
+  ]);
 
   test('agree on every value at every setting', () => {
     expect(settings.length).toBeGreaterThan(40);
@@ -226,6 +236,10 @@ function withValue(path: readonly (string | number)[], value: unknown): unknown 
 function companions(parent: readonly (string | number)[], setting: string): Record<string, unknown> {
   if (parent[0] === 'tls') {
     const files = setting === 'certificate' || setting === 'key';
+    if (parent.length === 2) return { keyId: 'a', keyFile: 'a' };
+    if (!files && !/^(?:names?|source|validDays?)$/.test(setting) && setting !== 'validDas' && setting !== 'nams') {
+      return { source: 'acme', names: ['a.example.com'] };
+    }
     return files ? { source: 'files', certificate: 'a', key: 'a' } : { source: 'private-ca' };
   }
   if (parent.join('.') === 'server.upstreams.name') {

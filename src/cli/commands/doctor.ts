@@ -72,7 +72,7 @@ async function ownTarget(
           certificateFile: resolve(context.baseDir, deployment.tls.certificate),
           keyFile: resolve(context.baseDir, deployment.tls.key),
         }
-      : deployment.tls.source === 'private-ca'
+      : deployment.tls.source !== 'off'
         ? { certificateFile: paths.serverCertificate, keyFile: paths.serverKey }
         : { certificateFile: null, keyFile: null };
   const server = await ports.processes.serverState(paths.pidFile);

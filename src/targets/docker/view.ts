@@ -42,6 +42,7 @@ function secrets({ deployment, paths }: TargetInput): readonly MountedSecret[] {
   switch (tls.source) {
     case 'off':
       return [keys];
+    case 'acme':
     case 'private-ca':
       return [keys, ...tlsSecrets(paths.certificateFile, paths.keyFile)];
     case 'files':
