@@ -17,8 +17,10 @@ afterAll(() => (installed ? pebble.stop() : undefined));
 
 function acmeFlags(authority: Pebble): readonly string[] {
   return [
-    ...['--directory', authority.directoryUrl, '--ca', authority.caFile, '--agree-tos'],
-    ...['--listen', `127.0.0.1:${authority.httpPort}`],
+    `--directory=${authority.directoryUrl}`,
+    `--ca=${authority.caFile}`,
+    '--agree-tos',
+    `--listen=127.0.0.1:${authority.httpPort}`,
   ];
 }
 

@@ -73,8 +73,12 @@ await fetch('http://127.0.0.1:${dnsManagement}/' + path, { method: 'POST', body:
   const env = { ...process.env, PEBBLE_VA_NOSLEEP: '1', PEBBLE_WFE_NONCEREJECT: '0', ...options.env };
   const children = [
     start('pebble-challtestsrv', [
-      ...['-dns01', `127.0.0.1:${dnsPort}`, '-management', `127.0.0.1:${dnsManagement}`],
-      ...['-http01', '', '-https01', '', '-tlsalpn01', '', '-defaultIPv6', ''],
+      `-dns01=127.0.0.1:${dnsPort}`,
+      `-management=127.0.0.1:${dnsManagement}`,
+      '-http01=',
+      '-https01=',
+      '-tlsalpn01=',
+      '-defaultIPv6=',
     ]),
     start('pebble', ['-config', join(folder, 'pebble.json'), '-dnsserver', `127.0.0.1:${dnsPort}`], env),
   ];

@@ -63,7 +63,7 @@ async function runHook(
   });
   if (!result.failed) return;
   options.signal?.throwIfAborted();
-  const said = `${result.stderr}`.trim() || `${result.stdout}`.trim();
+  const said = result.stderr.trim() || result.stdout.trim();
   throw new EnvironmentError(`The DNS hook could not ${verb} the record ${record}.`, {
     why: result.timedOut
       ? 'It did not end in time.'

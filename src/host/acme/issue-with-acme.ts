@@ -81,7 +81,7 @@ async function placeOrder({ client, directory }: AcmeSession, spec: AcmeOrderSpe
   };
   const what = `${new URL(spec.directoryUrl).host} takes no order for ${spec.names.join(', ')}.`;
   try {
-    return (await client.createOrder({ ...content, ...(replaces === null ? {} : { replaces }) })) as Order;
+    return await client.createOrder({ ...content, ...(replaces === null ? {} : { replaces }) });
   } catch (error) {
     if (!(error instanceof AcmeRefusal)) throw error;
     const mayTryPlainly =
@@ -90,7 +90,7 @@ async function placeOrder({ client, directory }: AcmeSession, spec: AcmeOrderSpe
   }
   // Replaced once already, or issued by an authority that has forgotten it: an order like any other.
   try {
-    return (await client.createOrder(content)) as Order;
+    return await client.createOrder(content);
   } catch (error) {
     throw error instanceof AcmeRefusal ? explainRefusal(error, what, spec.directoryUrl) : error;
   }
@@ -226,12 +226,12 @@ async function poll(
   options: { spec: AcmeOrderSpec; run: AcmeRun; what: string; until?: readonly string[] },
 ): Promise<unknown> {
   const { spec, run, what } = options;
-  const decided = [...(options.until ?? ['ready', 'valid']), 'invalid', 'deactivated', 'expired', 'revoked'];
+  const decided = new Set([...(options.until ?? ['ready', 'valid']), 'invalid', 'deactivated', 'expired', 'revoked']);
   const startedAt = performance.now();
   for (let pauseMs = 200; ; pauseMs = Math.min(pauseMs * 1.5, 3_000)) {
     const { data, headers } = await session.post(url);
     const { status } = data as { status?: string };
-    if (status !== undefined && decided.includes(status)) return data;
+    if (status !== undefined && decided.has(status)) return data;
     const leftMs = startedAt + spec.timeoutMs - performance.now();
     if (leftMs <= 0) {
       throw new EnvironmentError(`The authority did not decide on ${what} within ${spec.timeoutMs / 1_000} s.`, {

@@ -42,7 +42,7 @@ export function createAlpnSolver(listen: string, makeCertificate: MakeAlpnCertif
 function serverNameOf({ kind, name }: ChallengeTask): string {
   if (kind === 'dns') return name.toLowerCase();
   if (!name.includes(':')) return `${name.split('.').toReversed().join('.')}.in-addr.arpa`;
-  return `${[...fullIpv6(name)].toReversed().join('.')}.ip6.arpa`;
+  return `${fullIpv6(name).split('').toReversed().join('.')}.ip6.arpa`;
 }
 
 /** The 32 hexadecimal digits of an IPv6 address. */
