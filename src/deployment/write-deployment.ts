@@ -27,7 +27,7 @@ const header = `# The deployment that mcp-deploy keeps up. Change it, then: mcp-
 
 const sectionTexts: Readonly<Record<string, string>> = {
   server: 'The endpoint, and the MCP servers behind it.',
-  tls: 'The certificate: private-ca (made here), acme (Let’s Encrypt: names, agreeTos), files (certificate, key) or "off".',
+  tls: 'The certificate: private-ca (made here), acme (Let’s Encrypt), files (one you have: certificate, key) or "off".',
   auth: 'Who may call: holders of a key (mcp-deploy keys list).',
   limits: 'How much one caller may ask for; more is answered with 429.',
   logs: 'What is written to .mcp-deploy/logs.',
