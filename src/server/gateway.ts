@@ -11,7 +11,8 @@ import { createRequestIds } from './http/request-id.ts';
 import { UnreadBytes } from './http/unread-bytes.ts';
 import { StatusPages } from './http/status-pages.ts';
 import { WaitingExchanges } from './http/waiting-exchanges.ts';
-import { createAuditTrail } from './observe/audit-trail.ts';
+import { boundRefusals } from './observe/bounded-refusals.ts';
+import { createAuditTrail, type RefusedRequest } from './observe/audit-trail.ts';
 import { describeReadiness, describeStatus } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
 import { throttledWarning } from './observe/throttled-warning.ts';
@@ -19,18 +20,19 @@ import { createMetrics, metricsContentType } from './observe/metrics.ts';
 import { createAddressReader } from './policy/client-address.ts';
 import { createKeyCheck } from './policy/key-check.ts';
 import { createOriginGuard, type OriginGuard } from './policy/origin-guard.ts';
+import { CallsInFlight, payerOf } from './protocol/calls-in-flight.ts';
 import { describeServerInfo, HandshakeGate } from './protocol/handshake.ts';
 import { ListenStreams } from './protocol/listen-streams.ts';
 import { ParameterHeaders } from './protocol/parameter-headers.ts';
 import { ParkedCalls } from './protocol/parked-calls.ts';
-import type { ProtocolHost } from './protocol/protocol-host.ts';
+import type { ChargedRequest, ProtocolHost } from './protocol/protocol-host.ts';
 import { renderNotification } from './protocol/rpc-text.ts';
 import { SessionStore } from './protocol/session-store.ts';
 import { openAudit } from './open-audit.ts';
 import type { ServerConfig } from './server-config.ts';
 import type { ExtraKey } from './startup-checks.ts';
 import { createStreamQuota } from './stream-quota.ts';
-import type { Backend, Caller } from './types.ts';
+import type { Backend } from './types.ts';
 
 export interface GatewayOptions {
   readonly version: string;
@@ -54,6 +56,8 @@ export interface Gateway {
   readonly registry: Registry;
   /** What waits for readers on the connections of the listeners. */
   readonly unread: UnreadBytes;
+  /** What came on a connection was no request that could be read; it was answered with this status. */
+  clientRefused(status: number, address: string | undefined): void;
   /** Calls whose client still waits for the answer. */
   waitingCalls(): number;
   /** The certificate has changed: its names are accepted hosts. */
@@ -93,7 +97,7 @@ export function createGateway(
   const guard = buildGuard();
   const registry = createRegistry(options.backends ?? createBackends(config, options), log);
   const audit = openAudit(deployment.logs, log);
-  const trail = audit === null ? null : createAuditTrail(audit, (call) => registry.upstreamOf(call));
+  const trail = audit === null ? null : boundRefusals(createAuditTrail(audit, (call) => registry.upstreamOf(call)));
   const keys = deployment.auth.required
     ? createKeyCheck({ storeFile: config.keyStoreFile, extraKeys: options.extraKeys, readKeys: options.readKeys, log })
     : null;
@@ -131,8 +135,8 @@ export function createGateway(
   const quota = createStreamQuota(limits.streamsPerKey);
   const serverInfoJson = (): string => JSON.stringify(describeServerInfo(registry, version));
   const listeners = new ListenStreams(registry, streams, serverInfoJson);
-  const limit = createCallLimits(limits, metrics);
-  let inFlight = 0;
+  const inFlight = new CallsInFlight();
+  const limit = createCallLimits(limits, metrics, (payer) => inFlight.countOf(payer));
 
   const protocol: ProtocolHost = {
     registry,
@@ -152,30 +156,28 @@ export function createGateway(
       audit: trail,
       serverInfoJson: rememberFor(1_000, serverInfoJson),
       callersDiffer: () => keys?.callersDiffer() ?? false,
-      callStarted: () => void inFlight++,
-      callEnded: () => void inFlight--,
+      inFlight,
     },
-    isFull: () => inFlight >= maxInFlight,
+    isFull: () => inFlight.size >= maxInFlight,
     isAuditBlocked: () => audit !== null && audit.isBlocked,
-    charge({ caller, requestId, bytesIn, req }, era, id, method, params) {
-      const refusal = limit(caller);
+    charge(request, cost, era, id, method, params) {
+      const refusal = limit(request.caller, cost);
       if (refusal === null) return null;
       const name = params?.['name'];
-      metrics.request(method, method === 'tools/call' && typeof name === 'string' ? name : null, 'refused', 0);
+      metrics.request(method ?? '', method === 'tools/call' && typeof name === 'string' ? name : null, 'refused', 0);
       trail?.refused({
-        requestId,
-        why: `rate limit of ${refusal.policy}`,
-        address: caller.address,
-        key: caller.label,
-        id,
-        method,
+        ...describeRefused(
+          request,
+          refusal.policy === 'concurrency' ? 'limit of calls in flight' : `rate limit of ${refusal.policy}`,
+        ),
         params,
-        era,
-        session: headerText(req.headers['mcp-session-id']),
-        bytesIn,
+        ...(id === null ? {} : { id }),
+        ...(method === null ? {} : { method }),
+        ...(era === null ? {} : { era }),
       });
       return refusal;
     },
+    refused: (request, why) => trail?.refused(describeRefused(request, why)),
     openStream(caller) {
       const release = quota.take(payerOf(caller));
       if (release === null) metrics.rateLimited('streams');
@@ -252,6 +254,9 @@ export function createGateway(
     sessions.get(sessionId)?.notify(renderNotification('notifications/resources/updated', JSON.stringify({ uri })));
   });
   keys?.onRevoked((keyId) => {
+    front.keyEnded();
+    // Before its sessions, whose end would answer the calls in another way.
+    inFlight.endAllOf(keyId);
     sessions.endAllOf(keyId);
     listeners.endAllOf(keyId);
     parked.abandonAllOf(keyId);
@@ -262,7 +267,11 @@ export function createGateway(
     protocol,
     registry,
     unread,
-    waitingCalls: () => inFlight - parked.size,
+    clientRefused(status, address) {
+      metrics.error(`http-${status}`);
+      trail?.refused({ requestId: '', why: `no readable request (${status})`, address: address ?? 'unknown' });
+    },
+    waitingCalls: () => inFlight.size - parked.size,
     certificateChanged() {
       front.admission.guard = buildGuard();
     },
@@ -282,6 +291,7 @@ export function createGateway(
       metrics.close();
     },
     async closeAudit() {
+      trail?.close();
       await audit?.close();
       const dropped = audit?.dropped ?? 0;
       if (dropped > 0) log.error('audit.lines-lost', { dropped });
@@ -289,9 +299,9 @@ export function createGateway(
   };
 }
 
-/** Whose quota it is: without keys everyone has one id, and addresses stand in for it. */
-function payerOf({ keyId, address }: Caller): string {
-  return keyId === '' ? `address ${address}` : keyId;
+function describeRefused({ caller, requestId, bytesIn, req }: ChargedRequest, why: string): RefusedRequest {
+  const session = headerText(req.headers['mcp-session-id']);
+  return { requestId, why, address: caller.address, key: caller.label, session, bytesIn };
 }
 
 function headerText(header: string | string[] | undefined): string | null {

@@ -64,6 +64,7 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
     };
     open = await openListeners(addresses, certificate, (req, res) => front.handle(req, res), log, treatment, {
       unread: gateway.unread,
+      clientRefused: (status, address) => gateway.clientRefused(status, address),
     });
   } catch (error) {
     gateway.closeClients();

@@ -6,7 +6,7 @@ import type { AddressReader } from '../policy/client-address.ts';
 import type { KeyCheck } from '../policy/key-check.ts';
 import type { OriginGuard } from '../policy/origin-guard.ts';
 import type { Caller } from '../types.ts';
-import { sendEmpty, sendOAuthError, sendProblem, sendUnavailable } from './answers.ts';
+import { sendEmpty, sendKeyRefused, sendOAuthError, sendProblem, sendUnavailable } from './answers.ts';
 import { peerAddress } from './peer-address.ts';
 
 /** What a request is judged by. */
@@ -68,10 +68,19 @@ export class Admission {
     const caller = this.#identify(req, res, requestId, extra);
     if (caller === null) return null;
     if (this.draining) {
+      const { address, label } = caller;
+      this.#parts.audit?.refused({ requestId, why: 'the server is stopping', address, key: label });
       sendUnavailable(res, 'This server is stopping; try again in a moment.', 2, ['Connection', 'close', ...extra]);
       return null;
     }
     return { caller, requestId, extra };
+  }
+
+  /** Whether a request that was let in would be let in now, as far as its key is concerned. */
+  stillAccepts(req: IncomingMessage, caller: Caller): boolean {
+    const { keys } = this.#parts;
+    const { authorization, 'x-api-key': plain } = req.headers;
+    return keys === null || keys.check(authorization, single(plain), caller.address).allowed;
   }
 
   #addressOf(req: IncomingMessage): string {
@@ -117,9 +126,7 @@ function refuseKey(res: ServerResponse, refusal: Refusal, extra: readonly string
   }
   const description =
     refusal.detail ?? (refusal.reason === 'missing' ? 'A key is needed.' : 'The key is not accepted.');
-  // RFC 6750 3.1: no error code when the request carried no credentials at all.
-  const challenge = refusal.reason === 'missing' ? 'Bearer realm="mcp"' : 'Bearer realm="mcp", error="invalid_token"';
-  sendOAuthError(res, 401, 'invalid_token', description, ['WWW-Authenticate', challenge, ...extra]);
+  sendKeyRefused(res, description, refusal.reason === 'missing', extra);
 }
 
 function single(header: string | string[] | undefined): string | undefined {

@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http';
-import type { LimitDecision } from '../types.ts';
+import type { LimitRefusal } from '../call-limits.ts';
 
 const jsonType = 'application/json';
 const noHeaders: readonly string[] = [];
@@ -59,29 +59,24 @@ export function sendOAuthError(
   sendJson(res, status, JSON.stringify({ error, error_description: description }), extra);
 }
 
-/** 429 with Retry-After and the RateLimit fields of draft-ietf-httpapi-ratelimit-headers. */
+/** 429 with Retry-After, and the RateLimit fields of draft-ietf-httpapi-ratelimit-headers where a rate was the reason. */
 export function sendRateLimited(
   res: ServerResponse,
-  decision: LimitDecision,
+  refusal: LimitRefusal,
   extra: readonly string[] = noHeaders,
 ): void {
-  const retryAfter = Math.max(1, Math.ceil(decision.retryAfterSeconds));
-  const reset = Math.max(1, Math.ceil(decision.resetSeconds));
-  sendProblem(
-    res,
-    429,
-    'Too Many Requests',
-    `The limit of ${decision.limit} calls in ${decision.windowSeconds} s is used up; try again in ${retryAfter} s.`,
-    [
-      'Retry-After',
-      String(retryAfter),
-      'RateLimit-Policy',
-      `"${decision.policy}";q=${decision.limit};w=${decision.windowSeconds}`,
-      'RateLimit',
-      `"${decision.policy}";r=${Math.max(0, Math.floor(decision.remaining))};t=${reset}`,
-      ...extra,
-    ],
-  );
+  sendProblem(res, 429, 'Too Many Requests', refusal.detail, [...refusal.headers, ...extra]);
+}
+
+/** 401 for a key that is missing or not accepted. RFC 6750 3.1: no error code when the request carried none at all. */
+export function sendKeyRefused(
+  res: ServerResponse,
+  description: string,
+  isMissing: boolean,
+  extra: readonly string[] = noHeaders,
+): void {
+  const challenge = isMissing ? 'Bearer realm="mcp"' : 'Bearer realm="mcp", error="invalid_token"';
+  sendOAuthError(res, 401, 'invalid_token', description, ['WWW-Authenticate', challenge, ...extra]);
 }
 
 /** 503 with Retry-After: draining, starting, or at a cap. */

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Session } from '../protocol/session.ts';
 import type { Caller } from '../types.ts';
-import { sendEmpty, sendJson } from './answers.ts';
+import { sendEmpty, sendJson, sendKeyRefused } from './answers.ts';
 import type { EventStream, OpenStreams } from './event-stream.ts';
 import type { WaitingExchanges } from './waiting-exchanges.ts';
 
@@ -36,6 +36,10 @@ export interface ExchangeHost {
   readonly waiting: WaitingExchanges;
   /** Takes one of the caller's open streams and gives the way to return it; null when it has none left. */
   openStream(caller: Caller): (() => void) | null;
+  /** How many keys have stopped being accepted so far. */
+  readonly endedKeys: number;
+  /** Whether the key of the exchange is still accepted. */
+  stillAccepts(exchange: Exchange): boolean;
   bodyRead(exchange: Exchange, text: string): void;
   bodyTooLarge(exchange: Exchange): void;
   bodyRefused(exchange: Exchange): void;
@@ -54,6 +58,8 @@ export class Exchange {
   /** Head lines for every answer of this exchange (CORS), flat. */
   extraHeaders: readonly string[];
   readonly startedMs: number;
+  /** As its host had it when the key was checked: while that has not changed, the key need not be looked at again. */
+  readonly endedKeys: number;
   /** By which client, log and audit file speak of this request. */
   readonly requestId: string;
   /** Size of the body. */
@@ -99,6 +105,7 @@ export class Exchange {
     this.extraHeaders = extraHeaders;
     this.requestId = requestId;
     this.startedMs = performance.now();
+    this.endedKeys = host.endedKeys;
     (res as OwnedResponse).exchange = this;
     res.on('close', onResponseClose);
   }
@@ -176,6 +183,14 @@ export class Exchange {
   /** Another kind of answer has been sent on the response: problem details, an OAuth error. */
   answered(): void {
     this.#finish();
+  }
+
+  /** The key is not accepted any more: an answer that has not begun becomes 401, a stream ends. */
+  refuseKey(): void {
+    if (this.#finished) return;
+    this.#finish();
+    if (!this.res.headersSent) sendKeyRefused(this.res, 'The key is not accepted any more.', false, this.extraHeaders);
+    this.#stream?.end();
   }
 
   /** Sends a message before the answer. False when there is no way to: the client takes no stream, or is gone. */

@@ -3,11 +3,11 @@ import type { Caller } from '../types.ts';
 import { answerLegacy } from '../protocol/legacy.ts';
 import { answerModern } from '../protocol/modern.ts';
 import { isNestedTooDeep } from '../protocol/nesting.ts';
-import type { ProtocolHost } from '../protocol/protocol-host.ts';
+import type { ChargedRequest, ProtocolHost } from '../protocol/protocol-host.ts';
 import { isModernRevision, metaKeys } from '../protocol/revisions.ts';
 import { isObject, isRpcId, renderRpcError, rpcCodes } from '../protocol/rpc-text.ts';
 import { Admission, type AdmissionParts } from './admission.ts';
-import { sendEmpty, sendJson, sendProblem, sendUnavailable } from './answers.ts';
+import { sendEmpty, sendJson, sendProblem, sendRateLimited, sendUnavailable } from './answers.ts';
 import { Exchange, type Accepts, type ExchangeHost } from './exchange.ts';
 import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
 import { peerAddress } from './peer-address.ts';
@@ -38,6 +38,7 @@ export class Front implements ExchangeHost {
   readonly streams: ExchangeHost['streams'];
   readonly waiting: ExchangeHost['waiting'];
   readonly admission: Admission;
+  endedKeys = 0;
 
   readonly #parts: FrontParts;
   readonly #path: string;
@@ -71,11 +72,21 @@ export class Front implements ExchangeHost {
     }
   }
 
+  /** Calls, sessions and streams of the key are ended elsewhere; what is still being read is looked at again. */
+  keyEnded(): void {
+    this.endedKeys++;
+  }
+
+  stillAccepts(exchange: Exchange): boolean {
+    return exchange.endedKeys === this.endedKeys || this.admission.stillAccepts(exchange.req, exchange.caller);
+  }
+
   openStream(caller: Caller): (() => void) | null {
     return this.#parts.protocol.openStream(caller);
   }
 
   bodyTooLarge(exchange: Exchange): void {
+    this.#refused(exchange, 'body too large');
     // With HTTP+SSE the refusal is of the POST, not of a message.
     const error = { code: rpcCodes.badRequest, message: `The body is larger than ${this.#parts.bodyBytes} bytes.` };
     // The rest of the body is on its way: the connection cannot be used again.
@@ -86,6 +97,7 @@ export class Front implements ExchangeHost {
   }
 
   bodyRefused(exchange: Exchange): void {
+    this.#refused(exchange, 'too many unfinished bodies');
     const detail = 'This server is reading as many large requests as it can hold; try again in a moment.';
     sendUnavailable(exchange.res, detail, 2, ['Connection', 'close', ...exchange.extraHeaders]);
     endAfterAnswer(exchange);
@@ -93,6 +105,11 @@ export class Front implements ExchangeHost {
 
   bodyRead(exchange: Exchange, text: string): void {
     try {
+      if (!this.stillAccepts(exchange)) {
+        this.#refused(exchange, 'key ended while the body was read');
+        exchange.refuseKey();
+        return;
+      }
       this.#answerMessage(exchange, text);
       if (exchange.session !== null) sendEmpty(exchange.res, 202, exchange.extraHeaders);
     } catch (error) {
@@ -116,14 +133,14 @@ export class Front implements ExchangeHost {
   #answerMessage(exchange: Exchange, text: string): void {
     const { protocol } = this.#parts;
     if (isNestedTooDeep(text)) {
-      refuse(exchange, rpcCodes.invalidRequest, 'The body is nested too deeply.');
+      this.#refuse(exchange, rpcCodes.invalidRequest, 'The body is nested too deeply.');
       return;
     }
     let body: unknown;
     try {
       body = JSON.parse(text);
     } catch {
-      refuse(exchange, rpcCodes.parseError, text === '' ? 'The body is empty.' : 'The body is not valid JSON.');
+      this.#refuse(exchange, rpcCodes.parseError, text === '' ? 'The body is empty.' : 'The body is not valid JSON.');
       return;
     }
     if (exchange.session !== null) {
@@ -143,14 +160,34 @@ export class Front implements ExchangeHost {
         return;
       }
     } else if (Array.isArray(body) && body.some(carriesEnvelope)) {
-      refuse(exchange, rpcCodes.invalidRequest, 'Batches do not exist in this protocol version.');
+      this.#refuse(exchange, rpcCodes.invalidRequest, 'Batches do not exist in this protocol version.');
       return;
     }
     answerLegacy(protocol, exchange, body);
   }
 
+  #refuse(exchange: Exchange, code: number, message: string): void {
+    if (this.#isFlood(exchange, exchange.res, exchange.extraHeaders)) exchange.answered();
+    else exchange.complete(renderRpcError(null, { code, message }), 400);
+  }
+
+  /** Whether its key sends more of what is free or wrong than it may; then the request has been answered with 429. */
+  #isFlood(request: ChargedRequest, res: ServerResponse, extra: readonly string[]): boolean {
+    const refusal = this.#parts.protocol.charge(request, 'free', null, null, null, undefined);
+    if (refusal !== null) sendRateLimited(res, refusal, extra);
+    return refusal !== null;
+  }
+
+  #refused(request: ChargedRequest, why: string): void {
+    this.#parts.protocol.refused(request, why);
+  }
+
   /** The header names a modern revision and the body carries no envelope. */
   #answerModernHeader(exchange: Exchange, body: Record<string, unknown>): void {
+    if (this.#isFlood(exchange, exchange.res, exchange.extraHeaders)) {
+      exchange.answered();
+      return;
+    }
     if (typeof body['method'] === 'string' && body['id'] === undefined) {
       exchange.accept();
       return;
@@ -200,8 +237,9 @@ export class Front implements ExchangeHost {
   #answerSseStream(req: IncomingMessage, res: ServerResponse, sse: SseTransport): void {
     const admitted = this.admission.admit(req, res, 'GET, OPTIONS');
     if (admitted === null) return;
-    const { caller, extra } = admitted;
+    const { caller, requestId, extra } = admitted;
     // 405 on POST is how clients that try the newer transport first find out what this is.
+    if (this.#isFlood({ caller, requestId, bytesIn: 0, req }, res, extra)) return;
     if (req.method === 'GET') sse.connect(req, res, caller, this.#parts.readAddress.trusts(peerAddress(req)), extra);
     else sendJson(res, 405, sseTakesGet, ['Allow', 'GET, OPTIONS', ...extra]);
   }
@@ -217,6 +255,9 @@ export class Front implements ExchangeHost {
     const connection = sse.find(sessionId, caller);
     if (connection !== null) this.#answerPost(req, res, caller, requestId, extra, connection);
     else {
+      const request = { caller, requestId, bytesIn: 0, req };
+      if (this.#isFlood(request, res, extra)) return;
+      this.#refused(request, this.#parts.protocol.sessions.describeMissing(sessionId));
       const message = 'The session is not known here: open the event stream again.';
       sendJson(res, 404, renderRpcError(null, { code: rpcCodes.unknownSession, message }), extra);
     }
@@ -227,6 +268,7 @@ export class Front implements ExchangeHost {
     if (admitted === null) return;
     const { caller, requestId, extra } = admitted;
     if (req.method === 'POST') this.#answerPost(req, res, caller, requestId, extra);
+    else if (this.#isFlood({ caller, requestId, bytesIn: 0, req }, res, extra)) return;
     else if (req.method === 'GET') answerSessionStream(this.#parts.protocol, req, res, caller, extra);
     else if (req.method === 'DELETE') answerSessionDelete(this.#parts.protocol, req, res, caller, extra);
     else sendJson(res, 405, methodNotAllowed, ['Allow', 'GET, POST, DELETE, OPTIONS', ...extra]);
@@ -242,6 +284,9 @@ export class Front implements ExchangeHost {
   ): void {
     const type = req.headers['content-type'];
     if (type !== 'application/json' && !/^application\/json\s*(?:;|$)/i.test(type ?? '')) {
+      const request = { caller, requestId, bytesIn: 0, req };
+      if (this.#isFlood(request, res, extra)) return;
+      this.#refused(request, 'content type is not application/json');
       sendJson(
         res,
         415,
@@ -251,17 +296,13 @@ export class Front implements ExchangeHost {
       return;
     }
     if (this.#parts.protocol.isFull()) {
-      this.#parts.audit?.refused({
-        requestId,
-        why: 'too many calls in flight',
-        address: caller.address,
-        key: caller.label,
-      });
+      this.#refused({ caller, requestId, bytesIn: 0, req }, 'too many calls in flight');
       sendUnavailable(res, 'This server has as many calls in flight as it takes; try again in a moment.', 2, extra);
       return;
     }
     const accepts = connection === null ? parseAccept(req.headers.accept) : 'both';
     if (accepts === null) {
+      if (this.#isFlood({ caller, requestId, bytesIn: 0, req }, res, extra)) return;
       const message = 'Accept must allow application/json, and text/event-stream for streams.';
       sendJson(res, 406, renderRpcError(null, { code: rpcCodes.badRequest, message }), extra);
       return;
@@ -288,10 +329,6 @@ export function parseAccept(accept: string | undefined): Accepts | null {
   const stream = lower.includes('text/event-stream');
   if (stream) return json ? 'both' : 'stream';
   return json ? 'json' : null;
-}
-
-function refuse(exchange: Exchange, code: number, message: string): void {
-  exchange.complete(renderRpcError(null, { code, message }), 400);
 }
 
 function carriesEnvelope(entry: unknown): boolean {

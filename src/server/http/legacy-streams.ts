@@ -77,9 +77,17 @@ function findSession(
   }
   const session = host.sessions.find(String(named), caller.keyId);
   if (session !== null) return session;
+  host.refused(
+    { caller, requestId: requestIdIn(extra), bytesIn: 0, req },
+    host.sessions.describeMissing(String(named)),
+  );
   const message = 'The session is not known here: initialize again.';
   sendJson(res, 404, renderRpcError(null, { code: rpcCodes.unknownSession, message }), extra);
   return null;
+}
+
+function requestIdIn(extra: readonly string[]): string {
+  return extra[extra.indexOf('X-Request-Id') + 1] ?? '';
 }
 
 function rpcRefusal(message: string): string {

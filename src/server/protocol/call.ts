@@ -3,6 +3,7 @@ import type { Exchange } from '../http/exchange.ts';
 import type { AuditTrail } from '../observe/audit-trail.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { BackendCall, Caller, CancelCall, Era, RpcError, RpcId } from '../types.ts';
+import type { CallOfKey, CallsInFlight } from './calls-in-flight.ts';
 import { missingCapabilityError, missingClientCapability } from './client-capabilities.ts';
 import type { MethodRule } from './methods.ts';
 import { renderModernResult } from './modern-result.ts';
@@ -24,8 +25,7 @@ export interface CallHost {
   serverInfoJson(): string;
   /** Some callers see less than others: no result is for all of them. */
   callersDiffer(): boolean;
-  callStarted(): void;
-  callEnded(): void;
+  readonly inFlight: CallsInFlight;
 }
 
 /** Code outside the range that JSON-RPC and MCP reserve: the client itself took the request back. */
@@ -34,10 +34,12 @@ const cancelledCode = -32_800;
 /** A place or a turn comes free in moments where it does at all. */
 const busyRetrySeconds = '2';
 
+const noCalls: CallOfKey[] = [];
+
 const logLevels = ['debug', 'info', 'notice', 'warning', 'error', 'critical', 'alert', 'emergency'];
 
 /** One client request that a backend answers: the way there and back. */
-export class Call implements BackendCall {
+export class Call implements BackendCall, CallOfKey {
   readonly id: RpcId;
   readonly method: string;
   readonly params: Record<string, unknown> | undefined;
@@ -57,6 +59,9 @@ export class Call implements BackendCall {
   cancel: CancelCall | null = null;
   /** Kept by the session. */
   placeInSession = 0;
+  /** Kept by the calls in flight, both. */
+  callsOfKey: CallOfKey[] = noCalls;
+  placeAmongThem = 0;
   /** Its backend has asked a modern client something. */
   wasParked = false;
 
@@ -96,7 +101,7 @@ export class Call implements BackendCall {
     this.bytesIn = exchange.bytesIn;
     this.#startedMs = exchange.startedMs;
     session?.addCall(this);
-    host.callStarted();
+    host.inFlight.add(this);
   }
 
   get isDone(): boolean {
@@ -196,6 +201,12 @@ export class Call implements BackendCall {
     this.#answer('error', JSON.stringify({ code: cancelledCode, message: 'The request was cancelled.' }), 200);
   }
 
+  endForKey(): void {
+    if (this.#done) return;
+    this.#cancel('the key is not accepted any more');
+    this.exchange?.refuseKey();
+  }
+
   /** Ends the call without an answer: it was refused or given up before a backend had it, or while parked. */
   abandon(reason: string): void {
     this.#cancel(reason);
@@ -235,7 +246,7 @@ export class Call implements BackendCall {
     this.#host.metrics.request(this.method, tool, status, seconds);
     if (tool !== null) this.#host.metrics.toolExecution(tool, status, seconds);
     this.#host.audit?.ended(this, status, seconds, resultText, error);
-    this.#host.callEnded();
+    this.#host.inFlight.remove(this);
   }
 
   #endRefused(tool: string | null, seconds: number, why: string): void {
@@ -255,7 +266,7 @@ export class Call implements BackendCall {
       bytesIn,
       seconds,
     });
-    this.#host.callEnded();
+    this.#host.inFlight.remove(this);
   }
 
   #askLegacy(method: string, params: Record<string, unknown>, reply: (answer: ClientAnswer) => void): void {

@@ -1,20 +1,18 @@
-import { sendRateLimited, sendUnavailable } from '../http/answers.ts';
+import { sendUnavailable } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RpcError, RpcId } from '../types.ts';
 import { Call } from './call.ts';
+import { charge } from './charge.ts';
 import { describeServerInfo } from './handshake.ts';
-import { forwardedMethods } from './methods.ts';
+import { forwardedMethods, forwardedNotifications } from './methods.ts';
 import type { ProtocolHost } from './protocol-host.ts';
 import { assumedLegacyRevision, batchRevision, legacyRevisions, understandsEmptyEvent } from './revisions.ts';
-import { refuseUnaudited } from './refuse-unaudited.ts';
 import { capabilitiesFor, dispatch, instructionsFor } from './scoped-dispatch.ts';
 import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
 import type { Session } from './session.ts';
 
 const maxBatch = 100;
 const maxCapabilityChars = 16_384;
-/** Code outside the range that JSON-RPC and MCP reserve, for a batch entry that found the limit used up. */
-const rateLimitedCode = 429;
 
 /** Answers one POST of the legacy era. Source: MCP 2025-11-25 and older, streamable HTTP. */
 export function answerLegacy(host: ProtocolHost, exchange: Exchange, body: unknown): void {
@@ -28,7 +26,7 @@ export function answerLegacy(host: ProtocolHost, exchange: Exchange, body: unkno
   const version = headers['mcp-protocol-version'];
   if (version !== undefined && !legacyRevisions.includes(String(version))) {
     const known = legacyRevisions.join(', ');
-    refuse(exchange, idOf(body), {
+    refuse(host, exchange, idOf(body), {
       code: rpcCodes.badRequest,
       message: `Protocol version ${String(version).slice(0, 64)} is not supported; supported are ${known}.`,
     });
@@ -53,7 +51,10 @@ function findSession(host: ProtocolHost, exchange: Exchange): Session | null | u
   const session = host.sessions.find(String(named), exchange.caller.keyId);
   if (session !== null) return session;
   const error = { code: rpcCodes.unknownSession, message: 'The session is not known here: initialize again.' };
-  exchange.complete(renderRpcError(null, error), 404);
+  if (charge(host, exchange, 'free', 'legacy', null, 'unknown session', undefined)) {
+    host.refused(exchange, host.sessions.describeMissing(String(named)));
+    exchange.complete(renderRpcError(null, error), 404);
+  }
   return undefined;
 }
 
@@ -62,18 +63,27 @@ type Handled = 'answered' | 'accepted' | Call;
 
 function answerMessage(host: ProtocolHost, exchange: Exchange, body: unknown, session: Session | null): Handled {
   if (!isObject(body) || body['jsonrpc'] !== '2.0') {
-    refuse(exchange, idOf(body), { code: rpcCodes.invalidRequest, message: 'The body is not a JSON-RPC 2.0 message.' });
+    refuse(host, exchange, idOf(body), {
+      code: rpcCodes.invalidRequest,
+      message: 'The body is not a JSON-RPC 2.0 message.',
+    });
     return 'answered';
   }
   const { id, method } = body;
   const params = isObject(body['params']) ? body['params'] : undefined;
-  if (typeof method !== 'string') return takeClientAnswer(exchange, body, session);
+  if (typeof method !== 'string') {
+    const mayAnswer = charge(host, exchange, 'free', 'legacy', null, 'response', undefined);
+    return mayAnswer ? takeClientAnswer(host, exchange, body, session) : 'answered';
+  }
   if (id === undefined) {
+    // What a backend hears of counts like a call.
+    const cost = forwardedNotifications.has(method) ? 'step' : 'free';
+    if (!charge(host, exchange, cost, 'legacy', null, method, params)) return 'answered';
     takeNotification(host, method, params, session);
     return 'accepted';
   }
   if (!isRpcId(id)) {
-    refuse(exchange, null, {
+    refuse(host, exchange, null, {
       code: rpcCodes.invalidRequest,
       message: 'The id of a request must be a string or a number.',
     });
@@ -81,16 +91,18 @@ function answerMessage(host: ProtocolHost, exchange: Exchange, body: unknown, se
   }
   const rule = forwardedMethods.get(method);
   if (rule === undefined) {
+    if (!charge(host, exchange, 'free', 'legacy', id, method, params)) return 'answered';
     answerLocally(exchange, id, method);
     countAnswer(host, exchange, method);
     return 'answered';
   }
   if (method === 'resources/subscribe' && session === null) {
     const message = 'A subscription needs a session: initialize first.';
+    if (!charge(host, exchange, 'free', 'legacy', id, method, params)) return 'answered';
     exchange.complete(renderRpcError(id, { code: rpcCodes.invalidRequest, message }));
     return 'answered';
   }
-  if (rule.charged && !charge(host, exchange, id, method, params)) return 'answered';
+  if (!charge(host, exchange, rule.charged ? 'call' : 'list', 'legacy', id, method, params)) return 'answered';
   const call = new Call(
     host.calls,
     exchange,
@@ -113,7 +125,7 @@ function initialize(host: ProtocolHost, exchange: Exchange, message: Record<stri
   const params = isObject(message['params']) ? message['params'] : {};
   const asked = params['protocolVersion'];
   if (!isRpcId(id) || typeof asked !== 'string') {
-    refuse(exchange, isRpcId(id) ? id : null, {
+    refuse(host, exchange, isRpcId(id) ? id : null, {
       code: isRpcId(id) ? rpcCodes.invalidParams : rpcCodes.invalidRequest,
       message: 'initialize needs an id and params.protocolVersion.',
     });
@@ -123,10 +135,15 @@ function initialize(host: ProtocolHost, exchange: Exchange, message: Record<stri
   const capabilities = isObject(params['capabilities']) ? params['capabilities'] : {};
   // They are kept as long as the session: a client must not store its own data in us.
   if (JSON.stringify(capabilities).length > maxCapabilityChars) {
-    refuse(exchange, id, { code: rpcCodes.invalidParams, message: 'The client capabilities are too large.' });
+    refuse(host, exchange, id, { code: rpcCodes.invalidParams, message: 'The client capabilities are too large.' });
     return;
   }
+  if (!charge(host, exchange, 'free', 'legacy', id, 'initialize', undefined)) return;
   host.gate.whenReady((readiness) => {
+    if (!exchange.host.stillAccepts(exchange)) {
+      exchange.refuseKey();
+      return;
+    }
     if (!readiness.usable) {
       unavailable(
         exchange,
@@ -172,14 +189,14 @@ function answerBatch(
       revision === batchRevision
         ? `A batch holds 1 to ${maxBatch} messages.`
         : `Batches exist in protocol version ${batchRevision} only; send one message a request.`;
-    refuse(exchange, null, { code: rpcCodes.invalidRequest, message });
+    refuse(host, exchange, null, { code: rpcCodes.invalidRequest, message });
     return;
   }
   const requests = batch.filter(
     (entry) => isObject(entry) && entry['id'] !== undefined && typeof entry['method'] === 'string',
   );
   if (!batch.every(mayBeInBatch)) {
-    refuse(exchange, null, {
+    refuse(host, exchange, null, {
       code: rpcCodes.invalidRequest,
       message: 'The batch holds something else than JSON-RPC 2.0 messages.',
     });
@@ -217,13 +234,17 @@ function takeNotification(
     if (session !== null && isRpcId(id)) session.findCall(id)?.cancelByClient('the client cancelled it');
     return;
   }
-  // The handshake is ours, and nobody waits for the progress of a client.
-  if (method === 'notifications/initialized' || method === 'notifications/progress') return;
-  host.registry.notify(method, params, session === null ? null : session.id);
+  // The handshake is ours, nobody waits for the progress of a client, and what nobody knows no backend needs to see.
+  if (forwardedNotifications.has(method)) host.registry.notify(method, params, session === null ? null : session.id);
 }
 
 /** An answer of the client to a request of a backend. */
-function takeClientAnswer(exchange: Exchange, body: Record<string, unknown>, session: Session | null): Handled {
+function takeClientAnswer(
+  host: ProtocolHost,
+  exchange: Exchange,
+  body: Record<string, unknown>,
+  session: Session | null,
+): Handled {
   const { id, result, error } = body;
   if (isRpcId(id) && result !== undefined) {
     session?.takeAnswer(id, { result });
@@ -237,7 +258,7 @@ function takeClientAnswer(exchange: Exchange, body: Record<string, unknown>, ses
     });
     return 'accepted';
   }
-  refuse(exchange, null, {
+  refuse(host, exchange, null, {
     code: rpcCodes.invalidRequest,
     message: 'The body is no JSON-RPC request, notification or response.',
   });
@@ -250,27 +271,6 @@ function answerLocally(exchange: Exchange, id: RpcId, method: string): void {
       ? renderRpcResult(renderId(id), '{}')
       : renderRpcError(id, { code: rpcCodes.methodNotFound, message: `There is no method ${method.slice(0, 100)}.` }),
   );
-}
-
-function charge(
-  host: ProtocolHost,
-  exchange: Exchange,
-  id: RpcId,
-  method: string,
-  params: Record<string, unknown> | undefined,
-): boolean {
-  if (refuseUnaudited(host, exchange, id)) return false;
-  const refusal = host.charge(exchange, 'legacy', id, method, params);
-  if (refusal === null) return true;
-  if (exchange.isBatch) {
-    const retryAfterSeconds = Math.max(1, Math.ceil(refusal.retryAfterSeconds));
-    const message = `The limit of ${refusal.limit} calls in ${refusal.windowSeconds} s is used up.`;
-    exchange.complete(renderRpcError(id, { code: rateLimitedCode, message, data: { retryAfterSeconds } }));
-    return false;
-  }
-  sendRateLimited(exchange.res, refusal, exchange.extraHeaders);
-  exchange.answered();
-  return false;
 }
 
 function countAnswer(host: ProtocolHost, exchange: Exchange, method: string): void {
@@ -287,7 +287,9 @@ function unavailable(exchange: Exchange, id: RpcId, detail: string, retryAfterSe
   exchange.answered();
 }
 
-function refuse(exchange: Exchange, id: RpcId | null, error: RpcError): void {
+function refuse(host: ProtocolHost, exchange: Exchange, id: RpcId | null, error: RpcError): void {
+  // What is wrong costs as much as what is free: neither may come in floods.
+  if (!charge(host, exchange, 'free', 'legacy', id, 'invalid', undefined)) return;
   exchange.complete(renderRpcError(id, error), 400);
 }
 

@@ -24,9 +24,12 @@ export const forwardedMethods: ReadonlyMap<string, MethodRule> = new Map([
   ['resources/templates/list', rule({ cacheable: true })],
   ['resources/read', rule({ charged: true, cacheable: true, nameField: 'uri', mayAskForInput: true })],
   ['resources/subscribe', rule({ charged: true, modern: false })],
-  ['resources/unsubscribe', rule({ modern: false })],
+  ['resources/unsubscribe', rule({ charged: true, modern: false })],
   ['prompts/list', rule({ cacheable: true })],
   ['prompts/get', rule({ charged: true, nameField: 'name', mayAskForInput: true })],
   ['completion/complete', rule({ charged: true })],
-  ['logging/setLevel', rule({ modern: false })],
+  ['logging/setLevel', rule({ charged: true, modern: false })],
 ]);
+
+/** Notifications of clients that concern a backend. The front looks after the others, and unknown ones are dropped. */
+export const forwardedNotifications: ReadonlySet<string> = new Set(['notifications/roots/list_changed']);

@@ -1,14 +1,14 @@
-import { sendRateLimited, sendUnavailable } from '../http/answers.ts';
+import { sendUnavailable } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RpcError, RpcId } from '../types.ts';
 import { Call } from './call.ts';
+import { charge } from './charge.ts';
 import { describeServerInfo } from './handshake.ts';
 import { parseListenFilter } from './listen-streams.ts';
 import { forwardedMethods } from './methods.ts';
 import { judgeModernRequest } from './modern-headers.ts';
 import type { ProtocolHost } from './protocol-host.ts';
 import { metaKeys, modernRevisions } from './revisions.ts';
-import { refuseUnaudited } from './refuse-unaudited.ts';
 import { capabilitiesFor, dispatch, hidesTool, instructionsFor } from './scoped-dispatch.ts';
 import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
 
@@ -22,17 +22,17 @@ export function answerModern(
 ): void {
   const { id, method } = message;
   if (typeof method !== 'string' || (id !== undefined && !isRpcId(id))) {
-    refuse(exchange, null, { code: rpcCodes.invalidRequest, message: 'The body is not a JSON-RPC request.' });
+    refuse(host, exchange, null, { code: rpcCodes.invalidRequest, message: 'The body is not a JSON-RPC request.' });
     return;
   }
   // Nothing that a modern client may tell without asking concerns us: it cancels by closing the stream.
   if (id === undefined) {
-    exchange.accept();
+    if (charge(host, exchange, 'free', 'modern', null, method, params)) exchange.accept();
     return;
   }
   const problem = judgeModernRequest(method, params, meta, exchange.req.headers);
   if (problem !== null) {
-    refuse(exchange, id, problem);
+    refuse(host, exchange, id, problem);
     return;
   }
   const rule = forwardedMethods.get(method);
@@ -41,12 +41,15 @@ export function answerModern(
     if (method === 'tools/call' && !hidesTool(host.registry, exchange.caller, params)) {
       const disagreement = host.parameterHeaders.judge(params, exchange.req.headers);
       if (disagreement !== null) {
-        refuse(exchange, id, disagreement);
+        refuse(host, exchange, id, disagreement);
         return;
       }
     }
-    if (rule.charged && !charge(host, exchange, id, method, params)) return;
-    if (rule.mayAskForInput && host.parked.isOwnState(params['requestState'])) {
+    const continues = rule.mayAskForInput && host.parked.isOwnState(params['requestState']);
+    // A call that goes on is in flight already.
+    const cost = rule.charged ? (continues ? 'step' : 'call') : 'list';
+    if (!charge(host, exchange, cost, 'modern', id, method, params)) return;
+    if (continues) {
       resume(host, exchange, id, method, params);
       return;
     }
@@ -57,10 +60,13 @@ export function answerModern(
     call.cancel = dispatch(host.registry, call);
     return;
   }
-  if (method === 'server/discover') discover(host, exchange, id);
-  else if (method === 'subscriptions/listen') listen(host, exchange, id, params);
-  else
+  if (method === 'server/discover') {
+    if (charge(host, exchange, 'free', 'modern', id, method, undefined)) discover(host, exchange, id);
+  } else if (method === 'subscriptions/listen') {
+    if (charge(host, exchange, 'step', 'modern', id, method, params)) listen(host, exchange, id, params);
+  } else
     refuse(
+      host,
       exchange,
       id,
       { code: rpcCodes.methodNotFound, message: `There is no method ${method.slice(0, 100)}.` },
@@ -68,23 +74,10 @@ export function answerModern(
     );
 }
 
-function refuse(exchange: Exchange, id: RpcId | null, error: RpcError, status = 400): void {
+function refuse(host: ProtocolHost, exchange: Exchange, id: RpcId | null, error: RpcError, status = 400): void {
+  // What is wrong costs as much as what is free: neither may come in floods.
+  if (!charge(host, exchange, 'free', 'modern', id, 'invalid', undefined)) return;
   exchange.complete(renderRpcError(id, error), status);
-}
-
-function charge(
-  host: ProtocolHost,
-  exchange: Exchange,
-  id: RpcId,
-  method: string,
-  params: Record<string, unknown>,
-): boolean {
-  if (refuseUnaudited(host, exchange, id)) return false;
-  const refusal = host.charge(exchange, 'modern', id, method, params);
-  if (refusal === null) return true;
-  sendRateLimited(exchange.res, refusal, exchange.extraHeaders);
-  exchange.answered();
-  return false;
 }
 
 function resume(
@@ -105,6 +98,10 @@ function resume(
 
 function discover(host: ProtocolHost, exchange: Exchange, id: RpcId): void {
   host.gate.whenReady((readiness) => {
+    if (!exchange.host.stillAccepts(exchange)) {
+      exchange.refuseKey();
+      return;
+    }
     if (!readiness.usable) {
       sendUnavailable(
         exchange.res,
@@ -141,6 +138,7 @@ function listen(host: ProtocolHost, exchange: Exchange, id: RpcId, params: Recor
   }
   if (exchange.accepts === 'json') {
     refuse(
+      host,
       exchange,
       id,
       { code: rpcCodes.invalidRequest, message: 'A subscription needs Accept: text/event-stream.' },

@@ -1,16 +1,24 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Registry } from '../backends/registry.ts';
-import type { Exchange } from '../http/exchange.ts';
+import type { LimitRefusal, RequestCost } from '../call-limits.ts';
 import type { OpenStreams } from '../http/event-stream.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
-import type { Caller, Era, LimitDecision, RpcId } from '../types.ts';
+import type { Caller, Era, RpcId } from '../types.ts';
 import type { CallHost } from './call.ts';
 import type { HandshakeGate } from './handshake.ts';
 import type { ListenStreams } from './listen-streams.ts';
 import type { ParameterHeaders } from './parameter-headers.ts';
 import type { ParkedCalls } from './parked-calls.ts';
 import type { SessionStore } from './session-store.ts';
+
+/** What the limits ask of a request. */
+export interface ChargedRequest {
+  readonly caller: Caller;
+  readonly requestId: string;
+  readonly bytesIn: number;
+  readonly req: Pick<IncomingMessage, 'headers'>;
+}
 
 /** What both eras work with. */
 export interface ProtocolHost {
@@ -29,14 +37,17 @@ export interface ProtocolHost {
   isFull(): boolean;
   /** Audit lines cannot be written, and calls without them are not wanted. */
   isAuditBlocked(): boolean;
-  /** One step of the limiters for a call of this exchange: null when it may go on. Read the decision at once. */
+  /** One step of the limits for a request: null when it may go on. A refusal is counted and audited. */
   charge(
-    exchange: Exchange,
-    era: Era,
-    id: RpcId,
-    method: string,
+    request: ChargedRequest,
+    cost: RequestCost,
+    era: Era | null,
+    id: RpcId | null,
+    method: string | null,
     params: Record<string, unknown> | undefined,
-  ): LimitDecision | null;
+  ): LimitRefusal | null;
+  /** Audits a request that was refused for another reason than a limit. */
+  refused(request: ChargedRequest, why: string): void;
   /** Takes one of the caller's open streams and gives the way to return it; null when there is none left. */
   openStream(caller: Caller): (() => void) | null;
   /** Takes one of the caller's open streams and gives the way to return it; null when there is none left: 429 is sent. */

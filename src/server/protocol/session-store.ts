@@ -1,4 +1,5 @@
 import type { Log } from '../observe/log.ts';
+import { throttledWarning } from '../observe/throttled-warning.ts';
 import { createEventBudget, type EventBudget } from './event-log.ts';
 import { Session } from './session.ts';
 
@@ -23,11 +24,13 @@ export class SessionStore {
   readonly #onEnd: (sessionId: string) => void;
   readonly #budget: EventBudget = createEventBudget(eventBudgetChars);
   readonly #timer: NodeJS.Timeout;
+  readonly #warnOfForeign: (details: Readonly<Record<string, unknown>>) => void;
 
   constructor(limits: SessionLimits, log: Log, onEnd: (sessionId: string) => void) {
     this.#idleMs = limits.idleSeconds * 1_000;
     this.#max = limits.max;
     this.#log = log;
+    this.#warnOfForeign = throttledWarning(log, 'session-of-another-key');
     this.#onEnd = onEnd;
     this.#timer = setInterval(() => this.#sweep(), Math.min(15_000, this.#idleMs / 4));
     this.#timer.unref();
@@ -59,11 +62,16 @@ export class SessionStore {
     const session = this.#sessions.get(id);
     if (session === undefined) return null;
     if (session.keyId !== keyId) {
-      this.#log.warn('session-of-another-key', { keyId });
+      this.#warnOfForeign({ keyId });
       return null;
     }
     session.touch();
     return session;
+  }
+
+  /** Why a session was not found, for the operator and not for the client. */
+  describeMissing(id: string): string {
+    return this.#sessions.has(id) ? 'session of another key' : 'unknown session';
   }
 
   end(session: Session): void {
