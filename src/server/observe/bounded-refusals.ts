@@ -49,7 +49,7 @@ export function boundRefusals(trail: AuditTrail): BoundedTrail {
   }
 
   return {
-    ended: trail.ended,
+    ended: (...given) => trail.ended(...given),
     refused(request) {
       timer ??= setTimeout(endSecond, 1_000).unref();
       const who = request.key === undefined ? '' : `key ${request.key}`;
