@@ -45,10 +45,11 @@ interface Sealed {
 export class AuditVerifier {
   readonly #key: Buffer | null;
   readonly #expected: Set<string>;
-  readonly #chains = new Map<string, ChainPosition>();
+  readonly #chains = new Map<string, ChainPosition & { readonly line: number }>();
   readonly #firstBreaks: AuditBreak[] = [];
-  /** End of a line in this file, and the hash that it carries; the newest of them. */
+  /** Ends of lines in this file, and the hash that each carries: the newest of them, in two generations. */
   #ends = new Map<number, string | null>();
+  #olderEnds = new Map<number, string | null>();
   #oldestEnd = 0;
   #file = '';
   #line = 0;
@@ -69,6 +70,7 @@ export class AuditVerifier {
     this.#file = file;
     this.#line = 0;
     this.#ends = new Map([[0, null]]);
+    this.#olderEnds = new Map();
     this.#oldestEnd = 0;
   }
 
@@ -96,9 +98,7 @@ export class AuditVerifier {
     const { chain, seq } = sealed;
     const known = this.#chains.get(chain);
     if (known === undefined || seq >= known.seq) {
-      // Newest last, so that the oldest can be forgotten.
-      this.#chains.delete(chain);
-      this.#chains.set(chain, { seq: seq + 1, hash });
+      this.#chains.set(chain, { seq: seq + 1, hash, line: this.#lines });
       if (this.#chains.size > mostChains) this.#chains.delete(this.#chains.keys().next().value ?? '');
     }
     this.#lost += sealed.lost;
@@ -119,7 +119,10 @@ export class AuditVerifier {
       torn: this.#torn,
       lost: this.#lost,
       beginningsElsewhere: this.#beginningsElsewhere,
-      heads: [...this.#chains].slice(-20).map(([chain, { seq, hash }]) => ({ chain, seq: seq - 1, hash })),
+      heads: [...this.#chains]
+        .toSorted(([, a], [, b]) => a.line - b.line)
+        .slice(-20)
+        .map(([chain, { seq, hash }]) => ({ chain, seq: seq - 1, hash })),
     };
   }
 
@@ -145,7 +148,8 @@ export class AuditVerifier {
   /** A chain says where the file ended when it began; what was cut off before that, or put in, is seen here. */
   #judgeAnchor(chain: string, bytes: number, hash: string | null, start: number): void {
     if (bytes < this.#oldestEnd) return;
-    if (this.#ends.has(bytes) && this.#ends.get(bytes) === hash) return;
+    const ends = this.#ends.has(bytes) ? this.#ends : this.#olderEnds;
+    if (ends.has(bytes) && ends.get(bytes) === hash) return;
     const size = bytes > start ? `only ${start} bytes stand before it now` : 'what stands there now is something else';
     this.#break('cut', `chain ${chain} began behind ${bytes} bytes of other lines; ${size}`);
   }
@@ -159,9 +163,10 @@ export class AuditVerifier {
 
   #noteEnd(end: number, hash: string | null): void {
     this.#ends.set(end, hash);
-    if (this.#ends.size <= rememberedEnds) return;
-    this.#ends.delete(this.#ends.keys().next().value ?? 0);
-    this.#oldestEnd = this.#ends.keys().next().value ?? 0;
+    if (this.#ends.size < rememberedEnds) return;
+    this.#olderEnds = this.#ends;
+    this.#ends = new Map();
+    this.#oldestEnd = this.#olderEnds.keys().next().value ?? 0;
   }
 
   #break(kind: AuditBreakKind, what: string): void {
