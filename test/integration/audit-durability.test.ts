@@ -31,7 +31,7 @@ afterEach(async () => {
 interface Served {
   readonly child: ChildProcess;
   readonly url: string;
-  stderr(): string;
+  readonly stderr: () => string;
 }
 
 async function serve(logs: Record<string, unknown>): Promise<Served> {
