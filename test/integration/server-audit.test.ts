@@ -2,6 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createFakeBackend, echoBackend } from '../helpers/fake-backend.ts';
 import { firstKey, modernRequest, startRig, type RigOptions, type ServerRig } from '../helpers/server-rig.ts';
@@ -254,4 +255,30 @@ test('names of tools that nobody has do not fill the places of real ones in the 
   expect(body).toContain('mcp_tool_executions_total{tool="broken",status="error"} 1');
   expect(body).toContain('mcp_tool_executions_total{tool="works",status="ok"} 1');
   expect(body).toContain('mcp_tool_executions_total{tool="other",status="error"} 300');
+});
+
+test('a child killed in mid-call: audit says "outcome unknown", and the call is not sent to the next child', async () => {
+  const pids = join(folder, 'pids');
+  const fixture = fileURLToPath(new URL('../fixtures/upstreams/server.mjs', import.meta.url));
+  const child = { command: process.execPath, args: [fixture], env: { FIXTURE_PID_FILE: pids } };
+  const own = await startRig({ audit: file, server: { upstreams: { child } } });
+  try {
+    await waitUntil(() => own.server.registry.ready(), 10_000, 'the child serves');
+    const session = await own.initialize();
+    const call = (name: string) =>
+      own.post(
+        { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name, arguments: { message: 'x' } } },
+        { 'mcp-session-id': session },
+      );
+    expect((await call('die')).body).toContain('outcome unknown');
+    expect((await call('echo')).status).toBe(200);
+    // Were the call repeated, it would have killed the second child too.
+    expect(readFileSync(pids, 'utf8').trim().split('\n')).toHaveLength(2);
+  } finally {
+    await own.stop();
+  }
+  const lines = readFileSync(file, 'utf8').trim().split('\n');
+  const died = lines.filter((line) => line.includes('"die"'));
+  expect(died).toHaveLength(1);
+  expect(died[0]).toContain('outcome unknown: it may have run');
 });
