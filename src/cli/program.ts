@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { UserError } from '../deployment/errors.ts';
+import { addCertCommands } from './cert-program.ts';
 import type { CommandContext, CommonOptions } from './context.ts';
 import type { World } from './world.ts';
 
@@ -141,14 +142,8 @@ export function buildProgram(
     keys,
   );
 
-  const cert = group('cert', 'certificates');
-  command(
-    'show [source]',
-    'describe a certificate: this deployment’s, a PEM file or host:port',
-    nothing,
-    async (context, args) => (await import('./commands/cert.ts')).runCertShow(context, args[0]),
-    cert,
-  );
+  const cert = group('cert', 'certificates: make, request, import, export, judge, revoke');
+  addCertCommands(command, cert);
 
   const audit = group('audit', 'the audit file: show, count and verify its lines');
   command(

@@ -17,6 +17,9 @@ export const certificateProblemCodes = [
   'weak-key',
   'weak-signature',
   'validity-too-long',
+  'revoked',
+  'list-not-genuine',
+  'list-expired',
 ] as const;
 type CertificateProblemCode = (typeof certificateProblemCodes)[number];
 

@@ -13,7 +13,10 @@ export function formatCertificateText(descriptions: readonly CertificateDescript
       ['subject', description.subject],
       ['signs for', (description.permittedNames ?? []).join(', ')],
       ['issuer', description.selfIssued ? 'itself' : description.issuer],
-      ['valid', `${dayOf(description.notBefore)} to ${dayOf(description.notAfter)}, ${daysText(description.daysLeft)}`],
+      [
+        'valid',
+        `${dayOf(description.notBefore)} to ${dayOf(description.notAfter)}, ${describeDaysLeft(description.daysLeft)}`,
+      ],
       ['key', description.keyType],
       ['for', description.usages.join(', ')],
       ['serial', description.serial],
@@ -56,7 +59,8 @@ function dayOf(iso: string): string {
   return iso.slice(0, 10);
 }
 
-function daysText(daysLeft: number): string {
+/** "12 days left", "expired 3 days ago". */
+export function describeDaysLeft(daysLeft: number): string {
   if (daysLeft === -1) return 'expired within the last day';
   if (daysLeft < 0) return daysLeft === -2 ? 'expired 1 day ago' : `expired ${-daysLeft - 1} days ago`;
   if (daysLeft === 0) return 'ends within a day';

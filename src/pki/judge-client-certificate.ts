@@ -1,8 +1,9 @@
 import { usagesOf } from './describe-certificate.ts';
-import { isIssuedBy, buildPath } from './certificate-path.ts';
+import { buildPath } from './certificate-path.ts';
+import { judgeRevocation } from './judge-revocation.ts';
 import { judgeConstraints } from './verify-certificate.ts';
 import type { ParsedCertificate } from './parse-certificates.ts';
-import { isSignedBy, type RevocationList } from './revocation-list.ts';
+import type { RevocationList } from './revocation-list.ts';
 
 /** The answer to "may whoever holds this certificate come in?". `reason` is a sentence without a full stop. */
 export type ClientVerdict =
@@ -74,47 +75,14 @@ export function judgeClientCertificate(
   }
   const outside = judgeConstraints(path)[0];
   if (outside !== undefined) return refused('not-permitted', outside.observed);
-  return (
-    judgeRevocation(path.certificates, trust, now) ?? {
-      accepted: true,
-      subject: leaf.subject,
-      names: leaf.names,
-      fingerprint256: leaf.x509.fingerprint256,
-    }
-  );
-}
-
-function judgeRevocation(
-  path: readonly ParsedCertificate[],
-  trust: ClientTrust,
-  now: Date,
-): Extract<ClientVerdict, { accepted: false }> | null {
-  for (const certificate of path) {
-    const issuer = path.find((candidate) => candidate !== certificate && isIssuedBy(certificate, candidate));
-    if (issuer === undefined) continue;
-    const own = trust.revocationLists.filter((list) => isSignedBy(list, issuer));
-    const newest = own.sort((one, other) => other.number - one.number)[0];
-    if (newest === undefined) {
-      if (trust.revocationLists.some((list) => ![...trust.authorities, ...path].some((ca) => isSignedBy(list, ca)))) {
-        return refused('list-not-genuine', 'a revocation list was given that none of the CAs has signed');
-      }
-      continue;
-    }
-    if (newest.nextUpdate !== null && now > newest.nextUpdate) {
-      return refused(
-        'list-expired',
-        `the revocation list of ${issuer.subject} ended on ${newest.nextUpdate.toISOString()}`,
-      );
-    }
-    const entry = newest.bySerial.get(certificate.x509.serialNumber);
-    if (entry !== undefined) {
-      return refused(
-        'revoked',
-        `${certificate.subject} was revoked on ${entry.revokedAt.toISOString()} (${entry.reason})`,
-      );
-    }
-  }
-  return null;
+  const revocation = judgeRevocation(path.certificates, trust.authorities, trust.revocationLists, now);
+  if (revocation !== null) return refused(revocation.code, revocation.reason);
+  return {
+    accepted: true,
+    subject: leaf.subject,
+    names: leaf.names,
+    fingerprint256: leaf.x509.fingerprint256,
+  };
 }
 
 type Refused = Extract<ClientVerdict, { accepted: false }>;

@@ -154,7 +154,7 @@ export async function decodePkcs12(bytes: Buffer, password: string, what = 'The 
   if (!isAuthentic) {
     throw new UserError(`The password does not open ${what.charAt(0).toLowerCase()}${what.slice(1)}`, {
       why: 'It is another one, or the file was changed.',
-      next: 'Give the password that the file was made with: --password-file FILE',
+      next: 'Give the password that the file was made with: --passphrase-file FILE',
     });
   }
   try {

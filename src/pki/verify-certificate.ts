@@ -4,10 +4,12 @@ import { bytesOf } from './der.ts';
 import { buildPath, type CertificatePath } from './certificate-path.ts';
 import { titleOf, type CertificateProblem } from './certificate-problem.ts';
 import type { CertificateUsage } from './extensions.ts';
+import { judgeRevocation } from './judge-revocation.ts';
 import { matchesName } from './matches-name.ts';
 import { isPermitted } from './name-constraints.ts';
 import { oids, weakSignatures } from './oids.ts';
 import { parseIpAddress } from './ip-address.ts';
+import { parseRevocationList } from './revocation-list.ts';
 import { parseCertificates, readFields, type ParsedCertificate } from './parse-certificates.ts';
 
 export interface CertificateToJudge {
@@ -19,6 +21,8 @@ export interface CertificateToJudge {
   /** DNS name or address that clients dial. */
   readonly name?: string;
   readonly usage?: CertificateUsage;
+  /** Revocation lists of the CAs, PEM or DER. */
+  readonly revocationLists?: readonly Buffer[];
   readonly now?: Date;
 }
 
@@ -42,7 +46,22 @@ export function judgeCertificate(input: CertificateToJudge): CertificateProblem[
     ...judgeUsage(leaf, input.usage ?? 'serverAuth'),
     ...path.certificates.filter((certificate) => certificate !== path.anchor).flatMap(judgeStrength),
     ...judgeLifetime(leaf),
+    ...judgeLists(path, anchors ?? [], input.revocationLists ?? [], now),
   ];
+}
+
+function judgeLists(
+  path: CertificatePath,
+  authorities: readonly ParsedCertificate[],
+  lists: readonly Buffer[],
+  now: Date,
+): CertificateProblem[] {
+  const parsed = lists.map((list) => parseRevocationList(list));
+  const problem = judgeRevocation(path.certificates, authorities, parsed, now);
+  if (problem === null) return [];
+  const expected =
+    problem.code === 'revoked' ? 'a certificate that its CA stands by' : 'a current list signed by the CA';
+  return [{ code: problem.code, observed: problem.reason, expected }];
 }
 
 function judgeKeyPair(leaf: ParsedCertificate, keyPem: string | undefined): CertificateProblem[] {

@@ -8,8 +8,8 @@ export interface Plan {
   readonly schemaVersion: 1;
   /** `name` of the deployment. */
   readonly deployment: string;
-  /** What the plan is for; `start`, `stop`, `restart` are small plans on the same rails. */
-  readonly purpose: 'apply' | 'uninstall' | 'start' | 'stop' | 'restart';
+  /** What the plan is for; `start`, `stop`, `restart`, `cert` are small plans on the same rails. */
+  readonly purpose: 'apply' | 'uninstall' | 'start' | 'stop' | 'restart' | 'cert';
   /** Number of the release that exists when this plan has been applied. Not raised by start/stop/restart. */
   readonly release: number;
   readonly steps: readonly Step[];
