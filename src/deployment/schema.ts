@@ -81,11 +81,18 @@ const httpPath = z
   .string()
   .regex(/^\/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-]$/, 'start with / and do not end with /, for example /mcp');
 
+/** More processes than this have no cores to run on. */
+export const mostWorkers = 64;
+
 const serverSchema = z.strictObject({
   listen: z
     .union([listenAddress, z.array(listenAddress).min(1)])
     .default('localhost:8443')
     .describe('where to listen; localhost means 127.0.0.1 and ::1'),
+  workers: z
+    .union([z.int().min(1).max(mostWorkers), z.literal('auto')])
+    .default(1)
+    .describe('processes that share the work behind one port; auto = one for each core'),
   path: httpPath.default('/mcp').describe('path of the MCP endpoint; both eras of the protocol answer there'),
   aliases: z
     .array(httpPath)

@@ -3,6 +3,7 @@ import type { Metrics } from './observe/metrics.ts';
 import { createRateLimiter } from './policy/rate-limiter.ts';
 import { payerOf } from './protocol/calls-in-flight.ts';
 import type { Caller, LimitDecision } from './types.ts';
+import type { Siblings } from './workers/siblings.ts';
 
 /**
  * What a request counts against. `call`: the rate of calls and the calls in flight. `step`: the rate of calls, where
@@ -31,11 +32,13 @@ export function createCallLimits(
   limits: Deployment['limits'],
   metrics: Pick<Metrics, 'rateLimited'>,
   inFlightOf: (payer: string) => number,
+  siblings: Pick<Siblings, 'count' | 'sharing'> | null = null,
 ): (caller: Caller, cost: RequestCost) => LimitRefusal | null {
-  const perKey = limits.perKey === 'off' ? null : createRateLimiter(limits.perKey, 'key');
-  const global = limits.global === 'off' ? null : createRateLimiter(limits.global, 'global');
-  const free = limits.freePerKey === 'off' ? null : createRateLimiter(limits.freePerKey, 'free');
-  const most = limits.concurrencyPerKey;
+  const sharing = siblings?.sharing ?? null;
+  const perKey = limits.perKey === 'off' ? null : createRateLimiter(limits.perKey, 'key', undefined, sharing);
+  const global = limits.global === 'off' ? null : createRateLimiter(limits.global, 'global', undefined, sharing);
+  const free = limits.freePerKey === 'off' ? null : createRateLimiter(limits.freePerKey, 'free', undefined, sharing);
+  const most = Math.ceil(limits.concurrencyPerKey / (siblings?.count ?? 1));
 
   return (caller, cost) => {
     const payer = payerOf(caller);

@@ -33,6 +33,7 @@ import type { ServerConfig } from './server-config.ts';
 import type { ExtraKey } from './startup-checks.ts';
 import { createStreamQuota } from './stream-quota.ts';
 import type { Backend } from './types.ts';
+import type { Siblings } from './workers/siblings.ts';
 
 export interface GatewayOptions {
   readonly version: string;
@@ -47,6 +48,8 @@ export interface GatewayOptions {
   readonly backends?: readonly Backend[];
   /** After this long a POST without an answer becomes an event stream. */
   readonly upgradeAfterMs?: number;
+  /** The other workers of this server; null or absent when it is the only process. */
+  readonly siblings?: Siblings | null;
 }
 
 /** Everything between a transport and the backends: protocol, policy, what is counted and written down. */
@@ -87,6 +90,8 @@ export function createGateway(
   const { deployment } = config;
   const { log, version } = options;
   const { server, limits } = deployment;
+  const siblings = options.siblings ?? null;
+  const share = siblings?.count ?? 1;
   const startedAtMs = Date.now();
   const readAddress = createAddressReader(server.trustedProxies);
   const buildGuard = (): OriginGuard =>
@@ -99,7 +104,13 @@ export function createGateway(
   const audit = openAudit(deployment.logs, log);
   const trail = audit === null ? null : boundRefusals(createAuditTrail(audit, (call) => registry.upstreamOf(call)));
   const keys = deployment.auth.required
-    ? createKeyCheck({ storeFile: config.keyStoreFile, extraKeys: options.extraKeys, readKeys: options.readKeys, log })
+    ? createKeyCheck({
+        storeFile: config.keyStoreFile,
+        extraKeys: options.extraKeys,
+        readKeys: options.readKeys,
+        log,
+        sharing: siblings?.sharing ?? null,
+      })
     : null;
 
   const metrics = createMetrics({
@@ -129,14 +140,19 @@ export function createGateway(
     slowReaderCut: (bytes) => cutSlowReader('stream', bytes),
   });
   const waiting = new WaitingExchanges(options.upgradeAfterMs);
-  const sessions = new SessionStore(server.sessions, log, (sessionId) => registry.endSession(sessionId));
-  const parked = new ParkedCalls();
+  const sessions = new SessionStore(
+    { ...server.sessions, max: Math.ceil(server.sessions.max / share) },
+    log,
+    (sessionId) => registry.endSession(sessionId),
+    siblings?.makeId,
+  );
+  const parked = new ParkedCalls(siblings?.makeId);
   const gate = new HandshakeGate(registry);
-  const quota = createStreamQuota(limits.streamsPerKey);
+  const quota = createStreamQuota(Math.ceil(limits.streamsPerKey / share));
   const serverInfoJson = (): string => JSON.stringify(describeServerInfo(registry, version));
   const listeners = new ListenStreams(registry, streams, serverInfoJson);
   const inFlight = new CallsInFlight();
-  const limit = createCallLimits(limits, metrics, (payer) => inFlight.countOf(payer));
+  const limit = createCallLimits(limits, metrics, (payer) => inFlight.countOf(payer), siblings);
 
   const protocol: ProtocolHost = {
     registry,
@@ -195,7 +211,43 @@ export function createGateway(
     },
   };
 
+  const pages = new StatusPages({
+    backends: registry.backends,
+    describeReadiness,
+    describeStatus: (draining) =>
+      describeStatus({
+        version,
+        startedAtMs,
+        nowMs: Date.now(),
+        draining,
+        backends: registry.backends,
+        sessions: sessions.size,
+        streams: streams.size,
+        totals: metrics.totals(),
+        memory: process.memoryUsage(),
+      }),
+    renderMetrics: () => metrics.render(),
+    metricsContentType,
+    showsMetrics: server.metrics,
+    holdsKey(req) {
+      if (keys === null) return false;
+      const { headers } = req;
+      const address = readAddress(peerAddress(req), headerText(headers['x-forwarded-for']) ?? undefined);
+      const plain = headers['x-api-key'];
+      const decision = keys.check(headers.authorization, Array.isArray(plain) ? plain[0] : plain, address);
+      if (decision.allowed) return true;
+      // Guesses count here as they do at the endpoint.
+      metrics.authFailure(decision.reason);
+      trail?.refused({ requestId: '', why: `key ${decision.reason}, for the status`, address });
+      return false;
+    },
+    refuses: ({ headers }) => front.admission.guard.refuses(headers.host, headers.origin),
+    whole: siblings === null ? null : (page) => siblings.gather(page),
+  });
+  siblings?.onAsked((page) => pages.describe(page, front.admission.draining));
+
   const front = new Front({
+    siblings,
     path: server.path,
     aliases: server.aliases,
     legacySse: server.legacySse === 'off' ? null : server.legacySse,
@@ -210,38 +262,7 @@ export function createGateway(
     audit: trail,
     log,
     guard,
-    pages: new StatusPages({
-      backends: registry.backends,
-      describeReadiness,
-      describeStatus: (draining) =>
-        describeStatus({
-          version,
-          startedAtMs,
-          nowMs: Date.now(),
-          draining,
-          backends: registry.backends,
-          sessions: sessions.size,
-          streams: streams.size,
-          totals: metrics.totals(),
-          memory: process.memoryUsage(),
-        }),
-      renderMetrics: () => metrics.render(),
-      metricsContentType,
-      showsMetrics: server.metrics,
-      holdsKey(req) {
-        if (keys === null) return false;
-        const { headers } = req;
-        const address = readAddress(peerAddress(req), headerText(headers['x-forwarded-for']) ?? undefined);
-        const plain = headers['x-api-key'];
-        const decision = keys.check(headers.authorization, Array.isArray(plain) ? plain[0] : plain, address);
-        if (decision.allowed) return true;
-        // Guesses count here as they do at the endpoint.
-        metrics.authFailure(decision.reason);
-        trail?.refused({ requestId: '', why: `key ${decision.reason}, for the status`, address });
-        return false;
-      },
-      refuses: ({ headers }) => front.admission.guard.refuses(headers.host, headers.origin),
-    }),
+    pages,
   });
 
   registry.onListChanged((kind) => {
@@ -271,7 +292,7 @@ export function createGateway(
       metrics.error(`http-${status}`);
       trail?.refused({ requestId: '', why: `no readable request (${status})`, address: address ?? 'unknown' });
     },
-    waitingCalls: () => inFlight.size - parked.size,
+    waitingCalls: () => inFlight.size - parked.size + (siblings?.passedOn() ?? 0),
     certificateChanged() {
       front.admission.guard = buildGuard();
     },

@@ -11,6 +11,8 @@ import { judgeStartup } from './startup-checks.ts';
 export interface ServerOptions extends GatewayOptions {
   /** node:http timeouts, shorter in tests. */
   readonly timeouts?: { readonly headersTimeout?: number; readonly requestTimeout?: number };
+  /** Where connections come from, when it is not this process that listens. */
+  readonly open?: typeof openListeners;
 }
 
 /** A server that listens. */
@@ -62,7 +64,8 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
           ? null
           : { mode: server.proxyProtocol, trusts: createAddressReader(server.trustedProxies).trusts },
     };
-    open = await openListeners(addresses, certificate, (req, res) => front.handle(req, res), log, treatment, {
+    const openAll = options.open ?? openListeners;
+    open = await openAll(addresses, certificate, (req, res) => front.handle(req, res), log, treatment, {
       unread: gateway.unread,
       clientRefused: (status, address) => gateway.clientRefused(status, address),
     });

@@ -1,4 +1,5 @@
 import { UserError } from '../deployment/errors.ts';
+import { mostWorkers } from '../deployment/schema.ts';
 import { asksToServe, describeEnvironment } from './environment.ts';
 
 /** What was asked on the command line of `serve`. */
@@ -10,6 +11,8 @@ export type ServeFlags =
       readonly pidFile: string | null;
       readonly stdio: boolean;
       readonly check: boolean;
+      /** Null where the flag was not given. */
+      readonly workers: number | 'auto' | null;
     }
   | {
       readonly mode: 'flags';
@@ -23,14 +26,25 @@ export type ServeFlags =
       readonly pidFile: string | null;
       readonly stdio: boolean;
       readonly check: boolean;
+      /** Null where the flag was not given. */
+      readonly workers: number | 'auto' | null;
     };
 
-const withValue = new Set(['--config', '--pid-file', '--listen', '--key-file', '--tls-cert', '--tls-key', '--path']);
+const withValue = new Set([
+  '--config',
+  '--pid-file',
+  '--listen',
+  '--key-file',
+  '--tls-cert',
+  '--tls-key',
+  '--path',
+  '--workers',
+]);
 const withoutValue = new Set(['--no-auth', '--stdio', '--check', '--help', '-h']);
 /** Flags that say how to run, not what to serve. */
-const neutral: ReadonlySet<string> = new Set(['--config', '--pid-file', '--stdio', '--check']);
+const neutral: ReadonlySet<string> = new Set(['--config', '--pid-file', '--stdio', '--check', '--workers']);
 /** Flags of a server that listens. */
-const listening: readonly string[] = ['--listen', '--key-file', '--tls-cert', '--tls-key', '--path'];
+const listening: readonly string[] = ['--listen', '--key-file', '--tls-cert', '--tls-key', '--path', '--workers'];
 
 /**
  * Reads the arguments after `serve`. Everything after `--` is the MCP server to start. Pure.
@@ -50,6 +64,7 @@ export function parseServeFlags(argv: readonly string[], env: NodeJS.ProcessEnv 
     throw new UserError(`${useless} does not go with --stdio`, { next: 'Leave it out: nothing listens with --stdio.' });
   }
 
+  const workers = parseWorkers(one('--workers'));
   const pidFile = one('--pid-file');
   const saysWhat = command.length > 0 || [...given.keys()].some((flag) => !neutral.has(flag));
   const fromEnvironment = saysWhat ? '' : (env['CONFIG_PATH']?.trim() ?? '');
@@ -63,7 +78,7 @@ export function parseServeFlags(argv: readonly string[], env: NodeJS.ProcessEnv 
         next: `Write it into ${configFile}, under server.upstreams.`,
       });
     }
-    return { mode: 'config', configFile, pidFile, stdio, check };
+    return { mode: 'config', configFile, pidFile, stdio, check, workers };
   }
 
   const certificate = one('--tls-cert');
@@ -89,7 +104,15 @@ export function parseServeFlags(argv: readonly string[], env: NodeJS.ProcessEnv 
     pidFile,
     stdio,
     check,
+    workers,
   };
+}
+
+function parseWorkers(text: string | null): number | 'auto' | null {
+  if (text === null || text === 'auto') return text;
+  const count = Number(text);
+  if (/^\d{1,3}$/.test(text) && count >= 1 && count <= mostWorkers) return count;
+  throw new UserError(`--workers ${text} is no number of workers`, { next: `Give 1 to ${mostWorkers}, or auto.` });
 }
 
 function readPairs(argv: readonly string[]): Map<string, string[]> {
@@ -131,7 +154,7 @@ function valuesAfter(argv: readonly string[], at: number, several: boolean): str
 
 /** Text of `serve --help`; a function, since the table is only needed here. */
 export function describeServe(): string {
-  return `Usage: mcp-deploy serve --config FILE [--stdio | --check] [--pid-file F]
+  return `Usage: mcp-deploy serve --config FILE [--stdio | --check] [--workers N] [--pid-file F]
        mcp-deploy serve [--listen ADDR...] [--key-file F] [flags] [-- COMMAND ARGS...]
        mcp-deploy serve --stdio [-- COMMAND ARGS...]
 
@@ -143,6 +166,7 @@ Runs the MCP endpoint in the foreground: what service managers start.
   --no-auth         let everyone in; on loopback only
   --tls-cert C      certificate and intermediates, PEM; with --tls-key K
   --tls-key K       its private key, PEM
+  --workers N       processes that share the work behind one port, or auto for one per core (1)
   --path PATH       path of the endpoint (/mcp)
   --stdio           answer on standard input and output in place of listening; no key is needed
   --check           judge configuration, certificate, keys and start-up rules, and start nothing

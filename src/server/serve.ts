@@ -1,5 +1,7 @@
+import { availableParallelism } from 'node:os';
 import { ExplainedError } from '../deployment/errors.ts';
 import { checkServer } from './check-server.ts';
+import { formatProblem } from './format-problem.ts';
 import { createLog, type Log } from './observe/log.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { startServer } from './running-server.ts';
@@ -9,6 +11,9 @@ import { readConfigFile, readServeSettings } from './serve-settings.ts';
 import { watchSignals, type ServeSignals } from './serve-signals.ts';
 import { startStdio } from './stdio/stdio-server.ts';
 import { serverVersion } from './version.ts';
+import { runPrimary } from './workers/run-primary.ts';
+import { runWorker } from './workers/run-worker.ts';
+import { workerArgument } from './workers/worker-argument.ts';
 
 /**
  * Runs the server in the foreground until a signal ends it. Prints where it listens on standard output; what goes
@@ -16,6 +21,7 @@ import { serverVersion } from './version.ts';
  * @returns the exit code: 0 ended as asked, 2 wrong input, 3 refused to start, 70 a bug.
  */
 export async function runServe(argv: string[]): Promise<number> {
+  if (argv[0] === workerArgument && process.send !== undefined) return runWorker();
   let pidFile: string | null = null;
   const signals = watchSignals();
   try {
@@ -29,7 +35,7 @@ export async function runServe(argv: string[]): Promise<number> {
       writePidFile(flags.pidFile, serverVersion, configBytes);
       pidFile = flags.pidFile;
     }
-    return await serve(flags, configBytes, signals);
+    return await serve(argv, flags, configBytes, signals);
   } catch (error) {
     if (!(error instanceof ExplainedError)) throw error;
     process.stderr.write(formatProblem(error));
@@ -41,6 +47,7 @@ export async function runServe(argv: string[]): Promise<number> {
 }
 
 async function serve(
+  argv: readonly string[],
   flags: Exclude<ServeFlags, { mode: 'help' }>,
   configBytes: Buffer | null,
   signals: ServeSignals,
@@ -61,21 +68,21 @@ async function serve(
     log.info('server.on-stdio', { version: serverVersion, pid: process.pid });
     return finish(await signals.untilStopped(server, log, server.inputEnded), log);
   }
+  const workers = countWorkers(flags.workers ?? config.deployment.server.workers);
+  if (workers > 1)
+    return finish(await runPrimary({ argv, flags, configBytes, config, options, workers, signals }), log);
   const server = await startServer(config, options);
   for (const url of server.urls) process.stdout.write(`listening ${url}\n`);
   log.info('server.listening', { urls: server.urls, version: serverVersion, pid: process.pid });
   return finish(await signals.untilStopped(server, log), log);
 }
 
+/** `auto`: as many as there are cores for this process. */
+function countWorkers(wanted: number | 'auto'): number {
+  return wanted === 'auto' ? availableParallelism() : wanted;
+}
+
 function finish(code: number, log: Log): number {
   log.info('server.stopped');
   return code;
-}
-
-function formatProblem(error: ExplainedError): string {
-  const lines = [`error   ${error.message}`];
-  if (error.why !== undefined) lines.push(`        ${error.why}`);
-  if (error.next !== undefined) lines.push(`        ${error.next}`);
-  for (const line of error.excerpt) lines.push(`  ${line}`);
-  return `${lines.join('\n')}\n`;
 }

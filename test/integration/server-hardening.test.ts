@@ -342,7 +342,7 @@ test('a stream is resumed by its own session only', async () => {
 
 test('an answer that was taken over a second time is not given up when the first successor ends', async () => {
   const given: string[] = [];
-  const session = new Session('key', '2025-11-25', {}, createEventBudget(1_000));
+  const session = new Session('id', 'key', '2025-11-25', {}, createEventBudget(1_000));
   const exchange = { resumeOn() {}, owner: { clientGone: () => void given.push('up') } } as unknown as Exchange;
   const recorder = session.recordAnswer(exchange);
   recorder.connectionLost();

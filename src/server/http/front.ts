@@ -6,11 +6,13 @@ import { isNestedTooDeep } from '../protocol/nesting.ts';
 import type { ChargedRequest, ProtocolHost } from '../protocol/protocol-host.ts';
 import { isModernRevision, metaKeys } from '../protocol/revisions.ts';
 import { isObject, isRpcId, renderRpcError, rpcCodes } from '../protocol/rpc-text.ts';
+import { ownStatePrefix } from '../protocol/parked-calls.ts';
+import type { Siblings } from '../workers/siblings.ts';
 import { Admission, type AdmissionParts } from './admission.ts';
 import { sendEmpty, sendJson, sendProblem, sendRateLimited, sendUnavailable } from './answers.ts';
 import { Exchange, type Accepts, type ExchangeHost } from './exchange.ts';
 import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
-import { peerAddress } from './peer-address.ts';
+import { cameFromWorker, peerAddress } from './peer-address.ts';
 import { BodyBudget, readBody } from './read-body.ts';
 import { SseTransport, type SseConnection } from './sse-transport.ts';
 import type { StatusPages } from './status-pages.ts';
@@ -28,6 +30,8 @@ export interface FrontParts extends AdmissionParts {
   readonly waiting: ExchangeHost['waiting'];
   readonly protocol: ProtocolHost;
   readonly pages: StatusPages;
+  /** The other workers of this server; null when it is the only process. */
+  readonly siblings: Siblings | null;
 }
 
 /** What the unfinished bodies of all connections may hold together. */
@@ -151,6 +155,7 @@ export class Front implements ExchangeHost {
       const params = isObject(body['params']) ? body['params'] : {};
       const meta = isObject(params['_meta']) ? params['_meta'] : null;
       if (meta !== null && meta[metaKeys.protocolVersion] !== undefined) {
+        if (this.#passOnParked(exchange, params['requestState'], text)) return;
         answerModern(protocol, exchange, body, params, meta);
         return;
       }
@@ -252,6 +257,7 @@ export class Front implements ExchangeHost {
       sendJson(res, 405, messagesTakePost, ['Allow', 'POST, OPTIONS', ...extra]);
       return;
     }
+    if (this.#passOn(req, res, requestId, sessionId)) return;
     const connection = sse.find(sessionId, caller);
     if (connection !== null) this.#answerPost(req, res, caller, requestId, extra, connection);
     else {
@@ -267,11 +273,33 @@ export class Front implements ExchangeHost {
     const admitted = this.admission.admit(req, res, 'GET, POST, DELETE, OPTIONS');
     if (admitted === null) return;
     const { caller, requestId, extra } = admitted;
+    if (this.#passOn(req, res, requestId, req.headers['mcp-session-id'])) return;
     if (req.method === 'POST') this.#answerPost(req, res, caller, requestId, extra);
     else if (this.#isFlood({ caller, requestId, bytesIn: 0, req }, res, extra)) return;
     else if (req.method === 'GET') answerSessionStream(this.#parts.protocol, req, res, caller, extra);
     else if (req.method === 'DELETE') answerSessionDelete(this.#parts.protocol, req, res, caller, extra);
     else sendJson(res, 405, methodNotAllowed, ['Allow', 'GET, POST, DELETE, OPTIONS', ...extra]);
+  }
+
+  /** Hands a request to the worker that has its session. False when it is ours, or nobody's. */
+  #passOn(req: IncomingMessage, res: ServerResponse, requestId: string, sessionId: unknown): boolean {
+    const { siblings } = this.#parts;
+    if (siblings === null || typeof sessionId !== 'string' || cameFromWorker(req)) return false;
+    const owner = siblings.otherOwnerOf(sessionId);
+    if (owner !== null) siblings.passOn(req, res, owner, { peer: peerAddress(req), requestId }, null);
+    return owner !== null;
+  }
+
+  /** The repeated request of a call that another worker holds open: its body had to be read to know. */
+  #passOnParked(exchange: Exchange, state: unknown, text: string): boolean {
+    const { siblings } = this.#parts;
+    const { req, res, requestId } = exchange;
+    if (siblings === null || typeof state !== 'string' || !state.startsWith(ownStatePrefix)) return false;
+    const owner = cameFromWorker(req) ? null : siblings.otherOwnerOf(state.slice(ownStatePrefix.length));
+    if (owner === null) return false;
+    exchange.answered();
+    siblings.passOn(req, res, owner, { peer: peerAddress(req), requestId }, text);
+    return true;
   }
 
   #answerPost(

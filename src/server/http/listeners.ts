@@ -1,11 +1,10 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { createServer, type RequestListener, type ServerOptions } from 'node:http';
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
-import { connect, type Server as NetServer, type Socket } from 'node:net';
-import { EnvironmentError } from '../../deployment/errors.ts';
+import type { Server as NetServer, Socket } from 'node:net';
 import type { ListenAddress } from '../../deployment/listen-address.ts';
 import type { Log } from '../observe/log.ts';
 import type { ServedCertificate } from './certificate-files.ts';
+import { openAddresses } from './open-addresses.ts';
 import { inheritAddress, markUnixSocket, socketAddress } from './peer-address.ts';
 import { readProxyProtocolBefore, type ProxyProtocolOptions } from './proxy-protocol.ts';
 import { TicketKeys } from './ticket-keys.ts';
@@ -74,8 +73,8 @@ export interface ListenOptions extends ServerOptions {
 }
 
 /**
- * Opens every address or none. `localhost` is both loopback addresses on one port; a machine without IPv6 gets the one.
- * Unix sockets speak plain HTTP: what connects to them is on this machine.
+ * Opens every address or none (see openAddresses). Unix sockets speak plain HTTP: what connects to them is on this
+ * machine.
  * @throws EnvironmentError when an address is taken or not allowed.
  */
 export async function openListeners(
@@ -84,15 +83,49 @@ export async function openListeners(
   handler: RequestListener,
   log: Log,
   given: ListenOptions = {},
-  { unread, clientRefused = () => {} }: ConnectionWatch = {},
+  watch: ConnectionWatch = {},
 ): Promise<Listeners> {
+  const servers = createHttpServers(certificate, handler, log, given, watch);
+  const scheme = certificate === null ? 'http' : 'https';
+  try {
+    const open = await openAddresses(addresses, (unix) => servers.create(unix));
+    servers.start();
+    return {
+      origins: open.map(({ shown, port }) => (port === null ? `unix:${shown}` : `${scheme}://${shown}`)),
+      ports: open.map(({ port }) => port),
+      useCertificate: (next) => servers.useCertificate(next),
+      close: (flushMs) => servers.close(flushMs),
+    };
+  } catch (error) {
+    await servers.close(0);
+    throw error;
+  }
+}
+
+/** The HTTP servers of this process: all with the same limits, watched so that none of their connections is left. */
+export interface HttpServers {
+  /** One that does not listen yet, and that takes connections by its event `connection` too; `unix` without TLS. */
+  create(unix: boolean): NetServer;
+  /** All servers have been made. */
+  start(): void;
+  useCertificate(certificate: ServedCertificate): void;
+  close(flushMs: number): Promise<void>;
+}
+
+/** Makes the servers behind the listeners. */
+export function createHttpServers(
+  certificate: ServedCertificate | null,
+  handler: RequestListener,
+  log: Log,
+  given: ListenOptions,
+  { unread, clientRefused = () => {} }: ConnectionWatch,
+): HttpServers {
   const { stalledAfterMs = defaultStalledAfterMs, proxyProtocol = null, ticketSecret, ...timeouts } = given;
   const { tlsProfile = 'intermediate' } = given;
   const servers: NetServer[] = [];
+  const httpServers: NetServer[] = [];
   const tlsServers: TlsServer[] = [];
   const sockets = new Set<Socket>();
-  const origins: string[] = [];
-  const ports: (number | null)[] = [];
   const counted = unread === undefined ? {} : { ServerResponse: countedResponse(unread) };
   const options = { ...httpOptions, ...timeouts, ...counted };
   const tickets = new TicketKeys(() => tlsServers, ticketSecret);
@@ -126,6 +159,7 @@ export async function openListeners(
       server.on('tlsClientError', (error: NodeJS.ErrnoException) => log.debug('tls.refused', { code: error.code }));
     }
     servers.push(server);
+    httpServers.push(server);
     if (proxyProtocol === null) return server;
     const outer = readProxyProtocolBefore(server, { ...proxyProtocol, log });
     outer.maxConnections = maxConnections;
@@ -144,31 +178,13 @@ export async function openListeners(
     await Promise.all(closed);
   };
 
-  try {
-    for (const address of addresses) {
-      if (address.kind === 'unix') {
-        await clearStaleSocket(address.path);
-        await listen(create(true), { path: address.path });
-        chmodSync(address.path, 0o660);
-        origins.push(`unix:${address.path}`);
-        ports.push(null);
-        continue;
-      }
-      const scheme = certificate === null ? 'http' : 'https';
-      const port = await listenTcp(address.host, address.port, () => create(false), servers);
-      const shown = address.host === '' ? 'localhost' : address.host.includes(':') ? `[${address.host}]` : address.host;
-      origins.push(`${scheme}://${shown}:${port}`);
-      ports.push(port);
-    }
-  } catch (error) {
-    await closeAll(0);
-    throw error;
-  }
-
-  tickets.start();
   return {
-    origins,
-    ports,
+    create,
+    start() {
+      tickets.start();
+      // It is with this event that node:http begins to watch for heads and bodies that never come.
+      for (const server of httpServers) if (!server.listening) server.emit('listening');
+    },
     useCertificate(next) {
       for (const server of tlsServers) server.setSecureContext(tlsOptions({}, next, tlsProfile));
       // A new context comes with keys of its own making.
@@ -181,90 +197,6 @@ export async function openListeners(
 function tlsOptions(options: ServerOptions, { certificate, key }: ServedCertificate, profile: TlsProfile) {
   const minVersion = profile === 'modern' ? ('TLSv1.3' as const) : ('TLSv1.2' as const);
   return { ...options, cert: certificate, key, minVersion, ciphers, ecdhCurve, handshakeTimeout: 10_000 };
-}
-
-async function listenTcp(host: string, port: number, create: () => NetServer, servers: NetServer[]): Promise<number> {
-  if (host === '') {
-    try {
-      return await listen(create(), { host: '::', port });
-    } catch (error) {
-      if (!isWithoutIpv6(error)) throw error;
-      servers.pop();
-      return listen(create(), { host: '0.0.0.0', port });
-    }
-  }
-  if (host !== 'localhost') return listen(create(), { host, port });
-  const bound = await listen(create(), { host: '127.0.0.1', port });
-  try {
-    await listen(create(), { host: '::1', port: bound });
-  } catch (error) {
-    if (!isWithoutIpv6(error)) throw error;
-    servers.pop();
-  }
-  return bound;
-}
-
-function listen(server: NetServer, where: { host?: string; port?: number; path?: string }): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(describeListenError(error, where)));
-    server.listen({ ...where, backlog: 1_024 }, () => {
-      server.removeAllListeners('error');
-      const address = server.address();
-      resolve(typeof address === 'object' && address !== null ? address.port : 0);
-    });
-  });
-}
-
-function describeListenError(
-  error: NodeJS.ErrnoException,
-  { host, port, path }: { host?: string; port?: number; path?: string },
-): EnvironmentError {
-  const where = path ?? (port === undefined ? String(host) : `${host}, port ${port}`);
-  const words: Readonly<Record<string, readonly [string, string]>> = {
-    EADDRINUSE: [
-      'Another program listens there.',
-      path === undefined ? `See which with: ss -ltnp 'sport = :${port}'` : `See which with: ss -lxp | grep ${path}`,
-    ],
-    EACCES: [
-      'This user may not listen there.',
-      port !== undefined && port < 1_024 ? 'Take a port above 1023.' : 'Take another address.',
-    ],
-    EADDRNOTAVAIL: ['This machine does not have that address.', 'See its addresses with: ip address'],
-    ENOTFOUND: ['That name has no address.', 'Write an address of this machine, or localhost.'],
-  };
-  const [why, next] = words[error.code ?? ''] ?? [error.message, 'Take another address.'];
-  return new EnvironmentError(`The server cannot listen on ${where}`, { why, next, cause: error });
-}
-
-function isWithoutIpv6(error: unknown): boolean {
-  const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
-  return cause?.code === 'EADDRNOTAVAIL' || cause?.code === 'EAFNOSUPPORT';
-}
-
-/** Removes a socket file that nobody listens on any more: a killed server leaves it. */
-async function clearStaleSocket(path: string): Promise<void> {
-  let isSocket: boolean;
-  try {
-    isSocket = lstatSync(path).isSocket();
-  } catch {
-    return;
-  }
-  if (!isSocket) {
-    throw new EnvironmentError(`The server cannot listen on ${path}`, {
-      why: 'There is a file that is not a socket.',
-      next: 'Take another path, or move the file away.',
-    });
-  }
-  const alive = await new Promise<boolean>((resolve) => {
-    const probe = connect({ path });
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
-    });
-    probe.once('error', () => resolve(false));
-  });
-  if (alive) throw describeListenError(Object.assign(new Error('in use'), { code: 'EADDRINUSE' }), { path });
-  unlinkSync(path);
 }
 
 function closeServer(server: NetServer): Promise<void> {

@@ -7,10 +7,24 @@ const named = new WeakMap<Socket, string>();
 /** The same by peer and port, until the TLS socket on the connection exists. */
 const namedByPeer = new Map<string, string>();
 let areNamed = false;
+const workerSockets = new WeakSet<Socket>();
+
+/** The peer's address and the request id as the worker saw them that took the request; read on its socket only. */
+export const workerHeaders = { peer: 'x-mcp-worker-peer', requestId: 'x-mcp-worker-request' } as const;
 
 /** Remembers that a connection came over a Unix socket, which has no address of its own. */
 export function markUnixSocket(socket: Socket): void {
   unixSockets.add(socket);
+}
+
+/** Remembers that a connection comes from another worker of this server. */
+export function markWorkerSocket(socket: Socket): void {
+  workerSockets.add(socket);
+}
+
+/** Whether another worker took this request and passed it on. */
+export function cameFromWorker({ socket }: IncomingMessage): boolean {
+  return workerSockets.has(socket);
 }
 
 /** Remembers whom a connection speaks for, as the proxy said at its beginning. */
@@ -35,8 +49,13 @@ export function inheritAddress(tlsSocket: Socket): void {
  * Address of the peer as the address reader wants it: `unix` for a Unix socket. A TCP connection that was reset has
  * no address any more either; it must not pass for a Unix socket, whose peers may be trusted.
  */
-export function peerAddress({ socket }: IncomingMessage): string | undefined {
-  return socketAddress(socket);
+export function peerAddress(req: IncomingMessage): string | undefined {
+  return socketAddress(req.socket) ?? (cameFromWorker(req) ? givenAddress(req) : undefined);
+}
+
+function givenAddress({ headers }: IncomingMessage): string | undefined {
+  const given = headers[workerHeaders.peer];
+  return typeof given === 'string' && given !== '' ? given : undefined;
 }
 
 /** The same, where there is no request yet. */

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { cameFromWorker, workerHeaders } from './peer-address.ts';
 
 /** What is copied into a header, the log and the audit file: nothing that could end a line or a field. */
 const sane = /^[A-Za-z0-9._:+/=@-]{1,128}$/;
@@ -14,6 +15,8 @@ export function createRequestIds(trusts: (req: IncomingMessage) => boolean): (re
   const prefix = `${randomBytes(6).toString('hex')}-`;
   let next = 1;
   return (req) => {
+    const known = req.headers[workerHeaders.requestId];
+    if (typeof known === 'string' && cameFromWorker(req)) return known;
     const given = req.headers['x-request-id'];
     if (typeof given === 'string' && sane.test(given) && trusts(req)) return given;
     return prefix + (next++).toString(36);

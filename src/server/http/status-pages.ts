@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Backend } from '../types.ts';
 import type { HealthAnswer } from '../observe/health.ts';
+import type { PageName } from '../workers/siblings.ts';
 import { send, sendJson, sendOAuthError } from './answers.ts';
 import { peerAddress } from './peer-address.ts';
 
@@ -13,6 +14,8 @@ export interface PageSources {
   /** Whether /metrics exists. */
   readonly showsMetrics: boolean;
   readonly metricsContentType: string;
+  /** The same pages for all workers together; null when this process is the whole server. Its null: ask locally. */
+  readonly whole: ((page: PageName) => Promise<HealthAnswer | null>) | null;
   /** Null when the request carries no accepted key. */
   holdsKey(req: IncomingMessage): boolean;
   /** Answer to a browser page that reached us under a foreign name or from a foreign origin; null when all is well. */
@@ -59,11 +62,9 @@ export class StatusPages {
     '/livez': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
     '/health': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
     '/readyz': (req, res, draining) => {
-      const { backends } = this.#sources;
       // A foreign page in the operator's browser learns whether, not why.
       const detail = isLocal(req) && this.#sources.refuses(req) === null;
-      const { status, body } = this.#sources.describeReadiness(backends, draining, detail);
-      sendJson(res, status, body, status === 503 ? ['Retry-After', '2', ...noStore] : noStore);
+      this.#answerPage(res, detail ? 'readyz-detail' : 'readyz', draining);
     },
     '/status': (req, res, draining) => {
       if (!isLocal(req) && !this.#sources.holdsKey(req)) {
@@ -74,18 +75,41 @@ export class StatusPages {
         return;
       }
       if (this.#refusedAsForeign(req, res)) return;
-      const { status, body } = this.#sources.describeStatus(draining);
-      sendJson(res, status, body, noStore);
+      this.#answerPage(res, 'status', draining);
     },
-    '/metrics': (req, res) => {
+    '/metrics': (req, res, draining) => {
       if (!isLocal(req)) {
         sendOAuthError(res, 403, 'access_denied', 'Metrics are given to this machine only.');
         return;
       }
       if (this.#refusedAsForeign(req, res)) return;
-      send(res, 200, this.#sources.metricsContentType, this.#sources.renderMetrics(), noStore);
+      this.#answerPage(res, 'metrics', draining);
     },
   };
+
+  /** What this process alone has to say. */
+  describe(page: PageName, draining: boolean): HealthAnswer {
+    const sources = this.#sources;
+    switch (page) {
+      case 'metrics':
+        return { status: 200, body: sources.renderMetrics() };
+      case 'status':
+        return sources.describeStatus(draining);
+      case 'readyz':
+      case 'readyz-detail':
+        return sources.describeReadiness(sources.backends, draining, page === 'readyz-detail');
+    }
+  }
+
+  #answerPage(res: ServerResponse, page: PageName, draining: boolean): void {
+    const answer = ({ status, body }: HealthAnswer): void => {
+      const type = page === 'metrics' ? this.#sources.metricsContentType : 'application/json';
+      send(res, status, type, body, status === 503 ? ['Retry-After', '2', ...noStore] : noStore);
+    };
+    const { whole } = this.#sources;
+    if (whole === null) answer(this.describe(page, draining));
+    else void whole(page).then((gathered) => answer(gathered ?? this.describe(page, draining)));
+  }
 
   /** A page in the operator's own browser is local too: it must not read these under a name that it brought along. */
   #refusedAsForeign(req: IncomingMessage, res: ServerResponse): boolean {

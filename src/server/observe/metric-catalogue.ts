@@ -27,6 +27,8 @@ export const metricCatalogue = [
   describe('mcp_tls_certificate_not_after_seconds', 'gauge', [], 'End of the served certificate, Unix time.'),
   describe('mcp_key_age_seconds', 'gauge', ['label'], 'Age of the newest key of a label, of the 100 oldest.'),
   describe('mcp_audit_dropped_total', 'counter', [], 'Audit lines that could not be written.'),
+  describe('mcp_worker_up', 'gauge', ['worker'], '1 while the worker process answers, else 0.'),
+  describe('mcp_worker_restarts_total', 'counter', ['worker'], 'Times that the worker was started again.'),
   describe('process_cpu_user_seconds_total', 'counter', [], 'CPU time in user mode.'),
   describe('process_cpu_system_seconds_total', 'counter', [], 'CPU time in system mode.'),
   describe('process_cpu_seconds_total', 'counter', [], 'CPU time in both modes.'),

@@ -211,6 +211,9 @@ export function createMetrics(sources: MetricSources): Metrics {
       add('mcp_key_age_seconds', renderLabels({ label }), seconds);
     }
     add('mcp_audit_dropped_total', '', sources.auditDropped?.() ?? 0);
+    // With several workers these two are written by the process that knows them all.
+    add('mcp_worker_up', renderLabels({ worker: '0' }), 1);
+    add('mcp_worker_restarts_total', renderLabels({ worker: '0' }), 0);
     for (const [name, value] of observed.read()) add(name, '', value);
     add('nodejs_version_info', renderLabels({ version: process.version }), 1);
     return text;

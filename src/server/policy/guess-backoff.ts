@@ -1,9 +1,11 @@
 import { isIPv6 } from 'node:net';
+import { createUnshared, type LimitSharing } from './limit-sharing.ts';
 
 const FAILURES_ALLOWED = 10;
 const WINDOW_MS = 60_000;
 const LONGEST_WAIT_SECONDS = 60;
 const MOST_ADDRESSES = 10_000;
+const topic = 'wrong-keys';
 
 export interface GuessBackoff {
   /** Counts a wrong key. Seconds that this address should wait, or 0 while it may still be a slip. */
@@ -23,33 +25,49 @@ interface Guesser {
  * Slows down guessing per address: after 10 wrong keys within a minute the wait starts at a second and doubles up
  * to a minute, until the address has left the door alone for a minute. At most 10,000 addresses are remembered,
  * the longest silent go first. Only failures come here, so that nobody behind the same NAT is locked out.
+ * With `sharing` the failures at other processes count too.
  * @param now epoch ms.
  */
-export function createGuessBackoff(now: () => number): GuessBackoff {
+export function createGuessBackoff(now: () => number, sharing: LimitSharing | null = null): GuessBackoff {
   const guessers = new Map<string, Guesser>();
-  return {
-    failed(address) {
-      const source = networkOf(address);
-      const nowMs = now();
-      let guesser = guessers.get(source);
-      if (guesser === undefined || isForgiven(guesser, nowMs)) {
-        guesser = { failures: 0, sinceMs: nowMs, waitSeconds: 0, quietFromMs: nowMs };
+  const unshared = sharing === null ? null : createUnshared(topic, sharing);
+
+  /** One failure, or several that were seen elsewhere. */
+  function count(source: string, failures: number): number {
+    const nowMs = now();
+    let guesser = guessers.get(source);
+    if (guesser === undefined || isForgiven(guesser, nowMs)) {
+      guesser = { failures: 0, sinceMs: nowMs, waitSeconds: 0, quietFromMs: nowMs };
+    }
+    // To the end of the Map: its order is then the order of the last failure.
+    guessers.delete(source);
+    guessers.set(source, guesser);
+    if (guessers.size > MOST_ADDRESSES) {
+      for (const oldest of guessers.keys()) {
+        guessers.delete(oldest);
+        break;
       }
-      // To the end of the Map: its order is then the order of the last failure.
-      guessers.delete(source);
-      guessers.set(source, guesser);
-      if (guessers.size > MOST_ADDRESSES) {
-        for (const oldest of guessers.keys()) {
-          guessers.delete(oldest);
-          break;
-        }
-      }
+    }
+    // Beyond these the wait is the longest anyway.
+    for (let left = Math.min(failures, 2 * FAILURES_ALLOWED); left > 0; left--) {
       guesser.failures += 1;
       if (guesser.failures > FAILURES_ALLOWED) {
         guesser.waitSeconds = Math.min(LONGEST_WAIT_SECONDS, Math.max(1, guesser.waitSeconds * 2));
       }
-      guesser.quietFromMs = nowMs + guesser.waitSeconds * 1_000;
-      return guesser.waitSeconds;
+    }
+    guesser.quietFromMs = nowMs + guesser.waitSeconds * 1_000;
+    return guesser.waitSeconds;
+  }
+
+  sharing?.onRemote(topic, (deltas) => {
+    for (const [source, failures] of deltas) count(source, failures);
+  });
+
+  return {
+    failed(address) {
+      const source = networkOf(address);
+      unshared?.add(source, 1, FAILURES_ALLOWED / 2);
+      return count(source, 1);
     },
     get size() {
       return guessers.size;

@@ -7,6 +7,7 @@ import type { KeyDecision } from '../types.ts';
 import { compileAccess, type Access } from './access.ts';
 import { createGuessBackoff } from './guess-backoff.ts';
 import { hashKey, parseKeyStore, rotationDueDays, type KeyStore } from './key-store.ts';
+import type { LimitSharing } from './limit-sharing.ts';
 import { parsePresentedKey } from './presented-key.ts';
 
 /** A revoked key must be refused within a second; four looks a second cost nothing measurable. */
@@ -62,12 +63,14 @@ export function createKeyCheck(options: {
   readonly log: Log;
   /** Epoch ms. */
   readonly now?: () => number;
+  /** Other processes that the same clients reach. */
+  readonly sharing?: LimitSharing | null;
 }): KeyCheck {
   const { storeFile, log, readKeys } = options;
   let { extraKeys } = options;
   const now = options.now ?? Date.now;
   extraKeys.forEach(checkExtraKey);
-  const backoff = createGuessBackoff(now);
+  const backoff = createGuessBackoff(now, options.sharing ?? null);
   const listeners: ((keyId: string) => void)[] = [];
   // Header text -> key, so that a client's next call costs a look-up instead of a hash. The texts are compared by
   // V8's seeded string hash first, so the time says nothing about how much of a wrong key was right.

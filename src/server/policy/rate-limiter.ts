@@ -1,5 +1,6 @@
 import type { RateLimit } from '../../deployment/schema.ts';
 import type { LimitDecision } from '../types.ts';
+import { createUnshared, type LimitSharing } from './limit-sharing.ts';
 
 /** Buckets in one generation; two generations exist at once. */
 const MOST_BUCKETS = 100_000;
@@ -24,16 +25,22 @@ interface Bucket {
 /**
  * A token bucket per name: `burst` at once, `requests` per window on average. Without `burst` a tenth of
  * `requests`, at least 20, and never more than `requests`.
+ * With `sharing` other processes count along: what they let through is taken off here within about 50 ms, if need be
+ * below nothing, so that a burst which hits all of them at once is paid back and the average holds.
  * @param now milliseconds of a clock that never goes back; the process's own by default.
  */
 export function createRateLimiter(
   limit: RateLimit,
   policyName: string,
   now: () => number = () => performance.now(),
+  sharing: LimitSharing | null = null,
 ): RateLimiter {
   const capacity = limit.burst ?? Math.min(limit.requests, Math.max(20, Math.ceil(limit.requests / 10)));
   const tokensPerMs = limit.requests / (limit.windowSeconds * 1_000);
   const generationMs = Math.max(1_000, capacity / tokensPerMs);
+  const unshared = sharing === null ? null : createUnshared(policyName, sharing);
+  // The others should hear of a bucket that is being emptied before it is empty.
+  const urgentFrom = Math.max(1, capacity / 8);
 
   // Two generations instead of a sweep: a bucket that nobody touched for a whole fill time is full again, so it
   // is the same as one that does not exist and goes with its generation.
@@ -60,23 +67,36 @@ export function createRateLimiter(
     return bucket;
   }
 
+  /** The bucket as it is now, with what has flowed in. */
+  function filledBucket(name: string): Bucket {
+    const nowMs = now();
+    if (nowMs >= generationEndMs || young.size >= MOST_BUCKETS) {
+      old = nowMs >= generationEndMs + generationMs ? new Map() : young;
+      young = new Map();
+      generationEndMs = nowMs + generationMs;
+    }
+    const bucket = bucketOf(name, nowMs);
+    if (nowMs > bucket.atMs) {
+      bucket.tokens = Math.min(capacity, bucket.tokens + (nowMs - bucket.atMs) * tokensPerMs);
+      bucket.atMs = nowMs;
+    }
+    return bucket;
+  }
+
+  sharing?.onRemote(policyName, (deltas) => {
+    for (const [name, amount] of deltas) filledBucket(name).tokens -= amount;
+  });
+
   return {
     take(name) {
-      const nowMs = now();
-      if (nowMs >= generationEndMs || young.size >= MOST_BUCKETS) {
-        old = nowMs >= generationEndMs + generationMs ? new Map() : young;
-        young = new Map();
-        generationEndMs = nowMs + generationMs;
-      }
-      const bucket = bucketOf(name, nowMs);
-      if (nowMs > bucket.atMs) {
-        bucket.tokens = Math.min(capacity, bucket.tokens + (nowMs - bucket.atMs) * tokensPerMs);
-        bucket.atMs = nowMs;
-      }
+      const bucket = filledBucket(name);
       // A hair's breadth for sums of fractions: three thirds of a token are a token.
       decision.allowed = bucket.tokens >= 1 - 1e-9;
-      if (decision.allowed) bucket.tokens = Math.max(0, bucket.tokens - 1);
-      decision.remaining = Math.floor(bucket.tokens + 1e-9);
+      if (decision.allowed) {
+        bucket.tokens = Math.max(0, bucket.tokens - 1);
+        unshared?.add(name, 1, urgentFrom);
+      }
+      decision.remaining = Math.max(0, Math.floor(bucket.tokens + 1e-9));
       decision.resetSeconds = Math.ceil((capacity - bucket.tokens) / tokensPerMs / 1_000 - 1e-6);
       decision.retryAfterSeconds = decision.allowed
         ? 0

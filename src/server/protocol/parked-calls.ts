@@ -11,7 +11,7 @@ const maxParked = 1_000;
 /** Questions that come within this time of the first go out with it: nothing to a person, a whole round saved. */
 const collectForMs = 10;
 /** Tells our states from those that a modern upstream gave its caller itself. */
-const ownStatePrefix = 'mcp-deploy-call-';
+export const ownStatePrefix = 'mcp-deploy-call-';
 
 interface Parked {
   readonly call: Call;
@@ -36,7 +36,11 @@ export class ParkedCalls {
   readonly #byCall = new Map<Call, Parked>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor() {
+  readonly #makeId: () => string;
+
+  /** @param makeId gives ids that cannot be guessed; with several workers they tell the call's worker */
+  constructor(makeId: () => string = randomUUID) {
+    this.#makeId = makeId;
     this.#timer = setInterval(() => this.#sweep(), 10_000);
     this.#timer.unref();
   }
@@ -146,7 +150,7 @@ export class ParkedCalls {
     const { exchange, answerId } = parked.call;
     if (exchange === null) return;
     this.#byState.delete(parked.state);
-    parked.state = ownStatePrefix + randomUUID();
+    parked.state = ownStatePrefix + this.#makeId();
     this.#byState.set(parked.state, parked);
     parked.call.exchange = null;
     parked.sinceMs = performance.now();

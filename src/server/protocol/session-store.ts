@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Log } from '../observe/log.ts';
 import { throttledWarning } from '../observe/throttled-warning.ts';
 import { createEventBudget, type EventBudget } from './event-log.ts';
@@ -25,8 +26,11 @@ export class SessionStore {
   readonly #budget: EventBudget = createEventBudget(eventBudgetChars);
   readonly #timer: NodeJS.Timeout;
   readonly #warnOfForeign: (details: Readonly<Record<string, unknown>>) => void;
+  readonly #makeId: () => string;
 
-  constructor(limits: SessionLimits, log: Log, onEnd: (sessionId: string) => void) {
+  /** @param makeId gives ids that cannot be guessed; with several workers they tell the session's worker */
+  constructor(limits: SessionLimits, log: Log, onEnd: (sessionId: string) => void, makeId: () => string = randomUUID) {
+    this.#makeId = makeId;
     this.#idleMs = limits.idleSeconds * 1_000;
     this.#max = limits.max;
     this.#log = log;
@@ -52,7 +56,7 @@ export class SessionStore {
   /** Opens a session; null when the cap is reached and every session is in use. */
   open(keyId: string, revision: string, clientCapabilities: Record<string, unknown>): Session | null {
     if (this.#sessions.size >= this.#max && !this.#makeRoom(keyId)) return null;
-    const session = new Session(keyId, revision, clientCapabilities, this.#budget);
+    const session = new Session(this.#makeId(), keyId, revision, clientCapabilities, this.#budget);
     this.#sessions.set(session.id, session);
     return session;
   }

@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { EventStream } from '../http/event-stream.ts';
 import type { EventRecorder, Exchange } from '../http/exchange.ts';
 import type { RpcError, RpcId } from '../types.ts';
@@ -27,7 +26,7 @@ interface ResumableAnswer {
  * needed: most sessions are idle, and clients almost never delete them.
  */
 export class Session {
-  readonly id = randomUUID();
+  readonly id: string;
   readonly keyId: string;
   /** What initialize agreed on. Set again where the session is older than its initialize (HTTP+SSE). */
   revision: string;
@@ -46,7 +45,14 @@ export class Session {
   #nextStream = 1;
   #nextRequest = 1;
 
-  constructor(keyId: string, revision: string, clientCapabilities: Record<string, unknown>, budget: EventBudget) {
+  constructor(
+    id: string,
+    keyId: string,
+    revision: string,
+    clientCapabilities: Record<string, unknown>,
+    budget: EventBudget,
+  ) {
+    this.id = id;
     this.keyId = keyId;
     this.revision = revision;
     this.clientCapabilities = clientCapabilities;

@@ -1,0 +1,120 @@
+import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { connect, type Server } from 'node:net';
+import { EnvironmentError } from '../../deployment/errors.ts';
+import type { ListenAddress } from '../../deployment/listen-address.ts';
+
+/** One address that is open. */
+export interface OpenAddress {
+  /** Host and port as a URL has them; the path of a Unix socket. */
+  readonly shown: string;
+  /** Null for a Unix socket. */
+  readonly port: number | null;
+}
+
+/**
+ * Listens on every address or on none. `localhost` is both loopback addresses on one port; a machine without IPv6 gets
+ * the one. A socket file that nobody listens on any more is replaced.
+ * @param create makes the server of an address; it is told whether that is a Unix socket
+ * @throws EnvironmentError when an address is taken or not allowed; closing the servers made so far is the caller's.
+ */
+export async function openAddresses(
+  addresses: readonly ListenAddress[],
+  create: (unix: boolean) => Server,
+): Promise<readonly OpenAddress[]> {
+  const open: OpenAddress[] = [];
+  for (const address of addresses) {
+    if (address.kind === 'unix') {
+      await clearStaleSocket(address.path);
+      await listen(create(true), { path: address.path });
+      chmodSync(address.path, 0o660);
+      open.push({ shown: address.path, port: null });
+      continue;
+    }
+    const port = await listenTcp(address.host, address.port, () => create(false));
+    const host = address.host === '' ? 'localhost' : address.host.includes(':') ? `[${address.host}]` : address.host;
+    open.push({ shown: `${host}:${port}`, port });
+  }
+  return open;
+}
+
+async function listenTcp(host: string, port: number, create: () => Server): Promise<number> {
+  if (host === '') {
+    try {
+      return await listen(create(), { host: '::', port });
+    } catch (error) {
+      if (!isWithoutIpv6(error)) throw error;
+      return listen(create(), { host: '0.0.0.0', port });
+    }
+  }
+  if (host !== 'localhost') return listen(create(), { host, port });
+  const bound = await listen(create(), { host: '127.0.0.1', port });
+  try {
+    await listen(create(), { host: '::1', port: bound });
+  } catch (error) {
+    if (!isWithoutIpv6(error)) throw error;
+  }
+  return bound;
+}
+
+function listen(server: Server, where: { host?: string; port?: number; path?: string }): Promise<number> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(describeListenError(error, where)));
+    server.listen({ ...where, backlog: 1_024 }, () => {
+      server.removeAllListeners('error');
+      const address = server.address();
+      resolve(typeof address === 'object' && address !== null ? address.port : 0);
+    });
+  });
+}
+
+function describeListenError(
+  error: NodeJS.ErrnoException,
+  { host, port, path }: { host?: string; port?: number; path?: string },
+): EnvironmentError {
+  const where = path ?? (port === undefined ? String(host) : `${host}, port ${port}`);
+  const words: Readonly<Record<string, readonly [string, string]>> = {
+    EADDRINUSE: [
+      'Another program listens there.',
+      path === undefined ? `See which with: ss -ltnp 'sport = :${port}'` : `See which with: ss -lxp | grep ${path}`,
+    ],
+    EACCES: [
+      'This user may not listen there.',
+      port !== undefined && port < 1_024 ? 'Take a port above 1023.' : 'Take another address.',
+    ],
+    EADDRNOTAVAIL: ['This machine does not have that address.', 'See its addresses with: ip address'],
+    ENOTFOUND: ['That name has no address.', 'Write an address of this machine, or localhost.'],
+  };
+  const [why, next] = words[error.code ?? ''] ?? [error.message, 'Take another address.'];
+  return new EnvironmentError(`The server cannot listen on ${where}`, { why, next, cause: error });
+}
+
+function isWithoutIpv6(error: unknown): boolean {
+  const cause = error instanceof Error ? (error.cause as NodeJS.ErrnoException | undefined) : undefined;
+  return cause?.code === 'EADDRNOTAVAIL' || cause?.code === 'EAFNOSUPPORT';
+}
+
+/** Removes a socket file that nobody listens on any more: a killed server leaves it. */
+async function clearStaleSocket(path: string): Promise<void> {
+  let isSocket: boolean;
+  try {
+    isSocket = lstatSync(path).isSocket();
+  } catch {
+    return;
+  }
+  if (!isSocket) {
+    throw new EnvironmentError(`The server cannot listen on ${path}`, {
+      why: 'There is a file that is not a socket.',
+      next: 'Take another path, or move the file away.',
+    });
+  }
+  const alive = await new Promise<boolean>((resolve) => {
+    const probe = connect({ path });
+    probe.once('connect', () => {
+      probe.destroy();
+      resolve(true);
+    });
+    probe.once('error', () => resolve(false));
+  });
+  if (alive) throw describeListenError(Object.assign(new Error('in use'), { code: 'EADDRINUSE' }), { path });
+  unlinkSync(path);
+}

@@ -1,0 +1,51 @@
+/** How much of one bucket was consumed: its name and the number of tokens. */
+export type LimitDelta = readonly [bucket: string, amount: number];
+
+/**
+ * Lets limiters of several processes count together. Each decides alone and at once; what it let through is told to the
+ * others a moment later, and they take it off their own. Knows no transport. A limiter that starts late knows nothing
+ * of what was consumed before.
+ */
+export interface LimitSharing {
+  /** Tells the others what was consumed here since the last time. `topic` names the limiter. */
+  publish(topic: string, deltas: readonly LimitDelta[]): void;
+  /** Called with what was consumed elsewhere; one listener for each topic, the last one counts. */
+  onRemote(topic: string, listener: (deltas: readonly LimitDelta[]) => void): void;
+}
+
+/** What was consumed here and is not told yet. */
+export interface Unshared {
+  /** `urgentFrom`: with this much of one bucket untold it is told at the end of this turn. */
+  add(bucket: string, amount: number, urgentFrom: number): void;
+}
+
+/** At most this often, unless much was consumed at once. */
+const shareEveryMs = 50;
+/** Buckets in one message. */
+const mostAtOnce = 5_000;
+
+/** Gathers what one limiter consumes and publishes it every 50 ms, or at once when one bucket is being emptied. */
+export function createUnshared(topic: string, sharing: LimitSharing): Unshared {
+  let untold = new Map<string, number>();
+  let timer: NodeJS.Timeout | null = null;
+  let soon: NodeJS.Immediate | null = null;
+
+  function tell(): void {
+    if (timer !== null) clearTimeout(timer);
+    if (soon !== null) clearImmediate(soon);
+    timer = null;
+    soon = null;
+    const deltas = [...untold];
+    untold = new Map();
+    for (let at = 0; at < deltas.length; at += mostAtOnce) sharing.publish(topic, deltas.slice(at, at + mostAtOnce));
+  }
+
+  return {
+    add(bucket, amount, urgentFrom) {
+      const sum = (untold.get(bucket) ?? 0) + amount;
+      untold.set(bucket, sum);
+      if (sum >= urgentFrom) soon ??= setImmediate(tell);
+      else timer ??= setTimeout(tell, shareEveryMs).unref();
+    },
+  };
+}

@@ -1,0 +1,42 @@
+import type { LimitDelta } from '../policy/limit-sharing.ts';
+import type { PageName } from './siblings.ts';
+
+/** What a worker gets told before anything else. */
+export interface StartMessage {
+  readonly kind: 'start';
+  readonly slot: number;
+  readonly count: number;
+  /** The arguments of `serve`. */
+  readonly argv: readonly string[];
+  /** Text of the configuration file as the primary read it; null where flags configure. */
+  readonly config: string | null;
+  /** Where the workers' own sockets are. */
+  readonly folder: string;
+  /** The addresses that the primary listens on, for `RunningServer.urls`. */
+  readonly origins: readonly string[];
+  readonly ports: readonly (number | null)[];
+  /** Base64: TLS sessions of one worker are resumed at another. */
+  readonly ticketSecret: string;
+}
+
+export type ToWorker =
+  | StartMessage
+  /** Comes with the socket. */
+  | { readonly kind: 'connection'; readonly unix: boolean }
+  | { readonly kind: 'drain' | 'stop-now' | 'reload' }
+  | { readonly kind: 'limits'; readonly topic: string; readonly deltas: readonly LimitDelta[] }
+  | { readonly kind: 'report'; readonly askId: number; readonly page: PageName }
+  | { readonly kind: 'gathered'; readonly askId: number; readonly status: 200 | 503; readonly body: string };
+
+export type FromWorker =
+  | { readonly kind: 'ready' }
+  /** It will not start: what to say, and with which code to end. */
+  | { readonly kind: 'refused'; readonly text: string; readonly exitCode: number }
+  /** It finishes what it has and takes nothing new. */
+  | { readonly kind: 'leaving' }
+  | { readonly kind: 'reloaded' }
+  /** So many connections have ended since the last time. */
+  | { readonly kind: 'closed'; readonly connections: number }
+  | { readonly kind: 'limits'; readonly topic: string; readonly deltas: readonly LimitDelta[] }
+  | { readonly kind: 'gather'; readonly askId: number; readonly page: PageName }
+  | { readonly kind: 'reported'; readonly askId: number; readonly status: 200 | 503; readonly body: string };

@@ -1,0 +1,91 @@
+import { ExplainedError } from '../../deployment/errors.ts';
+import { createLog } from '../observe/log.ts';
+import { startServer, type RunningServer } from '../running-server.ts';
+import { formatProblem } from '../format-problem.ts';
+import { parseServeFlags } from '../serve-flags.ts';
+import { followReferences } from '../resolve-secrets.ts';
+import { readServeSettings } from '../serve-settings.ts';
+import { watchSignals } from '../serve-signals.ts';
+import { serverVersion } from '../version.ts';
+import type { FromWorker, StartMessage, ToWorker } from './messages.ts';
+import { createWorkerSide, type WorkerSide } from './worker-side.ts';
+
+/**
+ * One worker: the whole server, but connections come from the primary. Ends when it is told to, or when the primary is
+ * gone: then it finishes its calls first.
+ * @returns the exit code: 0 ended as asked, 70 a bug, else what the primary is told with the reason.
+ */
+export async function runWorker(): Promise<number> {
+  const signals = watchSignals();
+  const send = (message: FromWorker): void => {
+    if (process.connected) process.send?.(message);
+  };
+  let endNow = (): void => {};
+  let server: RunningServer | null = null;
+  const ended = new Promise<void>((resolve) => {
+    endNow = resolve;
+  });
+  let side: WorkerSide | null = null;
+  const gone = (): void => endNow();
+  process.on('disconnect', gone);
+  const started = new Promise<StartMessage>((resolve) => {
+    process.on('message', (message: ToWorker, socket: unknown) => {
+      if (message.kind === 'start') resolve(message);
+      else if (message.kind === 'drain') endNow();
+      else if (message.kind === 'reload') void reload(server).then(() => send({ kind: 'reloaded' }));
+      else if (message.kind === 'stop-now') {
+        endNow();
+        void server?.stopNow();
+      } else side?.take(message, socket);
+    });
+  });
+  try {
+    const start = await started;
+    const flags = parseServeFlags([...start.argv], process.env);
+    if (flags.mode === 'help') return 0;
+    const bytes = start.config === null ? null : Buffer.from(start.config);
+    const settings = await readServeSettings(flags, bytes, process.env);
+    const log = createLog({ level: settings.config.deployment.logs.level }).child({ worker: start.slot });
+    const { config, ...keys } = await followReferences(settings, process.env, log);
+    side = createWorkerSide(start, send);
+    const running = await startServer(config, {
+      version: serverVersion,
+      env: process.env,
+      log,
+      ...keys,
+      siblings: side.siblings,
+      open: side.open,
+    });
+    server = running;
+    send({ kind: 'ready' });
+    log.info('worker.ready', { pid: process.pid });
+    return await signals.untilStopped(
+      {
+        reload: () => running.reload(),
+        drain() {
+          send({ kind: 'leaving' });
+          return running.drain();
+        },
+        stopNow: () => running.stopNow(),
+      },
+      log,
+      ended,
+    );
+  } catch (error) {
+    if (!(error instanceof ExplainedError)) throw error;
+    send({ kind: 'refused', text: formatProblem(error), exitCode: error.exitCode });
+    return error.exitCode;
+  } finally {
+    signals.close();
+    process.off('disconnect', gone);
+    process.removeAllListeners('message');
+    // The channel would keep the process alive.
+    if (process.connected) process.disconnect();
+  }
+}
+
+async function reload(server: RunningServer | null): Promise<void> {
+  // It may take its time or not.
+  const done: unknown = server?.reload();
+  await done;
+}
