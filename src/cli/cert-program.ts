@@ -86,6 +86,22 @@ export function addCertCommands(make: MakeCommand, cert: Command): void {
     async (context, _, options) => (await import('./commands/cert-revoke.ts')).runCertCrl(context, options),
     cert,
   );
+  make(
+    'trust [ca]',
+    'add a CA to the trust stores of this machine; shows the plan and asks first',
+    defineTrust,
+    async (context, args, options) =>
+      (await import('./commands/cert-trust.ts')).runCertTrust(context, args[0], options),
+    cert,
+  );
+  make(
+    'untrust [ca]',
+    'remove a CA from where cert trust has put it, and from nowhere else',
+    defineTrust,
+    async (context, args, options) =>
+      (await import('./commands/cert-trust.ts')).runCertUntrust(context, args[0], options),
+    cert,
+  );
 }
 
 const writeCodes = `
@@ -313,4 +329,27 @@ Examples
   mcp-deploy cert show my-ca/ca.crl
 ${writeCodes}`,
   );
+}
+
+function defineTrust(command: Command): void {
+  command
+    .option('--only <stores>', 'only these: system, nss, java, macos, windows, separated by commas')
+    .option('--nss <dirs...>', 'NSS databases to add (default: those of Chrome and Firefox of this user)')
+    .option('--java <path>', 'Java keystore to add (default: that of JAVA_HOME)')
+    .option('--dry-run', 'show the plan and change nothing')
+    .addHelpText(
+      'after',
+      `
+With --root DIR the anchor file is written below DIR and no program of this machine runs: for images and packages.
+
+Examples
+  mcp-deploy cert trust                     this deployment's CA
+  mcp-deploy cert trust my-ca/ca.crt --dry-run
+  sudo mcp-deploy cert trust my-ca/ca.crt --only system --yes
+  mcp-deploy cert untrust my-ca/ca.crt
+
+Exit codes
+  0 done or nothing to do   2 wrong input, or nobody can be asked   3 root is needed, or a trust store's program failed
+`,
+    );
 }

@@ -226,7 +226,20 @@ test.each([
 });
 
 test('every command has help with examples and exit codes', async () => {
-  for (const name of ['show', 'verify', 'self-signed', 'ca', 'issue', 'csr', 'import', 'export', 'revoke', 'crl']) {
+  for (const name of [
+    'show',
+    'verify',
+    'self-signed',
+    'ca',
+    'issue',
+    'csr',
+    'import',
+    'export',
+    'revoke',
+    'crl',
+    'trust',
+    'untrust',
+  ]) {
     const help = await cert([name, '--help']);
     expect(help.exitCode).toBe(0);
     expect(help.stdout).toMatch(/Examples\n {2}mcp-deploy cert /);
