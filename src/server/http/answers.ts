@@ -3,6 +3,13 @@ import type { LimitRefusal } from '../call-limits.ts';
 
 const jsonType = 'application/json';
 const noHeaders: readonly string[] = [];
+/** A browser that ends up here neither guesses a type, nor runs anything, nor shows it in somebody's frame. */
+export const inertHeaders: readonly string[] = [
+  'X-Content-Type-Options',
+  'nosniff',
+  'Content-Security-Policy',
+  "default-src 'none'; frame-ancestors 'none'",
+];
 
 /** Sends a JSON body with its head in one write. `extra` is a flat list of header names and values. */
 export function sendJson(
@@ -45,7 +52,7 @@ export function sendProblem(
   extra: readonly string[] = noHeaders,
 ): void {
   const body = JSON.stringify({ type: 'about:blank', title, status, detail });
-  send(res, status, 'application/problem+json', body, extra);
+  send(res, status, 'application/problem+json', body, [...inertHeaders, ...extra]);
 }
 
 /** The form of OAuth errors (RFC 6749 5.2, RFC 6750 3), which MCP clients parse on 401 and 403. */
@@ -56,7 +63,7 @@ export function sendOAuthError(
   description: string,
   extra: readonly string[] = noHeaders,
 ): void {
-  sendJson(res, status, JSON.stringify({ error, error_description: description }), extra);
+  sendJson(res, status, JSON.stringify({ error, error_description: description }), [...inertHeaders, ...extra]);
 }
 
 /** 429 with Retry-After, and the RateLimit fields of draft-ietf-httpapi-ratelimit-headers where a rate was the reason. */

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Backend } from '../types.ts';
 import type { HealthAnswer } from '../observe/health.ts';
 import type { PageName } from '../workers/siblings.ts';
-import { send, sendJson, sendOAuthError } from './answers.ts';
+import { inertHeaders, send, sendJson, sendOAuthError } from './answers.ts';
 import { peerAddress } from './peer-address.ts';
 
 /** Where the pages get what they show. */
@@ -120,7 +120,7 @@ export class StatusPages {
   }
 }
 
-const noStore: readonly string[] = ['Cache-Control', 'no-store'];
+const noStore: readonly string[] = ['Cache-Control', 'no-store', ...inertHeaders];
 
 /** Of what proxies and tunnels add, each adds at least one. */
 const proxyHeaders = [
