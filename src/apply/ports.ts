@@ -1,4 +1,4 @@
-import type { Action } from '../plan/types.ts';
+import type { Action, LiveSocket } from '../plan/types.ts';
 import type { AcmeOrderSpec } from './acme-types.ts';
 
 /**
@@ -39,6 +39,13 @@ export interface Processes {
   startServer(spec: Extract<Action, { type: 'start-server' }>): Promise<{ readonly pid: number }>;
   /** SIGTERM, then SIGKILL after graceMs; resolves when it is gone. No error when it was not running. */
   stopServer(pidFile: string, graceMs: number): Promise<void>;
+  /** SIGHUP. No error when it does not run. */
+  reloadServer(pidFile: string): Promise<void>;
+  /** Runs a program of the user's to its end, without a shell; exitCode null when it was too slow or could not start. */
+  run(
+    argv: readonly string[],
+    timeoutMs: number,
+  ): Promise<{ readonly exitCode: number | null; readonly lastWords: readonly string[] }>;
   serverState(
     pidFile: string,
   ): Promise<{ readonly state: 'running'; readonly pid: number } | { readonly state: 'stopped' }>;
@@ -66,6 +73,12 @@ export interface Issuer {
     spec: AcmeOrderSpec,
     run: { readonly signal: AbortSignal; readonly onDoing: (text: string) => void },
   ): Promise<{ certificatePem: string; keyPem: string; leftBehind: readonly string[] }>;
+  /** When the authority wants a certificate renewed (RFC 9773), ISO 8601; null when it does not say. */
+  renewalWindow(
+    certificatePem: string,
+    authority: { readonly directoryUrl: string; readonly caPem: string | null },
+    signal: AbortSignal,
+  ): Promise<{ readonly start: string; readonly end: string } | null>;
   apiKey(spec: { storeText: string | null; label: string }): Promise<{ storeText: string; key: string }>;
 }
 
@@ -73,6 +86,11 @@ export interface Issuer {
 export interface Endpoint {
   /** One GET; null when nothing answers. */
   ready(url: string, caPem: string | null): Promise<{ readonly status: number; readonly body: string } | null>;
+  /** The leaf that one live TLS socket shows, by a handshake of its own; it need not be trusted. */
+  servedFingerprint(
+    socket: LiveSocket,
+    timeoutMs: number,
+  ): Promise<{ readonly fingerprint256: string } | { readonly problem: string }>;
   /** Handshakes of both eras, tools/list and one safe call. Throws an ExplainedError that names what failed. */
   verify(
     spec: { url: string; caPem: string | null; key: string | null },

@@ -3,6 +3,7 @@ import type { Step } from '../plan/types.ts';
 import { dropPreImages, removeUnusedScaffold } from './state-folder.ts';
 import { restorePreImage } from './pre-images.ts';
 import type { Begun, Journal, JournalLine } from './journal.ts';
+import { serveCertificate } from './serve-certificate.ts';
 import type { ApplyPorts } from './ports.ts';
 import type { OnProgress } from './progress-event.ts';
 
@@ -37,7 +38,7 @@ export async function undoJournal(
   const startedLast: Begun[] = [];
   for (const entry of open) {
     const undo = undoOf(header.plan.steps[entry.index]);
-    if (undo.type === 'start-server') startedLast.push(entry);
+    if (undo.type === 'start-server' || undo.type === 'serve-certificate') startedLast.push(entry);
     else await takeBack(entry, () => undoStep(entry, undo, journal.preImageDir, options));
   }
   for (const entry of startedLast) {
@@ -64,6 +65,9 @@ async function undoStep(
   const { files, processes } = ports;
   switch (undo.type) {
     case 'none':
+      return [];
+    case 'serve-certificate':
+      await serveCertificate(undo.live, { ports });
       return [];
     case 'start-server': {
       if (entry.serverRan !== true) return [];

@@ -194,6 +194,14 @@ export function buildProgram(
   );
 
   command(
+    'renew',
+    'renew the certificate when it is due, and prove that it is served',
+    defineCertRenew,
+    async (context, _, options) => (await import('./commands/cert-renew.ts')).runCertRenew(context, options),
+    cert,
+  );
+
+  command(
     'render [target...]',
     'print configuration for nginx, caddy, systemd, launchd or docker',
     defineRender,
@@ -415,6 +423,23 @@ Examples
 
 Exit codes
   0 nothing is wrong   1 a line was changed, removed, put in or moved: FILE:LINE says which   2 wrong input
+`,
+    );
+}
+
+function defineCertRenew(command: Command): void {
+  command
+    .option('--force', 'renew now, due or not')
+    .option('--dry-run', 'say what would be done; nothing is written')
+    .option('--exit-code', 'exit 10 when a certificate was renewed, for service managers')
+    .addHelpText(
+      'after',
+      `
+Due when a third of its life is left (half of it when it lives for less than ten days), or when the authority asks.
+
+Exit codes
+  0 done or not due   10 renewed (with --exit-code)   2 wrong input   3 refused before any change
+  4 failed, the former certificate is back and proven   5 failed, undo incomplete   130 interrupted, undone
 `,
     );
 }

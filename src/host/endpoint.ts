@@ -9,6 +9,25 @@ const largestReadyBytes = 1_048_576;
 export function createEndpoint(): Endpoint {
   return {
     ready: getOnce,
+    async servedFingerprint(socket, timeoutMs) {
+      const [{ handshake }, { describeNetworkFailure }] = await Promise.all([
+        import('../doctor/probes/tls-handshake.ts'),
+        import('../doctor/network-failure.ts'),
+      ]);
+      const to = { address: socket.host, port: socket.port, host: socket.serverName ?? socket.host };
+      try {
+        const fingerprint256 = await handshake(
+          to,
+          { ca: [] },
+          timeoutMs,
+          new AbortController().signal,
+          (tls) => tls.getPeerX509Certificate()?.fingerprint256 ?? '',
+        );
+        return { fingerprint256 };
+      } catch (error) {
+        return { problem: describeNetworkFailure(error).message };
+      }
+    },
     async verify(spec, signal) {
       const { verifyEndpoint } = await import('../doctor/probes/verify-endpoint.ts');
       return verifyEndpoint(spec, signal);

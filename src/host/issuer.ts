@@ -23,6 +23,18 @@ export function createIssuer(clock: Clock): Issuer {
       const { issueWithAcme } = await import('./acme/issue-with-acme.ts');
       return issueWithAcme(spec, run);
     },
+    async renewalWindow(certificatePem, authority, signal) {
+      const [{ createAcmeTransport }, { readRenewalWindow }] = await Promise.all([
+        import('./acme/acme-transport.ts'),
+        import('./acme/renewal-info.ts'),
+      ]);
+      const bounded = AbortSignal.any([signal, AbortSignal.timeout(20_000)]);
+      const transport = createAcmeTransport({ ...authority, userAgent: 'mcp-deploy', signal: bounded });
+      const window = await readRenewalWindow(certificatePem, authority.directoryUrl, (url) =>
+        transport.request(url, 'get'),
+      );
+      return window === null ? null : { start: window.start.toISOString(), end: window.end.toISOString() };
+    },
     async apiKey({ storeText, label }) {
       const { createKeyIn } = await import('../server/policy/key-store.ts');
       const made = createKeyIn(storeText, { label, now: clock.now() });

@@ -4,6 +4,7 @@ import { basename, dirname } from 'node:path';
 import { execa } from 'execa';
 import type { Processes } from '../apply/ports.ts';
 import { EnvironmentError } from '../deployment/errors.ts';
+import { printableText } from './acme/printable-text.ts';
 import { createFileSystem } from './files.ts';
 import { explainFileError, hasCode } from './file-errors.ts';
 import { createProcessTable, type CommandLine, type ProcessTable } from './process-table.ts';
@@ -57,6 +58,11 @@ export function createProcesses(table: ProcessTable = createProcessTable()): Pro
       const pid = await findServer(pidFile);
       return pid === null ? { state: 'stopped' } : { state: 'running', pid };
     },
+    async reloadServer(pidFile) {
+      const pid = await findServer(pidFile);
+      if (pid !== null) signal(pid, 'SIGHUP', pid);
+    },
+    run: runToEnd,
     startServer: (spec) => startServer(spec),
     async stopServer(pidFile, graceMs) {
       // More than one only after a fault; none may stay.
@@ -134,6 +140,25 @@ async function startServer(spec: Parameters<Processes['startServer']>[0]): Promi
   } finally {
     await log.close();
   }
+}
+
+async function runToEnd(
+  argv: readonly string[],
+  timeoutMs: number,
+): Promise<{ exitCode: number | null; lastWords: readonly string[] }> {
+  const [program = '', ...args] = argv;
+  const result = await execa(program, args, {
+    stdin: 'ignore',
+    timeout: timeoutMs,
+    forceKillAfterDelay: 2_000,
+    maxBuffer: 100_000,
+    reject: false,
+  });
+  const said = result.stderr.trim() || result.stdout.trim() || (result.failed ? (result.originalMessage ?? '') : '');
+  return {
+    exitCode: result.exitCode ?? null,
+    lastWords: said.split('\n').filter(Boolean).slice(-5).map(printableText),
+  };
 }
 
 async function stopProcess(table: ProcessTable, pid: number, graceMs: number): Promise<void> {

@@ -101,12 +101,15 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'stop-server':
     case 'wait-until-ready':
     case 'verify-endpoint':
+    case 'serve-certificate':
       return [];
   }
 }
 
 function isRun({ action }: Step): boolean {
-  return ['start-server', 'stop-server', 'wait-until-ready', 'verify-endpoint'].includes(action.type);
+  return ['start-server', 'stop-server', 'wait-until-ready', 'verify-endpoint', 'serve-certificate'].includes(
+    action.type,
+  );
 }
 
 /** Enough to see what a change is about; the file itself is one command away. */

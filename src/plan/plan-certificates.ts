@@ -11,15 +11,29 @@ const renewBeforeDays = 30;
 
 /** The private CA and the server certificate, each issued when there is none or it does not serve any more. */
 export function certificateSteps(deployment: Deployment, names: readonly string[], facts: HostFacts): readonly Step[] {
-  const { tls } = deployment;
+  const { tls, name } = deployment;
   if (tls.source === 'acme') return acmeSteps(tls, facts);
   if (tls.source !== 'private-ca') return [];
+  return privateCaSteps(tls, { name, names, facts, why: null });
+}
+
+/** The steps for a certificate of the private CA; with `why` it is issued anew whatever the present one is like. */
+export function privateCaSteps(
+  tls: Extract<Deployment['tls'], { source: 'private-ca' }>,
+  options: {
+    readonly name: string;
+    readonly names: readonly string[];
+    readonly facts: HostFacts;
+    readonly why: string | null;
+  },
+): readonly Step[] {
+  const { names, facts, why } = options;
   const paths = projectPaths(facts.stateDir);
   const caReason = whyNewCa(names, facts);
   // No client would accept a certificate that outlives its CA.
   const caDays = caReason === null ? (facts.caCertificate?.daysLeft ?? tls.validDays) : tls.validDays;
   const validDays = Math.max(1, Math.min(tls.validDays, caDays));
-  const reason = caReason === null ? whyNewCertificate(names, validDays, facts) : 'signed by the new CA';
+  const reason = caReason === null ? (why ?? whyNewCertificate(names, validDays, facts)) : 'signed by the new CA';
   if (reason === null) return [];
 
   const certificate: Step = {
@@ -49,7 +63,7 @@ export function certificateSteps(deployment: Deployment, names: readonly string[
       type: 'issue-private-ca',
       certificateFile: paths.caCertificate,
       keyFile: paths.caKey,
-      commonName: commonName(deployment.name, facts.hostName),
+      commonName: commonName(options.name, facts.hostName),
       names: distinct(names.map((name) => name.replace(/^\*\./, ''))),
     },
     undo: { type: 'restore' },

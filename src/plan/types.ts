@@ -90,6 +90,8 @@ export type Action =
       readonly logFile: string;
       readonly timeoutMs: number;
     }
+  /** Has a new pair taken up by server and proxy, and compares what their live sockets show. */
+  | { readonly type: 'serve-certificate'; readonly live: LiveCertificate }
   /** Real MCP clients of both eras: handshake, tools/list, one safe tool call. */
   | { readonly type: 'verify-endpoint'; readonly url: string; readonly caFile?: string; readonly keyFile?: string };
 
@@ -104,6 +106,27 @@ export interface AcmeOrder {
   readonly profile: string | null;
   readonly challenge: AcmeChallenge;
   readonly timeoutMs: number;
+}
+
+/** A pair of files, what serves it, and the live sockets on which that can be seen. */
+export interface LiveCertificate {
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  /** Of the bundled server, which is told by SIGHUP. */
+  readonly pidFile: string;
+  readonly sockets: readonly LiveSocket[];
+  /** Command that makes the proxy read its certificate anew; null when there is none. */
+  readonly proxyReload: readonly string[] | null;
+  /** Longest wait at each socket. */
+  readonly timeoutMs: number;
+}
+
+export interface LiveSocket {
+  readonly hop: 'server' | 'proxy';
+  readonly host: string;
+  readonly port: number;
+  /** SNI; null for none. */
+  readonly serverName: string | null;
 }
 
 /** How control over the names is proven. */
@@ -126,6 +149,8 @@ export type AcmeChallenge =
 export type Undo =
   | { readonly type: 'restore' }
   | { readonly type: 'none' }
+  /** After all files are back: the former pair is taken up again and proven. */
+  | { readonly type: 'serve-certificate'; readonly live: LiveCertificate }
   | { readonly type: 'stop-server'; readonly pidFile: string; readonly graceMs: number }
   | {
       readonly type: 'start-server';
@@ -155,6 +180,7 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'stop-server':
     case 'wait-until-ready':
     case 'verify-endpoint':
+    case 'serve-certificate':
       return [];
   }
 }

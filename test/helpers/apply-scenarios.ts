@@ -220,6 +220,7 @@ export const fakeIssuer: Issuer = {
   privateCa: () => Promise.resolve(fakePair('ca')),
   certificate: () => Promise.resolve(fakePair('leaf')),
   acmeAccountKey: () => Promise.resolve('account key'),
+  renewalWindow: () => Promise.resolve(null),
   acme: () => Promise.resolve({ ...fakePair('acme leaf'), leftBehind: [] }),
   apiKey({ storeText, label }) {
     issued += 1;
@@ -238,5 +239,6 @@ function fakePair(kind: string): { certificatePem: string; keyPem: string } {
 /** An endpoint that serves at once. */
 export const fakeEndpoint: Endpoint = {
   ready: () => Promise.resolve({ status: 200, body: '{"status":"ready","upstreams":[]}' }),
+  servedFingerprint: () => Promise.resolve({ problem: 'nobody listens' }),
   verify: () => Promise.resolve({ modern: true, legacy: true, tools: 3, called: { tool: 'echo', durationMs: 4 } }),
 };

@@ -24,6 +24,8 @@ export class FakeWorld {
           const server = this.#servers.get(pidFile);
           return Promise.resolve(server === undefined ? { state: 'stopped' } : { state: 'running', pid: server });
         },
+        reloadServer: () => Promise.resolve(),
+        run: () => Promise.resolve({ exitCode: 0, lastWords: [] }),
         startServer: async ({ pidFile, logFile }) => {
           if (this.#servers.has(pidFile)) throw new Error(`a second server for ${pidFile}`);
           const server = this.#take();

@@ -144,6 +144,7 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
     case 'remove-directory':
     case 'wait-until-ready':
     case 'verify-endpoint':
+    case 'serve-certificate':
       return nothing;
   }
 }
