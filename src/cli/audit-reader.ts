@@ -3,7 +3,7 @@ import { open, stat } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import { explainFileError } from '../host/file-errors.ts';
-import { timeOf } from '../server/observe/audit-file.ts';
+import { timeOf } from '../server/observe/append-file.ts';
 
 const blockBytes = 1_048_576;
 const NEWLINE = 0x0a;

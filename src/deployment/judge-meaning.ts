@@ -53,6 +53,10 @@ const rules: readonly Rule[] = [
   { reads: ['proxy'], judge: judgeProxy },
   { reads: ['logs.audit'], judge: ({ logs }) => judgeFilePath(['logs', 'audit'], logs.audit) },
   {
+    reads: ['logs.file'],
+    judge: ({ logs }) => (logs.file === undefined ? [] : judgeFilePath(['logs', 'file'], logs.file)),
+  },
+  {
     reads: ['logs.auditKeyFile'],
     judge: ({ logs }) =>
       logs.auditKeyFile === undefined ? [] : judgeFilePath(['logs', 'auditKeyFile'], logs.auditKeyFile),

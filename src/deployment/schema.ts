@@ -238,6 +238,37 @@ export const deploymentSchema = z.strictObject({
         .min(1, 'give the path of a file, or off')
         .default('off')
         .describe('file with a JSON line for every call and every refused request; off = none'),
+      file: z
+        .string()
+        .min(1, 'give the path of a file')
+        .optional()
+        .describe('file of the log; .mcp-deploy/logs/server.log after up, standard error with serve'),
+      rotate: z
+        .union([
+          z.literal('off'),
+          z.strictObject({
+            megabytes: z.number().positive().max(1_000_000).default(20).describe('the log is moved away at this size'),
+            keep: z.int().min(1).max(100_000).default(5).describe('how many old logs are kept'),
+          }),
+        ])
+        .prefault({})
+        .describe('when the log file is moved away; off = something else does it'),
+      errorHook: z
+        .union([
+          z.literal('off'),
+          z.strictObject({
+            command: z.array(z.string()).min(1, 'give the program to run').describe('program and arguments, no shell'),
+            everySeconds: z.number().min(0).max(86_400).default(10).describe('at least this long between two runs'),
+          }),
+          z.strictObject({
+            url: z
+              .url({ protocol: /^https?$/, error: 'write a full URL, for example https://hooks.example.com/mcp' })
+              .describe('address that the log line is posted to'),
+            everySeconds: z.number().min(0).max(86_400).default(10).describe('at least this long between two posts'),
+          }),
+        ])
+        .default('off')
+        .describe('told of every error in the log: a command gets the line on its input, a URL gets it as a POST'),
       auditFlushMs: z
         .int()
         .min(1)

@@ -73,6 +73,7 @@ const examples: Readonly<Record<string, unknown>> = {
   'tls.names': ['mcp.example.com', '127.0.0.1'],
   'limits.perKey.burst': 120,
   'limits.global.burst': 1_000,
+  'logs.file': 'server.log',
   'logs.auditKeyFile': '/etc/mcp-deploy/audit.key',
   'proxy.serverName': 'mcp.example.com',
   'proxy.certificate': '/etc/letsencrypt/live/mcp.example.com/fullchain.pem',

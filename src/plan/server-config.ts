@@ -39,7 +39,7 @@ export function serverConfigText(
         allowedHosts: [...new Set([...deployment.server.allowedHosts, ...distinct(hostNames)])],
       },
       tls: tlsFiles(deployment, baseDir, stateDir),
-      logs: withAbsoluteLogs(deployment.logs, baseDir),
+      logs: withAbsoluteLogs(deployment.logs, baseDir, stateDir),
       // Of no concern to the server: a change there must not restart it.
       proxy: unset.proxy,
       service: unset.service,
@@ -68,11 +68,12 @@ function withAbsoluteTool(tool: DeclaredTool, baseDir: string): DeclaredTool {
 
 const unset = deploymentSchema.parse({ version: 1 });
 
-function withAbsoluteLogs(logs: Deployment['logs'], baseDir: string): Deployment['logs'] {
-  const { audit, auditKeyFile } = logs;
+function withAbsoluteLogs(logs: Deployment['logs'], baseDir: string, stateDir: string): Deployment['logs'] {
+  const { audit, auditKeyFile, file } = logs;
   return {
     ...logs,
     audit: audit === 'off' ? 'off' : resolve(baseDir, audit),
+    file: file === undefined ? projectPaths(stateDir).logFile : resolve(baseDir, file),
     ...(auditKeyFile === undefined ? {} : { auditKeyFile: resolve(baseDir, auditKeyFile) }),
   };
 }

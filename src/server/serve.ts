@@ -2,7 +2,8 @@ import { availableParallelism } from 'node:os';
 import { ExplainedError } from '../deployment/errors.ts';
 import { checkServer } from './check-server.ts';
 import { formatProblem } from './format-problem.ts';
-import { createLog, type Log } from './observe/log.ts';
+import { createLog } from './observe/log.ts';
+import { openLog, type OpenedLog } from './open-log.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { startServer } from './running-server.ts';
 import { describeServe, parseServeFlags, type ServeFlags } from './serve-flags.ts';
@@ -53,7 +54,10 @@ async function serve(
   signals: ServeSignals,
 ): Promise<number> {
   const settings = await readServeSettings(flags, configBytes, process.env);
-  const log = createLog({ level: settings.config.deployment.logs.level });
+  const { logs } = settings.config.deployment;
+  // A check leaves nothing behind.
+  const opened = flags.check ? { log: createLog({ level: logs.level }), settle: null } : openLog(logs, process.env);
+  const { log } = opened;
   const common = { version: serverVersion, env: process.env, log };
   const { stdio } = settings;
   if (flags.check) {
@@ -66,15 +70,15 @@ async function serve(
   if (stdio) {
     const server = startStdio(config, options, process.stdin, process.stdout);
     log.info('server.on-stdio', { version: serverVersion, pid: process.pid });
-    return finish(await signals.untilStopped(server, log, server.inputEnded), log);
+    return finish(await signals.untilStopped(server, log, server.inputEnded), opened);
   }
   const workers = countWorkers(flags.workers ?? config.deployment.server.workers);
   if (workers > 1)
-    return finish(await runPrimary({ argv, flags, configBytes, config, options, workers, signals }), log);
+    return finish(await runPrimary({ argv, flags, configBytes, config, options, workers, signals }), opened);
   const server = await startServer(config, options);
   for (const url of server.urls) process.stdout.write(`listening ${url}\n`);
   log.info('server.listening', { urls: server.urls, version: serverVersion, pid: process.pid });
-  return finish(await signals.untilStopped(server, log), log);
+  return finish(await signals.untilStopped(server, log), opened);
 }
 
 /** `auto`: as many as there are cores for this process. */
@@ -82,7 +86,8 @@ function countWorkers(wanted: number | 'auto'): number {
   return wanted === 'auto' ? availableParallelism() : wanted;
 }
 
-function finish(code: number, log: Log): number {
+async function finish(code: number, { log, settle }: OpenedLog): Promise<number> {
   log.info('server.stopped');
+  await settle?.();
   return code;
 }

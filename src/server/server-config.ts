@@ -84,10 +84,11 @@ function resolveTls(tls: Tls, baseDir: string, state: string): Tls {
 }
 
 function resolveLogs(logs: Logs, baseDir: string): Logs {
-  const { audit, auditKeyFile } = logs;
+  const { audit, auditKeyFile, file } = logs;
   return {
     ...logs,
     audit: audit === 'off' ? 'off' : absolute(audit, baseDir),
+    ...(file === undefined ? {} : { file: absolute(file, baseDir) }),
     ...(auditKeyFile === undefined ? {} : { auditKeyFile: absolute(auditKeyFile, baseDir) }),
   };
 }

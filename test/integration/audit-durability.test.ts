@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { AuditVerifier, type AuditVerdict } from '../../src/server/observe/audit-verify.ts';
-import { listRotated } from '../../src/server/observe/audit-file.ts';
+import { listRotated } from '../../src/server/observe/append-file.ts';
 import { buildServerBundle } from '../helpers/server-bundle.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 

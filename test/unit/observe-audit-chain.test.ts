@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createAuditChain } from '../../src/server/observe/audit-chain.ts';
-import { listRotated } from '../../src/server/observe/audit-file.ts';
+import { listRotated } from '../../src/server/observe/append-file.ts';
 import { renderAuditFields, type AuditEntry } from '../../src/server/observe/audit-line.ts';
 import { AuditVerifier, type AuditVerdict } from '../../src/server/observe/audit-verify.ts';
 import { createAuditWriter, type AuditWriterOptions } from '../../src/server/observe/audit.ts';

@@ -1,7 +1,7 @@
 import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { UserError } from '../../deployment/errors.ts';
-import { listRotated } from '../../server/observe/audit-file.ts';
+import { listRotated } from '../../server/observe/append-file.ts';
 import { AuditVerifier } from '../../server/observe/audit-verify.ts';
 import { readChainKey } from '../../server/open-audit.ts';
 import {

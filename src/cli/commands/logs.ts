@@ -1,8 +1,10 @@
 import { open, stat } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import { describeLogLine } from '../../apply/log-lines.ts';
 import { UserError } from '../../deployment/errors.ts';
 import { explainFileError } from '../../host/file-errors.ts';
 import type { CommandContext } from '../context.ts';
+import { readDeployment } from '../deployment-folder.ts';
 import { projectPaths } from '../../plan/project-paths.ts';
 
 /** How much of the end of the log is read at most: logs may be gigabytes. */
@@ -14,7 +16,7 @@ const pollMs = 200;
  * --follow, each line as it is: a stream has no end to close a document at.
  */
 export async function runLogs(context: CommandContext, options: Record<string, unknown>): Promise<number> {
-  const { logFile } = projectPaths(context.stateDir);
+  const logFile = await logFileOf(context);
   const lines = Number(options['lines']);
   if (!Number.isInteger(lines) || lines < 0) {
     throw new UserError(`--lines ${String(options['lines'])} is not a number of lines.`, {
@@ -39,6 +41,13 @@ export async function runLogs(context: CommandContext, options: Record<string, u
   if (!following) return 0;
   await follow(context, { logFile, from: size - Buffer.byteLength(rest), write });
   return 0;
+}
+
+/** A deployment file with a mistake must not hide the log that says why. */
+async function logFileOf(context: CommandContext): Promise<string> {
+  const loaded = await readDeployment(context).catch(() => null);
+  const file = loaded?.deployment.logs.file;
+  return file === undefined ? projectPaths(context.stateDir).logFile : resolve(context.baseDir, file);
 }
 
 /** Until interrupted, which is the ordinary end of `logs -f` and no failure. A file made smaller or anew is read from its start. */

@@ -7,7 +7,7 @@ import {
   tidyRotated,
   type OpenFile,
   type RotatedFiles,
-} from './audit-file.ts';
+} from './append-file.ts';
 import { renderAuditFields, type AuditEntry } from './audit-line.ts';
 import type { Log } from './log.ts';
 

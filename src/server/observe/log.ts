@@ -22,12 +22,24 @@ const LINE_CHARACTERS = 16_384;
 const DEEPEST = 4;
 const MOST_ITEMS = 50;
 
+export interface LogOptions {
+  readonly level: LogLevel;
+  readonly write?: (line: string) => void;
+  /** Puts the priority in front of each line, as systemd's journal reads it: sd-daemon(3). */
+  readonly forJournal?: boolean;
+  /** Told of every line at level error, also of one that cannot be written. Must neither wait nor log an error. */
+  readonly onError?: (line: string) => void;
+}
+
+/** Of syslog: error 3, warning 4, informational 6, debug 7. */
+const PRIORITY: Readonly<Record<LogLevel, string>> = { debug: '<7>', info: '<6>', warn: '<4>', error: '<3>' };
+
 /**
  * A log of JSON lines `{time, level, event, ...fields}`, to standard error unless `write` is given. Secrets are taken
  * out by field name and by form, values are bounded (2 kB each, 16 kB a line, 4 levels), and no character can end a
  * line or steer a terminal. A line that cannot be written is dropped; the next one says how many were.
  */
-export function createLog(options: { readonly level: LogLevel; readonly write?: (line: string) => void }): Log {
+export function createLog(options: LogOptions): Log {
   const lowest = WEIGHT[options.level];
   const write = options.write ?? ((line: string) => writeWhole(line));
   let dropped = 0;
@@ -36,7 +48,9 @@ export function createLog(options: { readonly level: LogLevel; readonly write?: 
     if (WEIGHT[level] < lowest) return;
     try {
       const missed = dropped === 0 ? undefined : { droppedLines: dropped };
-      write(renderLine(level, event, [inherited, own, missed]));
+      const line = renderLine(level, event, [inherited, own, missed]);
+      if (level === 'error') options.onError?.(line);
+      write(options.forJournal === true ? PRIORITY[level] + line : line);
       dropped = 0;
     } catch {
       // A full disk or a closed pipe must not take the server down.

@@ -38,7 +38,7 @@ export interface OpenFile {
 }
 
 /** @throws EnvironmentError when the file cannot be opened. */
-export function openForAppending(file: string): OpenFile {
+export function openForAppending(file: string, kind: 'audit' | 'log' = 'audit'): OpenFile {
   try {
     const descriptor = openSync(file, 'a+', 0o640);
     const found = fstatSync(descriptor);
@@ -52,7 +52,7 @@ export function openForAppending(file: string): OpenFile {
     };
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    throw new EnvironmentError(`The audit file ${file} cannot be written`, {
+    throw new EnvironmentError(`The ${kind} file ${file} cannot be written`, {
       why: code === 'ENOENT' ? 'Its folder does not exist.' : `The system says ${code ?? String(error)}.`,
       next: 'Make its folder writable for the user of the server, or choose another file.',
       cause: error,
