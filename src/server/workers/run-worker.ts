@@ -1,5 +1,5 @@
 import { ExplainedError } from '../../deployment/errors.ts';
-import { createLog } from '../observe/log.ts';
+import { openLog } from '../open-log.ts';
 import { startServer, type RunningServer } from '../running-server.ts';
 import { formatProblem } from '../format-problem.ts';
 import { parseServeFlags } from '../serve-flags.ts';
@@ -45,7 +45,7 @@ export async function runWorker(): Promise<number> {
     if (flags.mode === 'help') return 0;
     const bytes = start.config === null ? null : Buffer.from(start.config);
     const settings = await readServeSettings(flags, bytes, process.env);
-    const log = createLog({ level: settings.config.deployment.logs.level }).child({ worker: start.slot });
+    const log = openLog(settings.config.deployment.logs, process.env).log.child({ worker: start.slot });
     const { config, ...keys } = await followReferences(settings, process.env, log);
     side = createWorkerSide(start, send);
     const running = await startServer(config, {
