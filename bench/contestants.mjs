@@ -60,6 +60,19 @@ export async function contestants({ folder, quick }) {
     await ours('ours, built-in tool, legacy', 'http', {}),
     await ours('ours, built-in tool, modern', 'http', {}, { era: 'modern', sessions: false }),
     await ours('ours, built-in tool, legacy, TLS', 'https', {}),
+    // Against one process of ours in the same run, not against bare.
+    await ours(
+      'ours, built-in tool, modern, 2 workers',
+      'http',
+      { server: { workers: 2 } },
+      { era: 'modern', sessions: false, base: 'ours, built-in tool, modern' },
+    ),
+    await ours(
+      'ours, built-in tool, legacy, 2 workers',
+      'http',
+      { server: { workers: 2 } },
+      { sessions: false, base: 'ours, built-in tool, legacy' },
+    ),
     await ours('ours, shared stdio child, legacy', 'http', child),
     await ours('ours, shared stdio child, modern', 'http', child, { era: 'modern', sessions: false }),
   ];

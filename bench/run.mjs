@@ -264,6 +264,8 @@ function format(rows, commands) {
     `Node.js ${process.version}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), medians of ${rounds} interleaved rounds of ${seconds} s. Work: \`tools/call\` of an echo`,
     'tool with a 100-byte text; every answer checked. Ours: key check, rate limit, metrics and audit on. Only ratios within one run',
     'mean something; the machine is noisy. Bare is node:http that parses the body and answers the right JSON-RPC, without policy.',
+    'Rows of 2 workers are compared with one process of ours in place of bare. The load generator runs on the same cores, so with two',
+    'cores they share what it leaves; all legacy calls are of one session, so half of them are passed on to the other worker.',
     '',
   ];
   for (const connections of connectionCounts) {

@@ -1,0 +1,298 @@
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { callHttp, openStream } from '../helpers/http-call.ts';
+import { buildServerBundle } from '../helpers/server-bundle.ts';
+import { endServed, spawnServe, type Served } from '../helpers/served.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+
+/** A tool that says who was asked what, after a while. */
+const slowServer = `
+  const lines = require('node:readline').createInterface({ input: process.stdin });
+  const send = (message) => process.stdout.write(JSON.stringify({ jsonrpc: '2.0', ...message }) + '\\n');
+  lines.on('line', (line) => {
+    const { id, method, params } = JSON.parse(line);
+    if (method === 'initialize') send({ id, result: { protocolVersion: params.protocolVersion, capabilities: { tools: {} }, serverInfo: { name: 'slow', version: '1' } } });
+    else if (method === 'tools/call') setTimeout(() => send({ id, result: { content: [{ type: 'text', text: params.arguments.text }] } }), params.arguments.ms);
+    else if (id !== undefined) send({ id, result: { tools: [{ name: 'slow', inputSchema: { type: 'object' } }] } });
+  });
+`;
+
+let bundle: string;
+let folder: string;
+const running: Served[] = [];
+
+beforeAll(async () => {
+  bundle = await buildServerBundle();
+});
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'mcpd-workers-'));
+  writeFileSync(join(folder, 'slow.cjs'), slowServer);
+});
+afterEach(async () => {
+  await endServed(running.splice(0));
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function serve(workers: number, more: Record<string, unknown> = {}, slow = false): Promise<Rig> {
+  const { server = {}, ...rest } = more as { server?: object };
+  const upstreams = slow ? { upstreams: { slow: { command: process.execPath, args: ['slow.cjs'] } } } : {};
+  writeFileSync(
+    join(folder, 'server.json'),
+    JSON.stringify({
+      baseDir: folder,
+      keyStoreFile: null,
+      deployment: {
+        version: 1,
+        server: { listen: '127.0.0.1:0', workers, drainSeconds: 10, ...upstreams, ...server },
+        tls: { source: 'off' },
+        auth: { required: false },
+        limits: { perKey: 'off', freePerKey: 'off' },
+        ...rest,
+      },
+    }),
+  );
+  const served = spawnServe(bundle, folder, ['--config', 'server.json']);
+  running.push(served);
+  return { served, url: await served.listening() };
+}
+
+interface Rig {
+  readonly served: Served;
+  readonly url: string;
+}
+interface Answer {
+  readonly status: number;
+  readonly session: string;
+  readonly body: string;
+}
+
+function post(url: string, message: unknown, session = '', agent: Agent | false = false): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const headers = {
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      ...(session === '' ? {} : { 'mcp-session-id': session }),
+    };
+    const outgoing = request(url, { method: 'POST', headers, agent }, (incoming) => {
+      let body = '';
+      incoming.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
+      incoming.on('error', reject);
+      incoming.on('end', () =>
+        resolve({ status: incoming.statusCode ?? 0, session: String(incoming.headers['mcp-session-id'] ?? ''), body }),
+      );
+    });
+    outgoing.on('error', reject);
+    outgoing.end(JSON.stringify(message));
+  });
+}
+
+const call = (name: string, args: object, id: number | string = 1) => ({
+  jsonrpc: '2.0',
+  id,
+  method: 'tools/call',
+  params: { name, arguments: args },
+});
+
+async function openSession(url: string): Promise<string> {
+  const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 't', version: '1' } };
+  return (await post(url, { jsonrpc: '2.0', id: 0, method: 'initialize', params })).session;
+}
+
+/** A session in each worker, by worker. */
+async function sessionsOfAll(url: string, workers: number): Promise<string[]> {
+  const found: string[] = [];
+  await waitUntil(async () => {
+    const session = await openSession(url);
+    found[Number(/^w(\d+)-/.exec(session)?.[1])] = session;
+    return found.filter(Boolean).length === workers;
+  }, 10_000);
+  return found;
+}
+
+interface Status {
+  readonly sessions: number;
+  readonly upstreams: readonly { readonly inFlight: number; readonly state: string }[];
+  readonly workers: readonly { readonly pid: number; readonly restarts: number; readonly status: string }[];
+}
+async function status(url: string): Promise<Status> {
+  return JSON.parse((await callHttp({ url: `${new URL(url).origin}/status` })).body) as Status;
+}
+const metricsOf = async (url: string): Promise<string> =>
+  (await callHttp({ url: `${new URL(url).origin}/metrics` })).body;
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+};
+
+test.each([
+  { n: 2, calls: 6_000 },
+  { n: 3, calls: 4_008 },
+])(
+  '$calls calls of 12 sessions over many connections, $n workers: every answer is its own',
+  async ({ n, calls }) => {
+    const { url } = await serve(n);
+    const sessions = await Promise.all(Array.from({ length: 12 }, () => openSession(url)));
+    expect(new Set(sessions.map((session) => session.slice(0, 3))).size).toBe(n);
+    const agent = new Agent({ keepAlive: true, maxSockets: 24 });
+    const each = calls / sessions.length;
+    let wrong = 0;
+    await Promise.all(
+      sessions.flatMap((session, number) =>
+        [0, 1].map(async (lane) => {
+          for (let at = 0; at < each / 2; at++) {
+            const message = `s${number} lane ${lane} call ${at}`;
+            const answer = await post(url, call('echo', { message }, at), session, agent);
+            const { id, result } = JSON.parse(answer.body) as { id: number; result: { content: { text: string }[] } };
+            if (id !== at || result.content[0]?.text !== message) wrong++;
+          }
+        }),
+      ),
+    );
+    agent.destroy();
+    expect(wrong).toBe(0);
+    const metrics = await metricsOf(url);
+    expect(metrics).toContain(`mcp_requests_total{method="tools/call",tool="echo",status="ok"} ${calls}\n`);
+    expect(metrics).toContain('mcp_active_sessions 12\n');
+    for (let slot = 0; slot < n; slot++) expect(metrics).toContain(`mcp_worker_up{worker="${slot}"} 1\n`);
+  },
+  60_000,
+);
+
+test('what an outsider writes into the headers of workers is not believed, and ids of nobody are unknown', async () => {
+  const { url } = await serve(2, {
+    limits: { perKey: 'off', freePerKey: 'off' },
+    server: { trustedProxies: ['10.0.0.1'] },
+  });
+  const [first = ''] = await sessionsOfAll(url, 2);
+  for (const id of ['w9-x', 'w0-x', 'w1-x', first.slice(0, -1)]) {
+    expect((await post(url, call('echo', { message: 'x' }), id)).status).toBe(404);
+  }
+  const answer = await callHttp({
+    url,
+    method: 'POST',
+    headers: {
+      'content-type': 'application/json',
+      'x-mcp-worker-peer': '10.0.0.1',
+      'x-mcp-worker-request': 'forged',
+      'mcp-session-id': first,
+    },
+    body: JSON.stringify(call('echo', { message: 'x' })),
+  });
+  expect(answer.status).toBe(200);
+  expect(answer.headers['x-request-id']).not.toBe('forged');
+});
+
+test('a stream is held, and ended by DELETE, over connections of any worker', async () => {
+  const { url } = await serve(2);
+  for (const session of await sessionsOfAll(url, 2)) {
+    const headers = { accept: 'text/event-stream', 'mcp-session-id': session };
+    const streams = await Promise.all([0, 1, 2].map(() => openStream({ url, headers })));
+    for (const stream of streams) {
+      expect(stream.status).toBe(200);
+      expect(await stream.first).toContain(': open');
+    }
+    expect((await callHttp({ url, method: 'DELETE', headers })).status).toBe(204);
+    for (const stream of streams) stream.close();
+    expect((await post(url, call('echo', { message: 'x' }), session)).status).toBe(404);
+  }
+});
+
+describe('life and death', () => {
+  test('a worker that is killed costs its own calls and sessions only, and is back', async () => {
+    const { url } = await serve(2, {}, true);
+    const [first = '', second = ''] = await sessionsOfAll(url, 2);
+    const before = await status(url);
+    const requestsBefore = Number(
+      /mcp_requests_total\{method="initialize"[^}]*\} (\d+)/.exec(await metricsOf(url))?.[1],
+    );
+    const long = [first, second].map((session) =>
+      post(url, call('slow', { ms: 1_500, text: session }), session).then(
+        ({ status: code, body }) => `${code} ${body}`,
+        () => 'lost',
+      ),
+    );
+    await waitUntil(async () => (await status(url)).upstreams[0]?.inFlight === 2, 5_000);
+    process.kill(before.workers[0]?.pid ?? 0, 'SIGKILL');
+    const [lost, kept] = await Promise.all(long);
+    expect(lost).not.toMatch(/^200/);
+    expect(kept).toMatch(/^200/);
+    expect(kept).toContain(second);
+    await waitUntil(async () => (await status(url)).workers.every(({ status: state }) => state === 'ready'), 10_000);
+    expect((await status(url)).workers[0]?.restarts).toBe(1);
+    for (let tries = 0; tries < 4; tries++) {
+      expect((await post(url, call('slow', { ms: 0, text: 'a' }), first)).status).toBe(404);
+      expect((await post(url, call('slow', { ms: 0, text: 'a' }), second)).status).toBe(200);
+    }
+    const metrics = await metricsOf(url);
+    expect(Number(/mcp_requests_total\{method="initialize"[^}]*\} (\d+)/.exec(metrics)?.[1])).toBeGreaterThanOrEqual(
+      requestsBefore,
+    );
+    expect(metrics).toContain('mcp_worker_restarts_total{worker="0"} 1\n');
+  }, 30_000);
+
+  test('SIGTERM finishes calls in flight at every worker, passed on or not, and ends with 0', async () => {
+    const { served, url } = await serve(2, {}, true);
+    const sessions = await sessionsOfAll(url, 2);
+    const long = [...sessions, ...sessions].map((session) =>
+      post(url, call('slow', { ms: 1_000, text: session }), session),
+    );
+    await waitUntil(async () => (await status(url)).upstreams[0]?.inFlight === 4, 5_000);
+    served.child.kill('SIGTERM');
+    for (const answer of await Promise.all(long)) expect(answer.status).toBe(200);
+    expect(await served.exit).toBe(0);
+  }, 30_000);
+
+  test('SIGHUP reaches every worker and costs no session', async () => {
+    const { served, url } = await serve(2);
+    const sessions = await sessionsOfAll(url, 2);
+    served.child.kill('SIGHUP');
+    await waitUntil(() => served.output.stderr.includes('server.reloading'), 5_000);
+    for (const session of sessions) expect((await post(url, call('echo', { message: 'x' }), session)).status).toBe(200);
+  });
+
+  test('SIGKILL of the process that holds the sockets leaves no worker and no upstream', async () => {
+    const { served, url } = await serve(2, {}, true);
+    await sessionsOfAll(url, 2);
+    const pids = (await status(url)).workers.map(({ pid }) => pid);
+    const children = pids.flatMap((pid) => childrenOf(pid));
+    expect(children.length).toBeGreaterThanOrEqual(2);
+    served.child.kill('SIGKILL');
+    await waitUntil(() => [...pids, ...children].every((pid) => !isAlive(pid)), 15_000);
+  }, 30_000);
+
+  test('a start that is refused says why once and ends with its code', async () => {
+    const served = spawnServe(bundle, folder, ['--listen', '127.0.0.1:0', '--workers', '2', '--key-file', 'gone']);
+    running.push(served);
+    expect(await served.exit).toBe(3);
+    expect(served.output.stderr.match(/cannot be read/g)).toHaveLength(1);
+    expect(served.output.stdout).toBe('');
+  });
+});
+
+test('a limit holds over all workers: at most one burst each, and no more than the average after it', async () => {
+  const limits = { freePerKey: 'off', perKey: { requests: 60, windowSeconds: 3_600, burst: 60 } };
+  const { url } = await serve(2, { limits });
+  const agent = new Agent({ keepAlive: true, maxSockets: 8 });
+  let allowed = 0;
+  for (let round = 0; round < 40; round++) {
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () => post(url, call('echo', { message: 'x' }), '', agent)),
+    );
+    allowed += answers.filter((answer) => answer.status === 200).length;
+  }
+  agent.destroy();
+  expect(allowed).toBeGreaterThanOrEqual(60);
+  // What came in the few milliseconds until the other worker knew.
+  expect(allowed).toBeLessThan(120);
+});
+
+function childrenOf(pid: number): number[] {
+  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
+}
