@@ -6,6 +6,7 @@ import { sendProblem } from './http/answers.ts';
 import type { ServedCertificate } from './http/certificate-files.ts';
 import { OpenStreams } from './http/event-stream.ts';
 import { Front } from './http/front.ts';
+import { createPageAccess } from './http/page-access.ts';
 import { peerAddress } from './http/peer-address.ts';
 import { createRequestIds } from './http/request-id.ts';
 import { UnreadBytes } from './http/unread-bytes.ts';
@@ -146,7 +147,7 @@ export function createGateway(
     (sessionId) => registry.endSession(sessionId),
     siblings?.makeId,
   );
-  const parked = new ParkedCalls(siblings?.makeId);
+  const parked = new ParkedCalls(limits.bodyBytes, siblings?.makeId);
   const gate = new HandshakeGate(registry);
   const quota = createStreamQuota(Math.ceil(limits.streamsPerKey / share));
   const serverInfoJson = (): string => JSON.stringify(describeServerInfo(registry, version));
@@ -212,6 +213,7 @@ export function createGateway(
   };
 
   const pages = new StatusPages({
+    access: createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress }),
     backends: registry.backends,
     describeReadiness,
     describeStatus: (draining) =>

@@ -45,6 +45,14 @@ export function judgeStartup(
       };
     }
   }
+  const world = deployment.server.metricsFrom.find((entry) => /\/0+$/.test(entry.trim()));
+  if (world !== undefined && deployment.server.metrics) {
+    return {
+      what: `The server will not give its metrics to ${world}`,
+      why: 'That is every address there is, and metrics name tools and upstreams.',
+      next: 'Name the networks of those who read them in server.metricsFrom, or let them send a key.',
+    };
+  }
   if (!deployment.auth.required && deployment.server.allowedOrigins.includes('*')) {
     return {
       what: 'The server will not let pages of every origin in without keys',

@@ -62,14 +62,27 @@ describe('EventLog', () => {
 
   test('keeps within the budget of all and gives its share back', () => {
     const budget = createEventBudget(100);
-    const [one, two] = [new EventLog(budget), new EventLog(budget)];
-    for (let count = 0; count < 20; count++) one.add(0, 'x'.repeat(10));
-    expect(budget.charsLeft).toBe(0);
-    two.add(0, 'y'.repeat(10));
-    expect(replayed(two, 0, 0)).toEqual([]);
-    one.clear();
-    two.add(0, 'y'.repeat(10));
-    expect([replayed(two, 0, 0).length, budget.charsLeft]).toEqual([1, 90]);
+    const log = new EventLog(budget);
+    for (let count = 0; count < 50; count++) {
+      log.add(0, 'x'.repeat(10));
+      expect(budget.heldChars).toBeLessThanOrEqual(100);
+    }
+    expect(replayed(log, 0, 0).length).toBeGreaterThanOrEqual(8);
+    log.clear();
+    expect(budget.heldChars).toBe(0);
+  });
+
+  test('a key that fills the budget with many sessions takes nothing from the others', () => {
+    const budget = createEventBudget(1_000);
+    const greedy = Array.from({ length: 5 }, () => new EventLog(budget, 'greedy'));
+    const modest = new EventLog(budget, 'modest');
+    modest.add(0, 'm'.repeat(50));
+    for (let count = 0; count < 200; count++) greedy[count % 5]?.add(0, 'x'.repeat(20));
+    modest.add(0, 'n'.repeat(50));
+    for (let count = 0; count < 200; count++) greedy[count % 5]?.add(0, 'x'.repeat(20));
+    expect(replayed(modest, 0, 0)).toEqual(['m'.repeat(50), 'n'.repeat(50)]);
+    expect(budget.heldChars).toBeLessThanOrEqual(1_000);
+    expect(greedy.every((log) => replayed(log, 0, 0).length > 0)).toBe(true);
   });
 
   test.each(['', '1', '1-', '-1', 'a-b', '1-2-3', '9999999999-1', '1-1 '])('the id %j is none', (text) => {

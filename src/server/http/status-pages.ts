@@ -3,11 +3,12 @@ import type { Backend } from '../types.ts';
 import type { HealthAnswer } from '../observe/health.ts';
 import type { PageName } from '../workers/siblings.ts';
 import { inertHeaders, send, sendJson, sendOAuthError } from './answers.ts';
-import { peerAddress } from './peer-address.ts';
+import type { PageAccess } from './page-access.ts';
 
 /** Where the pages get what they show. */
 export interface PageSources {
   readonly backends: readonly Backend[];
+  readonly access: PageAccess;
   describeReadiness(backends: readonly Backend[], draining: boolean, detail: boolean): HealthAnswer;
   describeStatus(draining: boolean): HealthAnswer;
   renderMetrics(): string;
@@ -63,11 +64,11 @@ export class StatusPages {
     '/health': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
     '/readyz': (req, res, draining) => {
       // A foreign page in the operator's browser learns whether, not why.
-      const detail = isLocal(req) && this.#sources.refuses(req) === null;
+      const detail = this.#sources.access.isLocal(req) && this.#sources.refuses(req) === null;
       this.#answerPage(res, detail ? 'readyz-detail' : 'readyz', draining);
     },
     '/status': (req, res, draining) => {
-      if (!isLocal(req) && !this.#sources.holdsKey(req)) {
+      if (!this.#sources.access.isLocal(req) && !this.#sources.holdsKey(req)) {
         sendOAuthError(res, 401, 'invalid_token', 'The status needs a key.', [
           'WWW-Authenticate',
           'Bearer realm="mcp"',
@@ -78,8 +79,8 @@ export class StatusPages {
       this.#answerPage(res, 'status', draining);
     },
     '/metrics': (req, res, draining) => {
-      if (!isLocal(req)) {
-        sendOAuthError(res, 403, 'access_denied', 'Metrics are given to this machine only.');
+      if (!this.#sources.access.mayReadMetrics(req) && !(presentsKey(req) && this.#sources.holdsKey(req))) {
+        sendOAuthError(res, 403, 'access_denied', 'Metrics are given to the addresses of metricsFrom, and for a key.');
         return;
       }
       if (this.#refusedAsForeign(req, res)) return;
@@ -120,24 +121,9 @@ export class StatusPages {
   }
 }
 
-const noStore: readonly string[] = ['Cache-Control', 'no-store', ...inertHeaders];
-
-/** Of what proxies and tunnels add, each adds at least one. */
-const proxyHeaders = [
-  'x-forwarded-for',
-  'forwarded',
-  'x-real-ip',
-  'via',
-  'x-forwarded-host',
-  'x-forwarded-proto',
-  'cf-connecting-ip',
-  'true-client-ip',
-  'x-client-ip',
-];
-
-/** From this machine and not passed on by a proxy. */
-function isLocal(req: IncomingMessage): boolean {
-  if (proxyHeaders.some((name) => req.headers[name] !== undefined)) return false;
-  const address = peerAddress(req);
-  return address === 'unix' || address === '::1' || /^(?:::ffff:)?127\./.test(address ?? '');
+/** Who sends none has not tried a wrong one. */
+function presentsKey({ headers }: IncomingMessage): boolean {
+  return headers.authorization !== undefined || headers['x-api-key'] !== undefined;
 }
+
+const noStore: readonly string[] = ['Cache-Control', 'no-store', ...inertHeaders];

@@ -2,12 +2,17 @@ import { randomUUID } from 'node:crypto';
 import type { Exchange } from '../http/exchange.ts';
 import type { RpcId } from '../types.ts';
 import type { AnswerMember, Call } from './call.ts';
-import { isObject, renderId, renderRpcResult } from './rpc-text.ts';
+import { payerOf } from './calls-in-flight.ts';
+import { isObject, renderId, renderRpcResult, rpcCodes } from './rpc-text.ts';
 import type { ClientAnswer } from './session.ts';
 
 /** A client that has not repeated its call after this long has given up. */
 const parkedForMs = 600_000;
-const maxParked = 1_000;
+const maxParked = 10_000;
+const maxParkedPerKey = 250;
+/** What the parked calls of one key hold: parameters, questions and answers that wait, bytes. A call of any allowed size fits. */
+const bytesPerKey = 8 * 1_048_576;
+const maxQuestions = 100;
 /** Questions that come within this time of the first go out with it: nothing to a person, a whole round saved. */
 const collectForMs = 10;
 /** Tells our states from those that a modern upstream gave its caller itself. */
@@ -24,23 +29,37 @@ interface Parked {
   nextQuestion: number;
   /** Questions are being collected before they go out. */
   isParking: boolean;
+  readonly payer: string;
+  /** What it holds. */
+  bytes: number;
 }
 
 /**
  * Modern calls whose backend asked the client something. The question goes out as a result of type
  * input_required, which ends the exchange; the backend's call stays open here until the client repeats the
- * request with its answers and the state that it was given. Bounded in number and time.
+ * request with its answers and the state that it was given. Bounded in number, size and time. A key that has more than it
+ * may gives up its own oldest; no key can push out the calls of another.
  */
 export class ParkedCalls {
   readonly #byState = new Map<string, Parked>();
   readonly #byCall = new Map<Call, Parked>();
+  /** Oldest first. */
+  readonly #ofKey = new Map<string, Set<Parked>>();
+  readonly #bytesPerKey: number;
+  readonly #maxBytes: number;
   readonly #timer: NodeJS.Timeout;
+  #bytes = 0;
 
   readonly #makeId: () => string;
 
-  /** @param makeId gives ids that cannot be guessed; with several workers they tell the call's worker */
-  constructor(makeId: () => string = randomUUID) {
+  /**
+   * @param bodyBytes size of the largest request
+   * @param makeId gives ids that cannot be guessed; with several workers they tell the call's worker
+   */
+  constructor(bodyBytes = 0, makeId: () => string = randomUUID) {
     this.#makeId = makeId;
+    this.#bytesPerKey = Math.max(bytesPerKey, 2 * bodyBytes);
+    this.#maxBytes = 16 * this.#bytesPerKey;
     this.#timer = setInterval(() => this.#sweep(), 10_000);
     this.#timer.unref();
   }
@@ -57,9 +76,12 @@ export class ParkedCalls {
     if (!call.rule.mayAskForInput) return false;
     let parked = this.#byCall.get(call);
     if (parked === undefined) {
-      if (this.#byCall.size >= maxParked && !this.#abandonOldest()) return false;
+      const payer = payerOf(call.caller);
+      if (!this.#makeRoom(payer, 1, call.bytesIn)) return false;
       parked = {
         call,
+        payer,
+        bytes: 0,
         state: '',
         questions: new Map(),
         sinceMs: 0,
@@ -68,8 +90,15 @@ export class ParkedCalls {
         isParking: false,
       };
       this.#byCall.set(call, parked);
+      const own = this.#ofKey.get(payer);
+      if (own === undefined) this.#ofKey.set(payer, new Set([parked]));
+      else own.add(parked);
+      this.#hold(parked, call.bytesIn);
       call.wasParked = true;
     }
+    const questionBytes = JSON.stringify(params).length;
+    if (parked.questions.size >= maxQuestions || !this.#makeRoom(parked.payer, 0, questionBytes, parked)) return false;
+    this.#hold(parked, questionBytes);
     const { elicitationId: _legacyOnly, ...modernParams } = params;
     parked.questions.set(`q${parked.nextQuestion++}`, { method, params: modernParams, reply });
     this.#parkSoon(parked);
@@ -116,7 +145,16 @@ export class ParkedCalls {
   /** The backend answered while the client was away. */
   settled(call: Call, member: AnswerMember, text: string, status: number): void {
     const parked = this.#byCall.get(call);
-    if (parked !== undefined) parked.settled = { member, text, status };
+    if (parked === undefined) return;
+    if (this.#makeRoom(parked.payer, 0, text.length, parked)) {
+      parked.settled = { member, text, status };
+      this.#hold(parked, text.length);
+      return;
+    }
+    // It has run, and its answer is too large to be kept: who comes back is told so.
+    const message = 'The answer was too large to be kept until the client came back.';
+    const error = JSON.stringify({ code: rpcCodes.internalError, message });
+    parked.settled = { member: 'error', text: error, status: 200 };
   }
 
   /** The call has ended with its client there, or for good. */
@@ -167,14 +205,32 @@ export class ParkedCalls {
     }
   }
 
-  /** Makes room: the client that has been away the longest is the least likely to come back. */
-  #abandonOldest(): boolean {
-    for (const parked of this.#byState.values()) {
-      if (parked.call.exchange !== null) continue;
+  /**
+   * Makes room among the calls of this key, the longest away first. False when that is not enough, or when all keys
+   * together hold as much as there may be.
+   */
+  #makeRoom(payer: string, calls: number, bytes: number, keep: Parked | null = null): boolean {
+    const own = this.#ofKey.get(payer) ?? new Set<Parked>();
+    let held = 0;
+    for (const parked of own) held += parked.bytes;
+    const isTooMuch = (): boolean =>
+      own.size + calls > maxParkedPerKey ||
+      held + bytes > this.#bytesPerKey ||
+      this.#byCall.size + calls > maxParked ||
+      this.#bytes + bytes > this.#maxBytes;
+    for (const parked of [...own].sort((a, b) => a.sinceMs - b.sinceMs)) {
+      if (!isTooMuch()) break;
+      // One whose client is there is not parked at the moment.
+      if (parked === keep || parked.call.exchange !== null) continue;
+      held -= parked.bytes;
       this.#abandon(parked);
-      return true;
     }
-    return false;
+    return !isTooMuch();
+  }
+
+  #hold(parked: Parked, bytes: number): void {
+    parked.bytes += bytes;
+    this.#bytes += bytes;
   }
 
   #abandon(parked: Parked): void {
@@ -184,6 +240,10 @@ export class ParkedCalls {
 
   #forget(parked: Parked): void {
     this.#byState.delete(parked.state);
-    this.#byCall.delete(parked.call);
+    if (!this.#byCall.delete(parked.call)) return;
+    this.#hold(parked, -parked.bytes);
+    const own = this.#ofKey.get(parked.payer);
+    own?.delete(parked);
+    if (own?.size === 0) this.#ofKey.delete(parked.payer);
   }
 }

@@ -130,7 +130,9 @@ export class Session {
   /** Sends a message that belongs to no call. Kept for resumption when the client had a stream and lost it. */
   notify(json: string): void {
     if (!this.#hadStream) return;
-    this.#stream?.send(json, this.#events().add(standaloneStream, json));
+    // Not as an argument: it is to be kept also while there is no stream.
+    const id = this.#events().add(standaloneStream, json);
+    this.#stream?.send(json, id);
   }
 
   /** Sends again what a resuming client missed on the GET stream. */
@@ -197,7 +199,7 @@ export class Session {
   }
 
   #events(): EventLog {
-    this.#log ??= new EventLog(this.#budget);
+    this.#log ??= new EventLog(this.#budget, this.keyId);
     return this.#log;
   }
 }
