@@ -135,7 +135,9 @@ export function createGateway(
     metrics.slowReaderCut(bound);
     warnOfSlowReader({ bound, unreadBytes });
   };
-  const unread = new UnreadBytes(limits.unreadBytes, { readerCut: (bytes) => cutSlowReader('all', bytes) });
+  const unread = new UnreadBytes(Math.ceil(limits.unreadBytes / share), {
+    readerCut: (bytes) => cutSlowReader('all', bytes),
+  });
   const streams = new OpenStreams(server.keepAliveSeconds * 1_000, {
     eventSent: () => metrics.sseEvent(),
     slowReaderCut: (bytes) => cutSlowReader('stream', bytes),
