@@ -65,7 +65,7 @@ function callTool(url: string, id: number): Promise<{ status: number; body: stri
     jsonrpc: '2.0',
     id,
     method: 'tools/call',
-    params: { name: 'echo', arguments: { text: 'x' } },
+    params: { name: 'echo', arguments: { message: 'x' } },
   });
   return new Promise((resolve) => {
     const req = request(url, {
