@@ -1,3 +1,5 @@
+import { StringDecoder } from 'node:string_decoder';
+
 /**
  * Splits a byte stream into lines of UTF-8 text. A chunk is decoded once, up to
  * its last line end, so that many small messages cost one decode and a split
@@ -22,22 +24,25 @@ const shownBeginningBytes = 4_096;
 
 export function createLineReader(options: LineReaderOptions): LineReader {
   const { maxLineBytes, onLine, onOversized } = options;
-  let pieces: Buffer[] = [];
+  // Decoded as they come, so that the bytes of a long line need not be kept beside its text.
+  let pieces: string[] = [];
   let pieceBytes = 0;
+  const decoder = new StringDecoder('utf8');
   /** Inside a line that is too long already. */
   let skipping = false;
 
   function takePieces(last: Buffer): string {
-    pieces.push(last);
-    const whole = Buffer.concat(pieces, pieceBytes + last.length);
+    pieces.push(decoder.write(last), decoder.end());
+    const whole = pieces.join('');
     pieces = [];
     pieceBytes = 0;
-    return whole.toString('utf8');
+    return whole;
   }
 
   function reportOversized(): void {
-    const beginning = (pieces[0] ?? Buffer.alloc(0)).subarray(0, shownBeginningBytes).toString('utf8');
+    const beginning = (pieces[0] ?? '').slice(0, shownBeginningBytes);
     pieces = [];
+    decoder.end();
     pieceBytes = 0;
     onOversized(beginning);
   }
@@ -80,7 +85,7 @@ export function createLineReader(options: LineReaderOptions): LineReader {
         rest = rest.subarray(lastEnd + 1);
       }
       if (rest.length === 0) return;
-      pieces.push(rest);
+      pieces.push(decoder.write(rest));
       pieceBytes += rest.length;
       if (pieceBytes > maxLineBytes) {
         reportOversized();

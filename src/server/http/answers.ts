@@ -33,7 +33,33 @@ export function send(
   const head = ['Content-Type', contentType, 'Content-Length', String(Buffer.byteLength(body))];
   for (const part of extra) head.push(part);
   res.writeHead(status, head);
-  res.end(body);
+  if (body.length > longBodyCharacters) sendInPieces(res, body);
+  else res.end(body);
+}
+
+/** Beyond this a body is written as the client takes it. */
+const longBodyCharacters = 262_144;
+const pieceCharacters = 65_536;
+
+/** A long body is not copied as a whole once more, and between its pieces others get their turn. */
+function sendInPieces(res: ServerResponse, body: string): void {
+  let at = 0;
+  const write = (): void => {
+    while (at < body.length) {
+      let end = Math.min(body.length, at + pieceCharacters);
+      // The two halves of a character stay together.
+      const last = body.charCodeAt(end - 1);
+      if (last >= 0xd800 && last <= 0xdbff && end < body.length) end++;
+      const piece = body.slice(at, end);
+      at = end;
+      if (!res.write(piece) && at < body.length) {
+        res.once('drain', write);
+        return;
+      }
+    }
+    res.end();
+  };
+  write();
 }
 
 /** An answer without a body: 202, 204. */
