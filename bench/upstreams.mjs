@@ -67,11 +67,11 @@ async function measureLargeResults() {
 
 async function measureFirstCalls() {
   const rows = [];
-  for (const [name, upstream] of [
-    ['per-session', { instances: 'per-session' }],
-    ['per-session, warm: 2', { instances: 'per-session', warm: 2 }],
-    ['per-key', { instances: 'per-key' }],
-    ['per-key, warm: 2', { instances: 'per-key', warm: 2 }],
+  for (const { name, ...upstream } of [
+    { name: 'per-session', instances: 'per-session' },
+    { name: 'per-session, warm: 2', instances: 'per-session', warm: 2 },
+    { name: 'per-key', instances: 'per-key' },
+    { name: 'per-key, warm: 2', instances: 'per-key', warm: 2 },
   ]) {
     const samples = [];
     // A key has one process, so that each sample needs a server of its own there.
@@ -154,16 +154,16 @@ function post(url, message, headers) {
 /** Latencies of small calls, one after the other, while something else runs. */
 async function latencies(url, session, run) {
   const samples = [];
-  let done = false;
+  const state = { done: false };
   const other = (async () => {
-    while (!done) {
+    while (!state.done) {
       const startedAt = performance.now();
       await callTool(url, session, 'builtin__echo', { message: 'x' });
       samples.push(performance.now() - startedAt);
     }
   })();
   await run();
-  done = true;
+  state.done = true;
   await other;
   samples.sort((a, b) => a - b);
   const at = (part) => samples[Math.min(samples.length - 1, Math.floor(samples.length * part))];
