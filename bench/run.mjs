@@ -7,6 +7,7 @@ import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSy
 import { cpus, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { measureCertificates } from './certificates.mjs';
 import { measureCommands } from './commands.mjs';
 import { contestants } from './contestants.mjs';
 
@@ -26,7 +27,8 @@ try {
   }
   const rows = await measureServers();
   const commands = quick ? [] : await measureCommands();
-  const report = format(rows, commands);
+  const certificates = quick ? '' : `\n${await measureCertificates()}`;
+  const report = `${format(rows, commands).trimEnd()}\n${certificates}`;
   process.stdout.write(`${report}\n`);
   if (!quick) writeFileSync(join(here, 'results.md'), report);
 } finally {

@@ -67,8 +67,10 @@ export async function encodePkcs12(content: {
   readonly password: string;
   /** Shown by key stores. */
   readonly label: string;
+  /** Rounds of PBKDF2 for key and certificates. */
+  readonly rounds?: number;
 }): Promise<Buffer> {
-  const { password, label } = content;
+  const { password, label, rounds = bagIterations } = content;
   const chain = parseCertificates(content.chainPem).map((certificate) => certificate.x509.raw);
   const keyId = createHash('sha256')
     .update(chain[0] ?? '')
@@ -79,7 +81,7 @@ export async function encodePkcs12(content: {
     der.sequence(der.oid(localKeyId), der.set(der.octetString(keyId))),
   );
   const pkcs8 = content.privateKey.export({ type: 'pkcs8', format: 'der' });
-  const shrouded = await encryptWithPassword(pkcs8, password, bagIterations);
+  const shrouded = await encryptWithPassword(pkcs8, password, rounds);
   const keyBags = der.sequence(
     der.sequence(
       der.oid(shroudedKeyBag),
@@ -96,7 +98,7 @@ export async function encodePkcs12(content: {
       ),
     ),
   );
-  const hidden = await encryptWithPassword(encodeDer(certificateBags), password, bagIterations);
+  const hidden = await encryptWithPassword(encodeDer(certificateBags), password, rounds);
   const safe = encodeDer(
     der.sequence(
       der.sequence(

@@ -1,6 +1,14 @@
-import { X509Certificate } from 'node:crypto';
-import { expect, test } from 'vitest';
+import { createHmac, createPrivateKey, X509Certificate } from 'node:crypto';
+import { describe, expect, test } from 'vitest';
 import { UserError } from '../../src/deployment/errors.ts';
+import { arrangeChain } from '../../src/pki/arrange-chain.ts';
+import { createRequest } from '../../src/pki/create-request.ts';
+import { childrenOf, decodeDer, der, encodeDer, octetsOf } from '../../src/pki/der.ts';
+import { parseCertificates } from '../../src/pki/parse-certificates.ts';
+import { parseRequest } from '../../src/pki/parse-request.ts';
+import { derivePkcs12 } from '../../src/pki/password-encryption.ts';
+import { decodePkcs12, encodePkcs12, isPkcs12 } from '../../src/pki/pkcs12.ts';
+import { isSignedBy, issueRevocationList, parseRevocationList } from '../../src/pki/revocation-list.ts';
 import { describeChain } from '../../src/pki/describe-certificate.ts';
 import { formatCertificateText } from '../../src/pki/format-certificate.ts';
 import { issueCertificate } from '../../src/pki/issue-certificate.ts';
@@ -101,6 +109,103 @@ test(
     expect(described).toBeLessThan(1_900);
   },
 );
+
+describe('beyond certificates', () => {
+  const key = createPrivateKey(leaf.keyPem);
+  const password = 'fuzz';
+
+  /** Node's answer is a promise here. */
+  async function expectAnswerOrUserErrorOf(input: Buffer, run: () => Promise<unknown>): Promise<boolean> {
+    try {
+      await run();
+      return true;
+    } catch (error) {
+      if (error instanceof UserError) return false;
+      throw new Error(`not a UserError for ${input.toString('base64')}`, { cause: error });
+    }
+  }
+
+  test(
+    '4,000 mutated PKCS#12 files, with the MAC made to fit half of them, give their content or a clear error',
+    { timeout: 120_000 },
+    async () => {
+      const random = randomFrom(12);
+      const bytes = await encodePkcs12({
+        privateKey: key,
+        chainPem: leaf.certificatePem,
+        password,
+        label: 'x',
+        rounds: 10,
+      });
+      // A MAC of one round: the fuzzing is about what is read, not about hashing.
+      const sealed = sealPkcs12(safeOf(bytes), password);
+      const before = process.memoryUsage().rss;
+      let opened = 0;
+      for (let round = 0; round < 4_000; round += 1) {
+        // Behind a MAC that does not fit nothing is read: half are mutated inside and sealed anew.
+        const input = round % 2 === 0 ? mutate(sealed, random) : sealPkcs12(mutate(safeOf(bytes), random), password);
+        isPkcs12(input);
+        if (await expectAnswerOrUserErrorOf(input, () => decodePkcs12(input, password))) opened += 1;
+      }
+      expect(opened).toBeGreaterThan(0);
+      expect(opened).toBeLessThan(4_000);
+      expect(process.memoryUsage().rss - before).toBeLessThan(600 * 1_048_576);
+    },
+  );
+
+  test(
+    '4,000 mutated revocation lists, requests and chains to import give an answer or a clear error',
+    { timeout: 120_000 },
+    async () => {
+      const random = randomFrom(13);
+      const entry = { serial: '01AB', revokedAt: new Date(), reason: 'superseded' } as const;
+      const list = Buffer.from(await issueRevocationList({ ca, revoked: [entry], number: 3, validDays: 3 }));
+      const request = Buffer.from((await createRequest({ names })).requestPem);
+      const [issuer] = parseCertificates(ca.certificatePem);
+      const seedsHere = [list, derOf(list), request, derOf(request)];
+      let answered = 0;
+      for (let round = 0; round < 4_000; round += 1) {
+        const input = mutate(seedsHere[round % seedsHere.length] ?? list, random);
+        const found = expectAnswerOrUserError(input, () => {
+          const parsed = parseRevocationList(input);
+          return isSignedBy(parsed, issuer) ? 'genuine' : 'other';
+        });
+        const asked = expectAnswerOrUserError(input, () => parseRequest(input));
+        const chain = mutate(chainPem, random);
+        const arranged = expectAnswerOrUserError(chain, () => arrangeChain(chain, leaf.keyPem, null));
+        if (found !== null || asked !== null || arranged !== null) answered += 1;
+      }
+      expect(answered).toBeGreaterThan(100);
+    },
+  );
+});
+
+function derOf(pem: Buffer): Buffer {
+  return Buffer.from(pem.toString().replaceAll(/-----[^-]+-----/g, ''), 'base64');
+}
+
+/** The content that the MAC of a PKCS#12 file is about. */
+function safeOf(pkcs12: Buffer): Buffer {
+  return octetsOf(childrenOf(childrenOf(childrenOf(decodeDer(pkcs12))[1])[1])[0]);
+}
+
+function sealPkcs12(safe: Buffer, password: string): Buffer {
+  const salt = Buffer.alloc(8, 7);
+  const mac = createHmac('sha256', derivePkcs12('sha256', 3, password, salt, 1, 32))
+    .update(safe)
+    .digest();
+  return encodeDer(
+    der.sequence(
+      der.smallInteger(3),
+      der.sequence(der.oid('1.2.840.113549.1.7.1'), der.wrapped(0, der.octetString(safe))),
+      der.sequence(
+        der.sequence(der.sequence(der.oid('2.16.840.1.101.3.4.2.1'), der.none()), der.octetString(mac)),
+        der.octetString(salt),
+        der.wholeNumber(1),
+      ),
+    ),
+  );
+}
 
 test('mutated PEM around whole certificates is handled as well', () => {
   const random = randomFrom(7);
