@@ -201,7 +201,7 @@ describe('servers’ certificates', () => {
       const codes = found.map(({ code }) => code);
       expect(
         codes.every((code) => each.judged.includes(code)) && codes.length > 0 === each.judged.length > 0,
-        `${each.title}: ${codes}`,
+        `${each.title}: ${codes.join()}`,
       ).toBe(true);
     }
   });
