@@ -3,6 +3,7 @@ import type { Action, Plan } from '../plan/types.ts';
 import { actAcme, createAccountKey } from './act-acme.ts';
 import { actCertificate } from './act-certificate.ts';
 import { actServer } from './act-server.ts';
+import { runCommand } from './run-command.ts';
 import { serveCertificate } from './serve-certificate.ts';
 import { waitUntilReady } from './wait-until-ready.ts';
 import type { ApplyPorts, VerifiedEndpoint } from './ports.ts';
@@ -55,6 +56,9 @@ export async function act(action: Action, context: ActContext): Promise<string |
       return actServer(action, context);
     case 'wait-until-ready':
       return waitUntilReady(action, context);
+    case 'run-command':
+      await runCommand(action.argv, context.ports);
+      return null;
     case 'serve-certificate':
       return serveCertificate(action.live, context);
     case 'verify-endpoint':

@@ -3,6 +3,7 @@ import type { Step } from '../plan/types.ts';
 import { dropPreImages, removeUnusedScaffold } from './state-folder.ts';
 import { restorePreImage } from './pre-images.ts';
 import type { Begun, Journal, JournalLine } from './journal.ts';
+import { runCommand } from './run-command.ts';
 import { serveCertificate } from './serve-certificate.ts';
 import type { ApplyPorts } from './ports.ts';
 import type { OnProgress } from './progress-event.ts';
@@ -65,6 +66,9 @@ async function undoStep(
   const { files, processes } = ports;
   switch (undo.type) {
     case 'none':
+      return [];
+    case 'run-command':
+      await runCommand(undo.argv, ports);
       return [];
     case 'serve-certificate':
       await serveCertificate(undo.live, { ports });

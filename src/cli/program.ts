@@ -431,6 +431,10 @@ function defineCertRenew(command: Command): void {
   command
     .option('--force', 'renew now, due or not')
     .option('--dry-run', 'say what would be done; nothing is written')
+    .option(
+      '--install-timer [kind]',
+      'run this twice a day: systemd, systemd-user, launchd, cron or print (a crontab line)',
+    )
     .option('--exit-code', 'exit 10 when a certificate was renewed, for service managers')
     .addHelpText(
       'after',

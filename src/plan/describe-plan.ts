@@ -102,14 +102,20 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'wait-until-ready':
     case 'verify-endpoint':
     case 'serve-certificate':
+    case 'run-command':
       return [];
   }
 }
 
 function isRun({ action }: Step): boolean {
-  return ['start-server', 'stop-server', 'wait-until-ready', 'verify-endpoint', 'serve-certificate'].includes(
-    action.type,
-  );
+  return [
+    'start-server',
+    'stop-server',
+    'wait-until-ready',
+    'verify-endpoint',
+    'serve-certificate',
+    'run-command',
+  ].includes(action.type);
 }
 
 /** Enough to see what a change is about; the file itself is one command away. */

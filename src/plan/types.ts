@@ -90,6 +90,8 @@ export type Action =
       readonly logFile: string;
       readonly timeoutMs: number;
     }
+  /** Runs a program to its end, without a shell; it must end with 0. */
+  | { readonly type: 'run-command'; readonly argv: readonly string[] }
   /** Has a new pair taken up by server and proxy, and compares what their live sockets show. */
   | { readonly type: 'serve-certificate'; readonly live: LiveCertificate }
   /** Real MCP clients of both eras: handshake, tools/list, one safe tool call. */
@@ -149,6 +151,7 @@ export type AcmeChallenge =
 export type Undo =
   | { readonly type: 'restore' }
   | { readonly type: 'none' }
+  | { readonly type: 'run-command'; readonly argv: readonly string[] }
   /** After all files are back: the former pair is taken up again and proven. */
   | { readonly type: 'serve-certificate'; readonly live: LiveCertificate }
   | { readonly type: 'stop-server'; readonly pidFile: string; readonly graceMs: number }
@@ -181,6 +184,7 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'wait-until-ready':
     case 'verify-endpoint':
     case 'serve-certificate':
+    case 'run-command':
       return [];
   }
 }

@@ -145,6 +145,7 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
     case 'wait-until-ready':
     case 'verify-endpoint':
     case 'serve-certificate':
+    case 'run-command':
       return nothing;
   }
 }

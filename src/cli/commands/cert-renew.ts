@@ -28,6 +28,10 @@ export async function runCertRenew(context: CommandContext, options: Record<stri
   if (deployment.tls.source === 'off') {
     throw new UserError('This deployment has no certificate: tls.source is off.', { next: 'mcp-deploy status' });
   }
+  if (options['installTimer'] !== undefined) {
+    const { installTimer } = await import('./install-timer.ts');
+    return installTimer(context, deployment, options['installTimer']);
+  }
   const renewal = { force: options['force'] === true, window: await readWindow(context, deployment) };
   if (options['dryRun'] === true) {
     const facts = await lookAtHost(context, deployment);

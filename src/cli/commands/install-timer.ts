@@ -1,0 +1,139 @@
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { EnvironmentError, UserError } from '../../deployment/errors.ts';
+import type { Deployment } from '../../deployment/schema.ts';
+import type { HostFacts } from '../../plan/facts.ts';
+import type { Plan, Step } from '../../plan/types.ts';
+import { cronLine, renderRenewalTimer, type RenewalTimer, type TimerKind } from '../../targets/renewal-timer.ts';
+import { changeHost } from '../apply-desired.ts';
+import type { CommandContext } from '../context.ts';
+
+const kinds: readonly (TimerKind | 'print')[] = ['systemd', 'systemd-user', 'launchd', 'cron', 'print'];
+
+/** `mcp-deploy cert renew --install-timer [KIND]`: what this machine has runs `cert renew` twice a day. */
+export async function installTimer(context: CommandContext, deployment: Deployment, asked: unknown): Promise<number> {
+  const { output } = context;
+  const kind = typeof asked === 'string' ? asked : await chooseKind(context);
+  if (!kinds.includes(kind as TimerKind)) {
+    throw new UserError(`--install-timer ${kind} is not known.`, {
+      why: `There is ${kinds.join(', ')}.`,
+      next: '--install-timer systemd',
+    });
+  }
+  const bin = join(context.package.root, 'bin', 'mcp-deploy.js');
+  const argv = [process.execPath, bin, 'cert', 'renew', '--quiet', '--file', context.deploymentFile];
+  if (kind === 'print') {
+    const line = cronLine(deployment.name, argv, null);
+    output.document({ ok: true, installed: false, kind, cron: line });
+    output.result(`  Nothing was installed. As a line for crontab -e:\n\n${line}`);
+    return 0;
+  }
+  const timer = renderRenewalTimer(kind as TimerKind, {
+    name: deployment.name,
+    argv,
+    homeDir: context.world.env['HOME'] ?? homedir(),
+    uid: process.getuid?.() ?? 501,
+  });
+  const folders = await missingFolders(context, timer);
+  const texts = await Promise.all(
+    timer.files.map(async ({ path }) => (await context.ports.files.read(path))?.toString('utf8')),
+  );
+  const outcome = await changeHost(context, 'apply', async (look) => {
+    const facts = await look(deployment);
+    return { plan: planTimer(timer, { deployment, facts, folders, texts }), facts };
+  });
+  output.document({
+    ok: true,
+    installed: true,
+    kind,
+    changed: outcome.plan.steps.length > 0,
+    files: timer.files.map(({ path }) => path),
+  });
+  output.result(
+    `  The certificate is looked at twice a day (${kind}): ${timer.files.map(({ path }) => path).join(', ')}`,
+  );
+  return 0;
+}
+
+function planTimer(
+  timer: RenewalTimer,
+  options: {
+    readonly deployment: Deployment;
+    readonly facts: HostFacts;
+    readonly folders: readonly string[];
+    readonly texts: readonly (string | undefined)[];
+  },
+): Plan {
+  const { deployment, facts, folders, texts } = options;
+  const changed = timer.files.filter(({ content }, index) => texts[index] !== content);
+  const common = { why: 'renewal twice a day', group: 'configuration' } as const;
+  const restore = { type: 'restore' } as const;
+  const steps: readonly Step[] =
+    changed.length === 0
+      ? []
+      : [
+          ...folders.map((path, index): Step => ({
+            ...common,
+            id: `timer-folder-${index}`,
+            title: `make folder ${path}`,
+            action: { type: 'make-directory', path, mode: 0o755 },
+            undo: restore,
+          })),
+          ...changed.map((file, index): Step => ({
+            ...common,
+            id: `timer-file-${index}`,
+            title: `write ${file.path}`,
+            action: { type: 'write-file', ...file },
+            undo: restore,
+          })),
+          ...timer.install.map(({ title, argv }, index): Step => {
+            const back = index === timer.install.length - 1 ? timer.remove[0] : undefined;
+            return {
+              ...common,
+              id: `timer-command-${index}`,
+              title,
+              action: { type: 'run-command', argv },
+              undo: back === undefined ? { type: 'none' } : { type: 'run-command', argv: back.argv },
+            };
+          }),
+        ];
+  const release = facts.release?.release ?? 0;
+  return {
+    schemaVersion: 1,
+    deployment: deployment.name,
+    purpose: 'apply',
+    release: steps.length === 0 ? release : release + 1,
+    steps,
+    notices: [],
+    desired: facts.release?.desired ?? null,
+  };
+}
+
+async function chooseKind({ ports, world }: CommandContext): Promise<TimerKind | 'print'> {
+  const isRoot = process.getuid?.() === 0;
+  if (process.platform === 'darwin') return 'launchd';
+  if (isRoot && (await ports.files.stat('/run/systemd/system')) !== null) return 'systemd';
+  const runtime = world.env['XDG_RUNTIME_DIR'];
+  if (!isRoot && runtime !== undefined && (await ports.files.stat(join(runtime, 'systemd'))) !== null)
+    return 'systemd-user';
+  if (isRoot && (await ports.files.stat('/etc/cron.d'))?.kind === 'directory') return 'cron';
+  return 'print';
+}
+
+/** Folders above the files that are not there yet, outermost first. */
+async function missingFolders({ ports }: CommandContext, { files }: RenewalTimer): Promise<readonly string[]> {
+  const missing: string[] = [];
+  for (const { path } of files) {
+    for (let folder = dirname(path); !missing.includes(folder); folder = dirname(folder)) {
+      const stat = await ports.files.stat(folder);
+      if (stat !== null && stat.kind === 'file') {
+        throw new EnvironmentError(`${folder} is a file, not a folder.`, {
+          next: `Move it away: mv ${folder} ${folder}.old`,
+        });
+      }
+      if (stat !== null) break;
+      missing.unshift(folder);
+    }
+  }
+  return missing;
+}

@@ -1,0 +1,55 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { expect, test } from 'vitest';
+import { cronLine, renderRenewalTimer } from '../../src/targets/renewal-timer.ts';
+import { findProgram, testWithTools } from '../helpers/tools.ts';
+
+const timer = {
+  name: 'notes',
+  argv: ['/usr/bin/env', 'a b', "it's", '100%', '$HOME', '--file', '/srv/x & y/mcp-deploy.yaml'],
+  homeDir: '/home/anna',
+  uid: 1000,
+};
+
+testWithTools(['systemd-analyze'], 'systemd takes the timer and its service without a word', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'mcpd-timer-'));
+  try {
+    const { files } = renderRenewalTimer('systemd', timer);
+    const paths = files.map(({ path }) => join(folder, basename(path)));
+    for (const [index, { content }] of files.entries()) await writeFile(paths[index] ?? '', content);
+    const seen = spawnSync(findProgram('systemd-analyze') ?? '', ['verify', ...paths], { encoding: 'utf8' });
+    const ours = seen.stderr.split('\n').filter((line) => line.includes(folder));
+    expect({ status: seen.status, ours }).toEqual({ status: 0, ours: [] });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+testWithTools(['plistutil'], 'the plist of launchd parses', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'mcpd-timer-'));
+  try {
+    const [file] = renderRenewalTimer('launchd', timer).files;
+    await writeFile(join(folder, 'x.plist'), file?.content ?? '');
+    const seen = spawnSync('plistutil', ['-i', join(folder, 'x.plist'), '-o', join(folder, 'x.bin')], {
+      encoding: 'utf8',
+    });
+    expect({ status: seen.status, said: seen.stderr }).toEqual({ status: 0, said: '' });
+    const back = spawnSync('plistutil', ['-i', join(folder, 'x.bin')], { encoding: 'utf8' }).stdout;
+    for (const word of ['a b', '$HOME', '/srv/x &amp; y/mcp-deploy.yaml'])
+      expect(back).toContain(`<string>${word}</string>`);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+});
+
+test('a user’s timer is in their home and under their systemd; cron gets one line, its percent signs escaped', () => {
+  const user = renderRenewalTimer('systemd-user', timer);
+  expect(user.files.every(({ path }) => path.startsWith('/home/anna/.config/systemd/user/'))).toBe(true);
+  expect(user.install[0]?.argv).toEqual(['systemctl', '--user', 'daemon-reload']);
+  const line = cronLine('notes', timer.argv, 'root');
+  expect(line).toMatch(/^\d{1,2} \d{1,2},\d{1,2} \* \* \* root \/usr\/bin\/env 'a b' /);
+  expect(line).toContain(String.raw`100\%`);
+  expect(renderRenewalTimer('cron', timer).files[0]?.content).toBe(`${line}\n`);
+});
