@@ -30,7 +30,7 @@ export async function runCertRenew(context: CommandContext, options: Record<stri
   }
   if (options['installTimer'] !== undefined) {
     const { installTimer } = await import('./install-timer.ts');
-    return installTimer(context, deployment, options['installTimer']);
+    return installTimer(context, deployment, { kind: options['installTimer'], dryRun: options['dryRun'] === true });
   }
   const renewal = { force: options['force'] === true, window: await readWindow(context, deployment) };
   if (options['dryRun'] === true) {

@@ -5,13 +5,19 @@ import type { Deployment } from '../../deployment/schema.ts';
 import type { HostFacts } from '../../plan/facts.ts';
 import type { Plan, Step } from '../../plan/types.ts';
 import { cronLine, renderRenewalTimer, type RenewalTimer, type TimerKind } from '../../targets/renewal-timer.ts';
-import { changeHost } from '../apply-desired.ts';
+import { describePlan } from '../../plan/describe-plan.ts';
+import { changeHost, lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
+import { quoteCommand } from '../quote-command.ts';
 
 const kinds: readonly (TimerKind | 'print')[] = ['systemd', 'systemd-user', 'launchd', 'cron', 'print'];
 
 /** `mcp-deploy cert renew --install-timer [KIND]`: what this machine has runs `cert renew` twice a day. */
-export async function installTimer(context: CommandContext, deployment: Deployment, asked: unknown): Promise<number> {
+export async function installTimer(
+  context: CommandContext,
+  deployment: Deployment,
+  { kind: asked, dryRun }: { readonly kind: unknown; readonly dryRun: boolean },
+): Promise<number> {
   const { output } = context;
   const kind = typeof asked === 'string' ? asked : await chooseKind(context);
   if (!kinds.includes(kind as TimerKind)) {
@@ -38,6 +44,13 @@ export async function installTimer(context: CommandContext, deployment: Deployme
   const texts = await Promise.all(
     timer.files.map(async ({ path }) => (await context.ports.files.read(path))?.toString('utf8')),
   );
+  if (dryRun) {
+    const facts = await lookAtHost(context, deployment);
+    const plan = planTimer(timer, { deployment, facts, folders, texts });
+    output.document({ ok: true, installed: false, kind, files: timer.files, commands: timer.install });
+    output.result(describePlan(plan, facts, 'mcp-deploy cert renew --install-timer'));
+    return 0;
+  }
   const outcome = await changeHost(context, 'apply', async (look) => {
     const facts = await look(deployment);
     return { plan: planTimer(timer, { deployment, facts, folders, texts }), facts };
@@ -49,8 +62,12 @@ export async function installTimer(context: CommandContext, deployment: Deployme
     changed: outcome.plan.steps.length > 0,
     files: timer.files.map(({ path }) => path),
   });
+  const paths = timer.files.map(({ path }) => path);
+  const removal = [...timer.remove.map(({ argv: words }) => quoteCommand(words)), quoteCommand(['rm', ...paths])].join(
+    ' && ',
+  );
   output.result(
-    `  The certificate is looked at twice a day (${kind}): ${timer.files.map(({ path }) => path).join(', ')}`,
+    `  The certificate is looked at twice a day (${kind}): ${paths.join(', ')}\n\n  uninstall leaves that alone. To take it away: ${removal}`,
   );
   return 0;
 }
