@@ -40,7 +40,7 @@ export interface OpenFile {
 /** @throws EnvironmentError when the file cannot be opened. */
 export function openForAppending(file: string, kind: 'audit' | 'log' = 'audit'): OpenFile {
   try {
-    const descriptor = openSync(file, 'a+', 0o640);
+    const descriptor = openSync(file, 'a+', kind === 'log' ? 0o600 : 0o640);
     const found = fstatSync(descriptor);
     return {
       descriptor,
