@@ -63,6 +63,9 @@ async function serve(
   if (flags.check) {
     const extraKeys = [...settings.extraKeys, ...standInKeys(settings.config.deployment)];
     process.stdout.write(checkServer(settings.config, { ...common, extraKeys }, stdio));
+    const wanted = countWorkers(flags.workers ?? settings.config.deployment.server.workers);
+    if (wanted > 1 && !stdio)
+      process.stdout.write(`    ${wanted} workers share the work; each starts its own upstreams\n`);
     return 0;
   }
   const { config, ...keys } = await followReferences(settings, process.env, log);

@@ -204,6 +204,27 @@ test('a stream is held, and ended by DELETE, over connections of any worker', as
   }
 });
 
+test('an answer whose connection was lost is resumed on another one, at whichever worker', async () => {
+  const { url } = await serve(2, {}, true);
+  for (const session of await sessionsOfAll(url, 2)) {
+    const headers = { accept: 'application/json, text/event-stream', 'mcp-session-id': session };
+    const lost = await openStream({
+      url,
+      method: 'POST',
+      headers: { ...headers, 'content-type': 'application/json' },
+      body: JSON.stringify(call('slow', { ms: 7_000, text: `late ${session}` })),
+    });
+    await waitUntil(() => /^id: /m.test(lost.received()), 10_000, 'the first event');
+    const id = /^id: (\S+)/m.exec(lost.received())?.[1] ?? '';
+    lost.close();
+    const again = await Promise.all(
+      [0, 1].map(() => openStream({ url, headers: { ...headers, 'last-event-id': id } })),
+    );
+    await waitUntil(() => again.some((stream) => stream.received().includes(`late ${session}`)), 15_000);
+    for (const stream of again) stream.close();
+  }
+}, 60_000);
+
 describe('life and death', () => {
   test('a worker that is killed costs its own calls and sessions only, and is back', async () => {
     const { url } = await serve(2, {}, true);

@@ -37,7 +37,9 @@ export function createRateLimiter(
 ): RateLimiter {
   const capacity = limit.burst ?? Math.min(limit.requests, Math.max(20, Math.ceil(limit.requests / 10)));
   const tokensPerMs = limit.requests / (limit.windowSeconds * 1_000);
-  const generationMs = Math.max(1_000, capacity / tokensPerMs);
+  // With others a bucket can be below nothing by a burst of each: it takes as many fill times until it is full.
+  const fillsRemembered = sharing === null ? 1 : 16;
+  const generationMs = Math.max(1_000, (fillsRemembered * capacity) / tokensPerMs);
   const unshared = sharing === null ? null : createUnshared(policyName, sharing);
   // The others should hear of a bucket that is being emptied before it is empty.
   const urgentFrom = Math.max(1, capacity / 8);
