@@ -39,7 +39,7 @@ describe('the metrics of several workers', () => {
 });
 
 /** Processes that hear of each other when the test says so. */
-function createProcesses(count: number): { readonly sharing: LimitSharing[]; deliver(): Promise<void> } {
+function createProcesses(count: number): { readonly sharing: LimitSharing[]; readonly deliver: () => Promise<void> } {
   const listeners = Array.from({ length: count }, () => new Map<string, (deltas: readonly LimitDelta[]) => void>());
   const sent: { from: number; topic: string; deltas: readonly LimitDelta[] }[] = [];
   return {
