@@ -45,6 +45,61 @@ const keySchema = z.strictObject({
     .describe('when it stops working'),
 });
 
+/** A scope token (RFC 6749 section 3.3). */
+const scopeName = z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/, 'write a scope without spaces and quotes');
+
+/** Tokens carry no secret of ours, so only algorithms with a public key are known. */
+const algorithms = [
+  'RS256',
+  'RS384',
+  'RS512',
+  'PS256',
+  'PS384',
+  'PS512',
+  'ES256',
+  'ES384',
+  'ES512',
+  'EdDSA',
+  'Ed25519',
+] as const;
+
+const localOrTls = /^(?:https:\/\/|http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])[:/]?)/;
+
+const oauthSchema = z.strictObject({
+  issuer: z
+    .string()
+    .regex(localOrTls, 'write the https URL of the issuer, as its tokens name it')
+    .refine((text) => URL.canParse(text), 'write the https URL of the issuer, as its tokens name it')
+    .describe('issuer of the tokens, exactly as they name it (iss)'),
+  audience: z
+    .union([z.string().min(1, 'write what the tokens name as aud'), z.array(z.string().min(1)).min(1).max(20)])
+    .optional()
+    .describe('who tokens must be for (aud); server.publicUrl by default'),
+  jwksUri: z
+    .string()
+    .regex(localOrTls, 'write an https URL')
+    .refine((text) => URL.canParse(text), 'write an https URL')
+    .optional()
+    .describe('where the keys of the issuer are; found out from its metadata by default'),
+  requiredScopes: z.array(scopeName).max(50).default([]).describe('scopes that every token must have'),
+  scopes: z
+    .record(scopeName, toolPatterns)
+    .default({})
+    .describe('scopes that some tools need: the scope, then patterns of those tools'),
+  algorithms: z
+    .array(z.enum(algorithms))
+    .min(1)
+    .default(['RS256', 'PS256', 'ES256', 'EdDSA'])
+    .describe('how tokens may be signed'),
+  clockSkewSeconds: z.number().min(0).max(300).default(30).describe('how far the clocks may be apart'),
+  caFile: z
+    .string()
+    .min(1, 'give the path of a PEM file')
+    .optional()
+    .describe('PEM file of the authority that signed the certificate of the issuer, beside the well-known ones'),
+  tier: tier.optional().describe('name that limits of callers with tokens are chosen by'),
+});
+
 /** Who may call. */
 export const authSchema = z.strictObject({
   required: z.boolean().default(true).describe('false lets everyone in; loopback only'),
@@ -53,6 +108,7 @@ export const authSchema = z.strictObject({
     .max(1_000)
     .default([])
     .describe('keys that are kept elsewhere, beside those of mcp-deploy keys'),
+  oauth: oauthSchema.optional().describe('access tokens of an outside issuer (OAuth 2.1), beside keys'),
 });
 
 export type Auth = z.output<typeof authSchema>;

@@ -1,4 +1,5 @@
 import { isIP } from 'node:net';
+import { judgeAuth } from './judge-auth.ts';
 import { variablesIn } from './fill-variables.ts';
 import type { HttpUpstream } from './http-upstream-schema.ts';
 import { canonicalName, isCertificateName, isDnsName } from './host-name.ts';
@@ -49,6 +50,7 @@ const rules: readonly Rule[] = [
   { reads: ['server.proxyProtocol', 'server.trustedProxies'], judge: judgeProxyProtocol },
   { reads: [], judge: judgeUpstreams },
   { reads: [], judge: judgeTools },
+  { reads: ['auth', 'server.publicUrl'], judge: judgeAuth },
   { reads: ['tls'], judge: judgeTls },
   { reads: ['proxy'], judge: judgeProxy },
   { reads: ['logs.audit'], judge: ({ logs }) => judgeFilePath(['logs', 'audit'], logs.audit) },

@@ -71,6 +71,7 @@ const examples: Readonly<Record<string, unknown>> = {
   'server.trustedProxies': ['127.0.0.1'],
   tls: { source: 'private-ca' },
   'tls.names': ['mcp.example.com', '127.0.0.1'],
+  'auth.oauth': { issuer: 'https://login.example.com' },
   'limits.perKey.burst': 120,
   'limits.global.burst': 1_000,
   'logs.file': 'server.log',
@@ -81,6 +82,9 @@ const examples: Readonly<Record<string, unknown>> = {
   'proxy.reload': ['nginx', '-s', 'reload'],
   'proxy.probe': '127.0.0.1:443',
 };
+
+/** Sections of which only the example is shown: few need them, and docs/ has them in full. */
+const shownBriefly: ReadonlySet<string> = new Set(['auth.oauth']);
 
 interface Setting {
   readonly path: readonly string[];
@@ -125,9 +129,10 @@ function childSettings({ path, schema, value, depth, off, brief }: Setting): rea
   };
   const settings = settingsFor(schema, values);
   if (settings !== null) {
+    const isBrief = brief || shownBriefly.has(patternOf(path));
     return Object.entries(settings)
-      .filter(([key]) => !brief || values[key] !== undefined)
-      .map(([key, child]) => below(key, child, brief));
+      .filter(([key]) => !isBrief || values[key] !== undefined)
+      .map(([key, child]) => below(key, child, isBrief));
   }
   const { def } = unwrap(schema)._zod;
   if (def.type !== 'record') return [];

@@ -20,6 +20,8 @@ import { throttledWarning } from './observe/throttled-warning.ts';
 import { createMetrics, metricsContentType } from './observe/metrics.ts';
 import { createAddressReader } from './policy/client-address.ts';
 import { createKeyCheck } from './policy/key-check.ts';
+import { createTokens } from './policy/create-tokens.ts';
+import { describeProtectedResource } from './policy/protected-resource.ts';
 import { createOriginGuard, type OriginGuard } from './policy/origin-guard.ts';
 import { CallsInFlight, payerOf } from './protocol/calls-in-flight.ts';
 import { describeServerInfo, HandshakeGate } from './protocol/handshake.ts';
@@ -114,6 +116,9 @@ export function createGateway(
       })
     : null;
 
+  const resource = describeProtectedResource(deployment);
+  const tokens = createTokens(config, resource, log);
+
   const metrics = createMetrics({
     sessions: () => sessions.size,
     streams: () => streams.size,
@@ -177,6 +182,7 @@ export function createGateway(
       callersDiffer: () => keys?.callersDiffer() ?? false,
       inFlight,
     },
+    challengeFor: (scope, description) => resource?.challenge('insufficient_scope', description, scope) ?? 'Bearer',
     isFull: () => inFlight.size >= maxInFlight,
     isAuditBlocked: () => audit !== null && audit.isBlocked,
     charge(request, cost, era, id, method, params) {
@@ -216,6 +222,11 @@ export function createGateway(
 
   const pages = new StatusPages({
     access: createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress }),
+    resourceMetadata: (path) => (resource?.paths.has(path) === true ? resource.metadataJson : null),
+    noOAuthHere:
+      resource === null
+        ? 'This server uses keys, not OAuth: send Authorization: Bearer KEY.'
+        : `This server issues no tokens; how to get one says ${resource.metadataUrl}.`,
     backends: registry.backends,
     describeReadiness,
     describeStatus: (draining) =>
@@ -266,6 +277,8 @@ export function createGateway(
     audit: trail,
     log,
     guard,
+    tokens,
+    resource,
     pages,
   });
 
@@ -306,6 +319,7 @@ export function createGateway(
     },
     closeClients() {
       keys?.close();
+      tokens?.close();
       gate.close();
       listeners.close();
       sessions.close();

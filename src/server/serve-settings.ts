@@ -5,7 +5,7 @@ import { deploymentSchema, listenAddress } from '../deployment/schema.ts';
 import { applyEnvironment, type Settings } from './environment.ts';
 import { isPlannedConfig, parseServerConfig, type ServerConfig } from './server-config.ts';
 import type { ServeFlags } from './serve-flags.ts';
-import type { ExtraKey } from './startup-checks.ts';
+import { hasOtherIdentities, type ExtraKey } from './startup-checks.ts';
 
 /** What `serve` was asked for, from all places. */
 export interface ServeSettings {
@@ -35,7 +35,7 @@ export async function readServeSettings(
   }
   const { deployment, extraKeys, stdio } = applyEnvironment(base, env);
   // Keys of the environment alone are enough: a file of keys need not be there too.
-  const hasOtherKeys = extraKeys.length > 0 || deployment.auth.keys.length > 0;
+  const hasOtherKeys = extraKeys.length > 0 || deployment.auth.keys.length > 0 || hasOtherIdentities(deployment);
   const withoutFile = hasOtherKeys && config.keyStoreFile !== null && !existsSync(config.keyStoreFile);
   const keyStoreFile = withoutFile || !deployment.auth.required ? null : config.keyStoreFile;
   return { config: { ...config, deployment, keyStoreFile }, extraKeys, stdio: flags.stdio || stdio };

@@ -20,6 +20,11 @@ export interface StartupRefusal {
   readonly next: string;
 }
 
+/** Callers that need no key: those with a token. */
+export function hasOtherIdentities({ auth }: Pick<Deployment, 'auth'>): boolean {
+  return auth.oauth !== undefined;
+}
+
 /** Why this server must not start: it would be open to others without TLS, without keys, or with a key that everyone knows. Pure. */
 export function judgeStartup(
   deployment: Deployment,
@@ -60,7 +65,7 @@ export function judgeStartup(
       next: 'Name the origins one by one, or leave keys on.',
     };
   }
-  if (deployment.auth.required && extraKeys.length === 0 && !hasKeyFile) {
+  if (deployment.auth.required && extraKeys.length === 0 && !hasKeyFile && !hasOtherIdentities(deployment)) {
     return {
       what: 'The server has no keys, so nobody could call it',
       why: 'Keys are required and none was given.',

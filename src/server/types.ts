@@ -110,6 +110,16 @@ export interface Backend {
   onResourceUpdated(listener: (uri: string, sessionId: string | null) => void): void;
 }
 
+/** `unavailable`: it cannot be told now. */
+export type KeyRefusalReason =
+  | 'missing'
+  | 'invalid'
+  | 'revoked'
+  | 'expired'
+  | 'backed-off'
+  | 'insufficient-scope'
+  | 'unavailable';
+
 /** Outcome of the key check of one request. */
 export type KeyDecision =
   | {
@@ -121,7 +131,9 @@ export type KeyDecision =
     }
   | {
       readonly allowed: false;
-      readonly reason: 'missing' | 'invalid' | 'revoked' | 'expired' | 'backed-off';
+      readonly reason: KeyRefusalReason;
+      /** The scopes that a token lacks. */
+      readonly scope?: string;
       readonly retryAfterSeconds?: number;
       /** One sentence for the client and the log: what is wrong with what it sent. Holds no part of a key. */
       readonly detail?: string;

@@ -5,7 +5,9 @@ import type { Metrics } from '../observe/metrics.ts';
 import type { AddressReader } from '../policy/client-address.ts';
 import type { KeyCheck } from '../policy/key-check.ts';
 import type { OriginGuard } from '../policy/origin-guard.ts';
-import type { Caller } from '../types.ts';
+import type { ProtectedResource } from '../policy/protected-resource.ts';
+import type { TokenCheck } from '../policy/token-check.ts';
+import type { Caller, KeyDecision } from '../types.ts';
 import { sendEmpty, sendKeyRefused, sendOAuthError, sendProblem, sendUnavailable } from './answers.ts';
 import { peerAddress } from './peer-address.ts';
 
@@ -20,6 +22,10 @@ export interface AdmissionParts {
   readonly audit: AuditTrail | null;
   readonly log: Log;
   readonly guard: OriginGuard;
+  /** Tokens of an outside issuer; null without. */
+  readonly tokens: TokenCheck | null;
+  /** What a 401 tells of the way to a token; null without. */
+  readonly resource: ProtectedResource | null;
 }
 
 /** A request that may go on. */
@@ -35,7 +41,11 @@ export class Admission {
   draining = false;
   /** Replaced when certificates change: their names are accepted hosts. */
   guard: OriginGuard;
+  /** Handles a request from its beginning, once its token was verified. */
+  again: (req: IncomingMessage, res: ServerResponse) => void = () => {};
   readonly #parts: AdmissionParts;
+  /** Tokens that were refused; those that were not are remembered by the check itself. */
+  readonly #verdicts = new WeakMap<IncomingMessage, KeyDecision>();
   #refusals = 0;
   #nextRefusalLogMs = 0;
 
@@ -44,7 +54,7 @@ export class Admission {
     this.guard = parts.guard;
   }
 
-  /** Host, origin, preflight, key, draining: what every path of the endpoint asks first. Null when it was answered. */
+  /** Host, origin, preflight, key, draining: what every path of the endpoint asks first. Null when it was answered, or waits for its token. */
   admit(req: IncomingMessage, res: ServerResponse, methods: string): Admitted | null {
     const { headers } = req;
     const { guard } = this;
@@ -88,11 +98,11 @@ export class Admission {
   }
 
   #identify(req: IncomingMessage, res: ServerResponse, requestId: string, extra: readonly string[]): Caller | null {
-    const { headers } = req;
     const { keys, metrics } = this.#parts;
     const address = this.#addressOf(req);
     if (keys === null) return { keyId: '', label: 'anonymous', address, tier: null, access: null };
-    const decision = keys.check(headers.authorization, single(headers['x-api-key']), address);
+    const decision = this.#decide(req, res, keys, address);
+    if (decision === null) return null;
     if (decision.allowed) {
       const { keyId, label, tier = null, access = null } = decision;
       return { keyId, label, address, tier, access };
@@ -100,8 +110,28 @@ export class Admission {
     metrics.authFailure(decision.reason);
     this.#parts.audit?.refused({ requestId, why: `key ${decision.reason}`, address });
     this.#logRefusal(decision.reason, address, requestId);
-    refuseKey(res, decision, extra);
+    refuseKey(res, decision, extra, this.#parts.resource);
     return null;
+  }
+
+  /** Null when the token has to be verified first: then the request comes again. */
+  #decide(req: IncomingMessage, res: ServerResponse, keys: KeyCheck, address: string): KeyDecision | null {
+    const { headers } = req;
+    const { tokens } = this.#parts;
+    const { authorization } = headers;
+    const plain = single(headers['x-api-key']);
+    if (tokens === null || plain !== undefined || !tokens.isToken(authorization)) {
+      return keys.check(authorization, plain, address);
+    }
+    const known = tokens.recall(authorization) ?? this.#verdicts.get(req);
+    if (known !== undefined) return known;
+    void this.#verify(req, res, tokens.verify(authorization, address));
+    return null;
+  }
+
+  async #verify(req: IncomingMessage, res: ServerResponse, verifying: Promise<KeyDecision>): Promise<void> {
+    this.#verdicts.set(req, await verifying);
+    if (!res.destroyed) this.again(req, res);
   }
 
   /** One line a second at most: a flood of wrong keys must not become a flood of log lines. */
@@ -117,16 +147,41 @@ export class Admission {
 
 type Refusal = Exclude<ReturnType<KeyCheck['check']>, { allowed: true }>;
 
-function refuseKey(res: ServerResponse, refusal: Refusal, extra: readonly string[]): void {
+function refuseKey(
+  res: ServerResponse,
+  refusal: Refusal,
+  extra: readonly string[],
+  resource: ProtectedResource | null,
+): void {
   if (refusal.reason === 'backed-off') {
     const seconds = String(Math.max(1, Math.ceil(refusal.retryAfterSeconds ?? 1)));
     const detail = refusal.detail ?? 'Too many wrong keys came from this address.';
     sendProblem(res, 429, 'Too Many Requests', detail, ['Retry-After', seconds, ...extra]);
     return;
   }
+  if (refusal.reason === 'unavailable') {
+    const detail = refusal.detail ?? 'The token cannot be checked now.';
+    sendUnavailable(res, detail, refusal.retryAfterSeconds ?? 30, extra);
+    return;
+  }
+  if (refusal.reason === 'insufficient-scope') {
+    const detail = refusal.detail ?? 'The token lacks a scope.';
+    const challenge = resource?.challenge('insufficient_scope', detail, refusal.scope ?? null) ?? 'Bearer realm="mcp"';
+    sendOAuthError(res, 403, 'insufficient_scope', detail, ['WWW-Authenticate', challenge, ...extra]);
+    return;
+  }
   const description =
     refusal.detail ?? (refusal.reason === 'missing' ? 'A key is needed.' : 'The key is not accepted.');
-  sendKeyRefused(res, description, refusal.reason === 'missing', extra);
+  const isMissing = refusal.reason === 'missing';
+  if (resource === null) {
+    sendKeyRefused(res, description, isMissing, extra);
+    return;
+  }
+  // RFC 6750 3.1: no error code when the request carried no credentials at all.
+  const challenge = isMissing
+    ? resource.challenge(null, null, null)
+    : resource.challenge('invalid_token', description, null);
+  sendOAuthError(res, 401, 'invalid_token', description, ['WWW-Authenticate', challenge, ...extra]);
 }
 
 function single(header: string | string[] | undefined): string | undefined {

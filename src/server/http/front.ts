@@ -60,6 +60,7 @@ export class Front implements ExchangeHost {
     // Two of the largest bodies always find room.
     this.#bodies = new BodyBudget(Math.max(unfinishedBodiesBytes, 2 * parts.bodyBytes));
     this.admission = new Admission(parts);
+    this.admission.again = (req, res) => this.handle(req, res);
     this.streams = parts.streams;
     this.waiting = parts.waiting;
   }

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Backend } from '../types.ts';
 import type { HealthAnswer } from '../observe/health.ts';
 import type { PageName } from '../workers/siblings.ts';
-import { inertHeaders, send, sendJson, sendOAuthError } from './answers.ts';
+import { inertHeaders, send, sendEmpty, sendJson, sendOAuthError } from './answers.ts';
 import type { PageAccess } from './page-access.ts';
 
 /** Where the pages get what they show. */
@@ -17,6 +17,10 @@ export interface PageSources {
   readonly metricsContentType: string;
   /** The same pages for all workers together; null when this process is the whole server. Its null: ask locally. */
   readonly whole: ((page: PageName) => Promise<HealthAnswer | null>) | null;
+  /** Answer to clients that look for an authorization server here. */
+  readonly noOAuthHere: string;
+  /** Metadata for clients that look for a way to a token at this path; null where there is none. */
+  resourceMetadata(path: string): string | null;
   /** Null when the request carries no accepted key. */
   holdsKey(req: IncomingMessage): boolean;
   /** Answer to a browser page that reached us under a foreign name or from a foreign origin; null when all is well. */
@@ -40,9 +44,14 @@ export class StatusPages {
   answer(req: IncomingMessage, res: ServerResponse, url: string, draining: boolean): void {
     const query = url.indexOf('?');
     const path = query === -1 ? url : url.slice(0, query);
+    const metadata = this.#sources.resourceMetadata(path);
+    if (metadata !== null) {
+      answerMetadata(req, res, metadata);
+      return;
+    }
     if (path === '/register' || oauthPaths.some((known) => path === known || path.startsWith(`${known}/`))) {
       // Clients look here first and drop their key when they find an answer that is not a plain 404 in JSON.
-      sendOAuthError(res, 404, 'not_found', 'This server uses keys, not OAuth: send Authorization: Bearer KEY.');
+      sendOAuthError(res, 404, 'not_found', this.#sources.noOAuthHere);
       return;
     }
     const page = this.#pages[path];
@@ -118,6 +127,21 @@ export class StatusPages {
     if (refusal === null) return false;
     sendOAuthError(res, refusal.status, 'access_denied', refusal.message);
     return true;
+  }
+}
+
+/** RFC 9728 section 3.2. Pages of any origin may read it: there is nothing of a caller in it. */
+function answerMetadata(req: IncomingMessage, res: ServerResponse, json: string): void {
+  const cors = ['Access-Control-Allow-Origin', '*', 'Cache-Control', 'max-age=300'];
+  if (req.method === 'GET' || req.method === 'HEAD') sendJson(res, 200, json, cors);
+  else if (req.method === 'OPTIONS') {
+    const allowed = ['Access-Control-Allow-Methods', 'GET', 'Access-Control-Allow-Headers', 'mcp-protocol-version'];
+    sendEmpty(res, 204, [...cors, ...allowed]);
+  } else {
+    sendJson(res, 405, '{"error":"method_not_allowed","error_description":"This path takes GET."}', [
+      'Allow',
+      'GET, HEAD',
+    ]);
   }
 }
 

@@ -121,7 +121,15 @@ export function createMetrics(sources: MetricSources): Metrics {
   // In the Map too, so that a tool whose name is "other" does not become a second series of the same labels.
   const tools = new Map<string, ToolSeries>([[OTHER, otherTools]]);
   const statuses = createLabelWords();
-  const authFailures = createWordCounter(['missing', 'invalid', 'revoked', 'expired', 'backed-off']);
+  const authFailures = createWordCounter([
+    'missing',
+    'invalid',
+    'revoked',
+    'expired',
+    'backed-off',
+    'insufficient-scope',
+    'unavailable',
+  ]);
   const rateLimited = createWordCounter(['key', 'global', 'free', 'concurrency', 'streams']);
   const errors = createWordCounter([]);
   const slowReaders = createWordCounter(['stream', 'all']);

@@ -8,6 +8,7 @@ import { forwardedMethods, forwardedNotifications } from './methods.ts';
 import type { ProtocolHost } from './protocol-host.ts';
 import { assumedLegacyRevision, batchRevision, legacyRevisions, understandsEmptyEvent } from './revisions.ts';
 import { capabilitiesFor, dispatch, instructionsFor } from './scoped-dispatch.ts';
+import { refuseLackingScope } from './step-up.ts';
 import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
 import type { Session } from './session.ts';
 
@@ -102,6 +103,7 @@ function answerMessage(host: ProtocolHost, exchange: Exchange, body: unknown, se
     exchange.complete(renderRpcError(id, { code: rpcCodes.invalidRequest, message }));
     return 'answered';
   }
+  if (method === 'tools/call' && refuseLackingScope(host, exchange, 'legacy', id, params)) return 'answered';
   if (!charge(host, exchange, rule.charged ? 'call' : 'list', 'legacy', id, method, params)) return 'answered';
   const call = new Call(
     host.calls,

@@ -10,6 +10,7 @@ import { judgeModernRequest } from './modern-headers.ts';
 import type { ProtocolHost } from './protocol-host.ts';
 import { metaKeys, modernRevisions } from './revisions.ts';
 import { capabilitiesFor, dispatch, hidesTool, instructionsFor } from './scoped-dispatch.ts';
+import { refuseLackingScope } from './step-up.ts';
 import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
 
 /** Answers one POST of the modern era, whose envelope is `meta`. Source: MCP 2026-07-28. */
@@ -45,6 +46,7 @@ export function answerModern(
         return;
       }
     }
+    if (method === 'tools/call' && refuseLackingScope(host, exchange, 'modern', id, params)) return;
     const continues = rule.mayAskForInput && host.parked.isOwnState(params['requestState']);
     // A call that goes on is in flight already.
     const cost = rule.charged ? (continues ? 'step' : 'call') : 'list';

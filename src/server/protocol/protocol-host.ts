@@ -33,6 +33,8 @@ export interface ProtocolHost {
   readonly metrics: Metrics;
   readonly log: Log;
   readonly version: string;
+  /** WWW-Authenticate of a 403 that asks for a token with more scopes. */
+  challengeFor(scope: string, description: string): string;
   /** As many calls are in flight as this server takes. */
   isFull(): boolean;
   /** Audit lines cannot be written, and calls without them are not wanted. */

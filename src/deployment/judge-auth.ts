@@ -1,0 +1,31 @@
+import { judgeFilePath, type MeaningProblem } from './judge-texts.ts';
+import type { Deployment } from './schema.ts';
+
+/** What of `auth` contradicts itself or the rest. */
+export function judgeAuth({ auth, server }: Deployment): readonly MeaningProblem[] {
+  const problems: MeaningProblem[] = [];
+  const { oauth } = auth;
+  if (oauth !== undefined) {
+    if (!auth.required) {
+      const message = 'is of no use while auth.required is false';
+      problems.push({ path: ['auth', 'oauth'], at: 'key', message, hint: 'set auth.required: true' });
+    }
+    const audiences = [oauth.audience ?? []].flat();
+    if (server.publicUrl === undefined && !audiences.some((audience) => /^https?:\/\//.test(audience))) {
+      problems.push({
+        path: ['auth', 'oauth'],
+        at: 'key',
+        message: 'needs the URL that clients use: tokens are for it',
+        hint: 'set server.publicUrl, or an audience that is a URL',
+      });
+    }
+    if (oauth.caFile !== undefined) problems.push(...judgeFilePath(['auth', 'oauth', 'caFile'], oauth.caFile));
+  }
+  const labels = auth.keys.map(({ label }) => label);
+  for (const [index, label] of labels.entries()) {
+    if (labels.indexOf(label) === index) continue;
+    const path = ['auth', 'keys', index, 'label'];
+    problems.push({ path, message: `repeats ${JSON.stringify(label)}`, hint: 'give each key a label of its own' });
+  }
+  return problems;
+}
