@@ -110,7 +110,7 @@ export async function issueIntermediateCa(spec: IntermediateCaSpec): Promise<Iss
 }
 
 /** The certificates of a CA file that a server has to send: all but roots. */
-export function chainBelowRoot(certificatePem: string): string {
+function chainBelowRoot(certificatePem: string): string {
   return parseCertificates(certificatePem)
     .filter((certificate) => !certificate.selfIssued)
     .map((certificate) => certificate.x509.toString())
