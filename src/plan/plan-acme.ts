@@ -91,7 +91,7 @@ function challengeOf(tls: AcmeTls, baseDir: string): AcmeOrder['challenge'] {
 }
 
 /** One account for each authority: `acme/HOST.key` in the state folder. */
-export function accountKeyFileOf(tls: Pick<AcmeTls, 'directory'>, stateDir: string): string {
+function accountKeyFileOf(tls: Pick<AcmeTls, 'directory'>, stateDir: string): string {
   const { host } = new URL(directoryUrlOf(tls.directory));
   return join(stateDir, 'acme', `${host.replaceAll(/[^a-z0-9.-]/g, '_')}.key`);
 }

@@ -32,11 +32,15 @@ testWithTools(['plistutil'], 'the plist of launchd parses', async () => {
   try {
     const [file] = renderRenewalTimer('launchd', timer).files;
     await writeFile(join(folder, 'x.plist'), file?.content ?? '');
-    const seen = spawnSync('plistutil', ['-i', join(folder, 'x.plist'), '-o', join(folder, 'x.bin')], {
-      encoding: 'utf8',
-    });
+    const seen = spawnSync(
+      findProgram('plistutil') ?? '',
+      ['-i', join(folder, 'x.plist'), '-o', join(folder, 'x.bin')],
+      {
+        encoding: 'utf8',
+      },
+    );
     expect({ status: seen.status, said: seen.stderr }).toEqual({ status: 0, said: '' });
-    const back = spawnSync('plistutil', ['-i', join(folder, 'x.bin')], { encoding: 'utf8' }).stdout;
+    const back = spawnSync(findProgram('plistutil') ?? '', ['-i', join(folder, 'x.bin')], { encoding: 'utf8' }).stdout;
     for (const word of ['a b', '$HOME', '/srv/x &amp; y/mcp-deploy.yaml'])
       expect(back).toContain(`<string>${word}</string>`);
   } finally {
