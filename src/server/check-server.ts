@@ -22,7 +22,7 @@ import { judgeStartup } from './startup-checks.ts';
 export function checkServer(config: ServerConfig, options: GatewayOptions, stdio: boolean): string {
   const { deployment } = config;
   const where = stdio ? 'standard input and output' : checkListening(config, options);
-  const upstreams = createBackends(config, options).map(({ name }) => name);
+  const upstreams = createBackends(config, options).backends.map(({ name }) => name);
   if (deployment.logs.audit !== 'off') checkAuditPlace(deployment.logs.audit);
   return `ok: ${deployment.name} can be served on ${where}; behind it: ${upstreams.join(', ')}\n`;
 }

@@ -10,37 +10,58 @@ import type { Backend } from './types.ts';
 /** No line, JSON body or event of an upstream may be longer: results of this size still pass. */
 const maxLineBytes = 64 * 1_048_576;
 
+/** Backends, and what each was made from. */
+export interface BackendSet {
+  readonly backends: readonly Backend[];
+  /** A backend made from the same is the same: it can stay when the configuration changes elsewhere. */
+  readonly byOrigin: ReadonlyMap<string, Backend>;
+}
+
 /**
  * The backends that a deployment names; nothing is started.
+ * @param before those that serve now: what has not changed is taken over as it runs
  * @throws UserError when there is nothing to serve.
  */
 export function createBackends(
   { deployment, baseDir }: ServerConfig,
   options: { readonly version: string; readonly env: NodeJS.ProcessEnv; readonly log: Log },
-): Backend[] {
+  before: BackendSet | null = null,
+): BackendSet {
   const { server } = deployment;
   const { version, env, log } = options;
-  const backends: Backend[] = Object.entries(server.upstreams).map(([name, upstream]) =>
-    'url' in upstream
-      ? createHttpBackend(name, upstream, { env, baseDir, log, maxMessageBytes: maxLineBytes, serverVersion: version })
-      : createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version }),
-  );
-  if (Object.keys(server.tools).length > 0 || server.content !== undefined) {
-    backends.push(createDeclaredBackend(server, { env, baseDir, log, serverVersion: version }));
-  }
-  if (server.builtinTools === 'on' || (server.builtinTools === 'auto' && backends.length === 0)) {
-    backends.push(
-      createBuiltinBackend({
-        serverVersion: version,
-        describe: () => ({ name: deployment.name, version, node: process.version }),
-      }),
+  const byOrigin = new Map<string, Backend>();
+  const take = (made: readonly unknown[], create: () => Backend): void => {
+    const origin = JSON.stringify([...made, baseDir]);
+    byOrigin.set(origin, before?.byOrigin.get(origin) ?? create());
+  };
+  for (const [name, upstream] of Object.entries(server.upstreams)) {
+    take(['upstream', name, upstream], () =>
+      'url' in upstream
+        ? createHttpBackend(name, upstream, {
+            env,
+            baseDir,
+            log,
+            maxMessageBytes: maxLineBytes,
+            serverVersion: version,
+          })
+        : createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version }),
     );
   }
+  if (Object.keys(server.tools).length > 0 || server.content !== undefined) {
+    take(['tools', server.tools, server.content], () =>
+      createDeclaredBackend(server, { env, baseDir, log, serverVersion: version }),
+    );
+  }
+  if (server.builtinTools === 'on' || (server.builtinTools === 'auto' && byOrigin.size === 0)) {
+    const describe = () => ({ name: deployment.name, version, node: process.version });
+    take(['builtin', deployment.name], () => createBuiltinBackend({ serverVersion: version, describe }));
+  }
+  const backends = [...byOrigin.values()];
   if (backends.length === 0) {
     throw new UserError('There is nothing to serve', {
       why: 'The deployment names no upstream and no tool, and switches the built-in tools off.',
       next: 'Name an upstream or a tool, or set server.builtinTools to auto.',
     });
   }
-  return backends;
+  return { backends, byOrigin };
 }

@@ -1,7 +1,7 @@
 import { createRegistry, type Registry } from './backends/registry.ts';
 import { readAcceptedHosts } from './accepted-hosts.ts';
 import { createCallLimits } from './call-limits.ts';
-import { createBackends } from './create-backends.ts';
+import { createBackends, type BackendSet } from './create-backends.ts';
 import { sendProblem } from './http/answers.ts';
 import type { ServedCertificate } from './http/certificate-files.ts';
 import { OpenStreams } from './http/event-stream.ts';
@@ -12,14 +12,16 @@ import { createRequestIds } from './http/request-id.ts';
 import { UnreadBytes } from './http/unread-bytes.ts';
 import { StatusPages } from './http/status-pages.ts';
 import { WaitingExchanges } from './http/waiting-exchanges.ts';
-import { boundRefusals } from './observe/bounded-refusals.ts';
-import { createAuditTrail, type RefusedRequest } from './observe/audit-trail.ts';
-import { describeReadiness, describeStatus } from './observe/health.ts';
+import type { SseConnection } from './http/sse-transport.ts';
+import { boundRefusals, type BoundedTrail } from './observe/bounded-refusals.ts';
+import { createAuditTrail, type AuditTrail, type RefusedRequest } from './observe/audit-trail.ts';
+import type { AuditWriter } from './observe/audit.ts';
+import { describeReadiness, describeStatus, type LastReload } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
 import { throttledWarning } from './observe/throttled-warning.ts';
 import { createMetrics, metricsContentType } from './observe/metrics.ts';
-import { createAddressReader } from './policy/client-address.ts';
-import { createKeyCheck } from './policy/key-check.ts';
+import { createAddressReader, type AddressReader } from './policy/client-address.ts';
+import { createKeyCheck, type KeyCheck } from './policy/key-check.ts';
 import { createTokens } from './policy/create-tokens.ts';
 import { describeProtectedResource } from './policy/protected-resource.ts';
 import { createOriginGuard, type OriginGuard } from './policy/origin-guard.ts';
@@ -28,10 +30,12 @@ import { describeServerInfo, HandshakeGate } from './protocol/handshake.ts';
 import { ListenStreams } from './protocol/listen-streams.ts';
 import { ParameterHeaders } from './protocol/parameter-headers.ts';
 import { ParkedCalls } from './protocol/parked-calls.ts';
+import type { CallHost } from './protocol/call.ts';
 import type { ChargedRequest, ProtocolHost } from './protocol/protocol-host.ts';
 import { renderNotification } from './protocol/rpc-text.ts';
 import { SessionStore } from './protocol/session-store.ts';
 import { openAudit } from './open-audit.ts';
+import type { ConfigWithKeys } from './reload.ts';
 import type { ServerConfig } from './server-config.ts';
 import type { ExtraKey } from './startup-checks.ts';
 import { createStreamQuota } from './stream-quota.ts';
@@ -57,6 +61,7 @@ export interface GatewayOptions {
 
 /** Everything between a transport and the backends: protocol, policy, what is counted and written down. */
 export interface Gateway {
+  /** Another one after each change of the configuration. */
   readonly front: Front;
   readonly protocol: ProtocolHost;
   readonly registry: Registry;
@@ -68,12 +73,44 @@ export interface Gateway {
   waitingCalls(): number;
   /** The certificate has changed: its names are accepted hosts. */
   certificateChanged(): void;
-  /** Reads keys again and opens the audit file anew. */
-  reload(): void;
+  /**
+   * Puts together what another configuration needs, and changes nothing yet. Sessions, streams, calls, counts and the
+   * backends that stay the same are carried over.
+   * @param next the certificate that would be served
+   * @throws UserError or EnvironmentError for what cannot be used; nothing is left open then.
+   */
+  prepare(read: ConfigWithKeys, next: ServedCertificate | null): GatewayChange;
+  /** For /status and the metrics. */
+  noteReload(problem: string | null): void;
   /** Ends sessions, streams and timers; what is on its way to clients is left alone. */
   closeClients(): void;
   /** Writes the last audit lines. */
   closeAudit(): Promise<void>;
+}
+
+/** Another configuration, ready to be put in force. */
+export interface GatewayChange {
+  /** Backends that do not serve yet; start them before. */
+  readonly added: readonly Backend[];
+  /** Backends that do not serve any more after it; stop them when they have answered what they have. */
+  readonly removed: readonly Backend[];
+  /** Puts it in force: from here on nothing can fail. The certificate must be the next one already. */
+  commit(): void;
+  /** Gives up what was opened for it. */
+  discard(): void;
+}
+
+/** What a configuration decides, as long as it is in force. */
+interface Settings {
+  readonly config: ServerConfig;
+  readonly set: BackendSet;
+  readonly keys: KeyCheck | null;
+  readonly audit: AuditWriter | null;
+  readonly trail: BoundedTrail | null;
+  readonly readAddress: AddressReader;
+  readonly resource: ReturnType<typeof describeProtectedResource>;
+  readonly tokens: ReturnType<typeof createTokens>;
+  readonly limit: ReturnType<typeof createCallLimits>;
 }
 
 /** Calls in flight, parked ones included: what is more gets 503, so that memory stays bounded. */
@@ -90,34 +127,19 @@ export function createGateway(
   certificate: () => ServedCertificate | null,
   transport: 'http' | 'stdio' = 'http',
 ): Gateway {
-  const { deployment } = config;
   const { log, version } = options;
-  const { server, limits } = deployment;
   const siblings = options.siblings ?? null;
   const share = siblings?.count ?? 1;
   const startedAtMs = Date.now();
-  const readAddress = createAddressReader(server.trustedProxies);
-  const buildGuard = (): OriginGuard =>
-    createOriginGuard({
-      allowedHosts: readAcceptedHosts(deployment, certificate()?.names ?? []),
-      allowedOrigins: server.allowedOrigins,
-    });
-  const guard = buildGuard();
-  const registry = createRegistry(options.backends ?? createBackends(config, options), log);
-  const audit = openAudit(deployment.logs, log);
-  const trail = audit === null ? null : boundRefusals(createAuditTrail(audit, (call) => registry.upstreamOf(call)));
-  const keys = deployment.auth.required
-    ? createKeyCheck({
-        storeFile: config.keyStoreFile,
-        extraKeys: options.extraKeys,
-        readKeys: options.readKeys,
-        log,
-        sharing: siblings?.sharing ?? null,
-      })
-    : null;
+  const inFlight = new CallsInFlight();
+  let lastReload: LastReload | null = null;
+  /** Lines that the files of earlier configurations lost. */
+  let droppedBefore = 0;
 
-  const resource = describeProtectedResource(deployment);
-  const tokens = createTokens(config, resource, log);
+  const set = options.backends === undefined ? createBackends(config, options) : givenBackends(options.backends);
+  const registry = createRegistry(set.backends, log);
+  const openTrail = (audit: AuditWriter | null): BoundedTrail | null =>
+    audit === null ? null : boundRefusals(createAuditTrail(audit, (call) => registry.upstreamOf(call)));
 
   const metrics = createMetrics({
     sessions: () => sessions.size,
@@ -130,11 +152,19 @@ export function createGateway(
         breaker: backend.state.state === 'broken' ? ('open' as const) : ('closed' as const),
       })),
     certificateNotAfterSeconds: () => certificate()?.notAfterSeconds ?? null,
-    auditDropped: () => audit?.dropped ?? 0,
+    auditDropped: () => droppedBefore + (now.audit?.dropped ?? 0),
     unreadBytes: () => unread.heldBytes,
-    keyAges: () => keys?.ages() ?? [],
+    keyAges: () => now.keys?.ages() ?? [],
     isKnownTool: (name) => registry.knowsTool(name),
   });
+  let now: Settings;
+  try {
+    now = openFirst(config);
+  } catch (error) {
+    metrics.close();
+    throw error;
+  }
+  const { server, limits } = config.deployment;
   const warnOfSlowReader = throttledWarning(log, 'stream.slow-reader-cut');
   const cutSlowReader = (bound: 'stream' | 'all', unreadBytes: number): void => {
     metrics.slowReaderCut(bound);
@@ -156,12 +186,19 @@ export function createGateway(
   );
   const parked = new ParkedCalls(limits.bodyBytes, siblings?.makeId);
   const gate = new HandshakeGate(registry);
-  const quota = createStreamQuota(Math.ceil(limits.streamsPerKey / share));
+  const quota = createStreamQuota(() => Math.ceil(now.config.deployment.limits.streamsPerKey / share));
   const serverInfoJson = (): string => JSON.stringify(describeServerInfo(registry, version));
   const listeners = new ListenStreams(registry, streams, serverInfoJson);
-  const inFlight = new CallsInFlight();
-  const limit = createCallLimits(limits, metrics, (payer) => inFlight.countOf(payer), siblings);
+  const sseConnections = new Map<string, SseConnection>();
 
+  const calls: CallHost & { audit: AuditTrail | null } = {
+    metrics,
+    parked,
+    audit: now.trail,
+    serverInfoJson: rememberFor(1_000, serverInfoJson),
+    callersDiffer: () => now.keys?.callersDiffer() ?? false,
+    inFlight,
+  };
   const protocol: ProtocolHost = {
     registry,
     gate,
@@ -174,23 +211,16 @@ export function createGateway(
     metrics,
     log,
     version,
-    calls: {
-      metrics,
-      parked,
-      audit: trail,
-      serverInfoJson: rememberFor(1_000, serverInfoJson),
-      callersDiffer: () => keys?.callersDiffer() ?? false,
-      inFlight,
-    },
-    challengeFor: (scope, description) => resource?.challenge('insufficient_scope', description, scope) ?? 'Bearer',
+    calls,
+    challengeFor: (scope, description) => now.resource?.challenge('insufficient_scope', description, scope) ?? 'Bearer',
     isFull: () => inFlight.size >= maxInFlight,
-    isAuditBlocked: () => audit !== null && audit.isBlocked,
+    isAuditBlocked: () => now.audit !== null && now.audit.isBlocked,
     charge(request, cost, era, id, method, params) {
-      const refusal = limit(request.caller, cost);
+      const refusal = now.limit(request.caller, cost);
       if (refusal === null) return null;
       const name = params?.['name'];
       metrics.request(method ?? '', method === 'tools/call' && typeof name === 'string' ? name : null, 'refused', 0);
-      trail?.refused({
+      now.trail?.refused({
         ...describeRefused(
           request,
           refusal.policy === 'concurrency' ? 'limit of calls in flight' : `rate limit of ${refusal.policy}`,
@@ -202,7 +232,7 @@ export function createGateway(
       });
       return refusal;
     },
-    refused: (request, why) => trail?.refused(describeRefused(request, why)),
+    refused: (request, why) => now.trail?.refused(describeRefused(request, why)),
     openStream(caller) {
       const release = quota.take(payerOf(caller));
       if (release === null) metrics.rateLimited('streams');
@@ -212,75 +242,88 @@ export function createGateway(
       const release = protocol.openStream(caller);
       if (release === null) {
         const requestId = extraHeaders[extraHeaders.indexOf('X-Request-Id') + 1] ?? '';
-        trail?.refused({ requestId, why: 'limit of open streams', address: caller.address, key: caller.label });
-        const detail = `A key may have ${limits.streamsPerKey} event streams open; close some.`;
+        now.trail?.refused({ requestId, why: 'limit of open streams', address: caller.address, key: caller.label });
+        const detail = `A key may have ${now.config.deployment.limits.streamsPerKey} event streams open; close some.`;
         sendProblem(res, 429, 'Too Many Requests', detail, ['Retry-After', '30', ...extraHeaders]);
       }
       return release;
     },
   };
 
-  const pages = new StatusPages({
-    access: createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress }),
-    resourceMetadata: (path) => (resource?.paths.has(path) === true ? resource.metadataJson : null),
-    noOAuthHere:
-      resource === null
-        ? 'This server uses keys, not OAuth: send Authorization: Bearer KEY.'
-        : `This server issues no tokens; how to get one says ${resource.metadataUrl}.`,
-    backends: registry.backends,
-    describeReadiness,
-    describeStatus: (draining) =>
-      describeStatus({
-        version,
-        startedAtMs,
-        nowMs: Date.now(),
-        draining,
-        backends: registry.backends,
-        sessions: sessions.size,
-        streams: streams.size,
-        totals: metrics.totals(),
-        memory: process.memoryUsage(),
-      }),
-    renderMetrics: () => metrics.render(),
-    metricsContentType,
-    showsMetrics: server.metrics,
-    holdsKey(req) {
-      if (keys === null) return false;
-      const { headers } = req;
-      const address = readAddress(peerAddress(req), headerText(headers['x-forwarded-for']) ?? undefined);
-      const plain = headers['x-api-key'];
-      const decision = keys.check(headers.authorization, Array.isArray(plain) ? plain[0] : plain, address);
-      if (decision.allowed) return true;
-      // Guesses count here as they do at the endpoint.
-      metrics.authFailure(decision.reason);
-      trail?.refused({ requestId: '', why: `key ${decision.reason}, for the status`, address });
-      return false;
-    },
-    refuses: ({ headers }) => front.admission.guard.refuses(headers.host, headers.origin),
-    whole: siblings === null ? null : (page) => siblings.gather(page),
-  });
-  siblings?.onAsked((page) => pages.describe(page, front.admission.draining));
-
-  const front = new Front({
-    siblings,
-    path: server.path,
-    aliases: server.aliases,
-    legacySse: server.legacySse === 'off' ? null : server.legacySse,
-    bodyBytes: limits.bodyBytes,
-    streams,
-    waiting,
-    protocol,
-    keys,
-    readAddress,
-    requestIdOf: createRequestIds((req) => readAddress.trusts(peerAddress(req))),
-    metrics,
-    audit: trail,
-    log,
-    guard,
-    tokens,
-    resource,
-    pages,
-  });
+  /** Everything between a socket and the protocol that a configuration decides. */
+  function buildFront(
+    { config: { deployment }, keys, trail, readAddress, tokens, resource }: Settings,
+    guard: OriginGuard,
+  ): Front {
+    const { server, limits } = deployment;
+    const pages = new StatusPages({
+      access: createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress }),
+      resourceMetadata: (path) => (resource?.paths.has(path) === true ? resource.metadataJson : null),
+      noOAuthHere:
+        resource === null
+          ? 'This server uses keys, not OAuth: send Authorization: Bearer KEY.'
+          : `This server issues no tokens; how to get one says ${resource.metadataUrl}.`,
+      // Asked for anew each time: a backend can be replaced.
+      get backends() {
+        return registry.backends;
+      },
+      describeReadiness,
+      describeStatus: (draining) =>
+        describeStatus({
+          version,
+          startedAtMs,
+          nowMs: Date.now(),
+          draining,
+          backends: registry.backends,
+          sessions: sessions.size,
+          streams: streams.size,
+          totals: metrics.totals(),
+          lastReload,
+          memory: process.memoryUsage(),
+        }),
+      renderMetrics: () => metrics.render(),
+      metricsContentType,
+      showsMetrics: server.metrics,
+      holdsKey(req) {
+        if (keys === null) return false;
+        const { headers } = req;
+        const address = readAddress(peerAddress(req), headerText(headers['x-forwarded-for']) ?? undefined);
+        const plain = headers['x-api-key'];
+        const decision = keys.check(headers.authorization, Array.isArray(plain) ? plain[0] : plain, address);
+        if (decision.allowed) return true;
+        // Guesses count here as they do at the endpoint.
+        metrics.authFailure(decision.reason);
+        trail?.refused({ requestId: '', why: `key ${decision.reason}, for the status`, address });
+        return false;
+      },
+      refuses: ({ headers }) => built.admission.guard.refuses(headers.host, headers.origin),
+      whole: siblings === null ? null : (page) => siblings.gather(page),
+    });
+    const built: Front = new Front({
+      siblings,
+      path: server.path,
+      aliases: server.aliases,
+      legacySse: server.legacySse === 'off' ? null : server.legacySse,
+      sseConnections,
+      bodyBytes: limits.bodyBytes,
+      streams,
+      waiting,
+      protocol,
+      keys,
+      readAddress,
+      requestIdOf: createRequestIds((req) => readAddress.trusts(peerAddress(req))),
+      metrics,
+      audit: trail,
+      log,
+      guard,
+      tokens,
+      resource,
+      pages,
+    });
+    siblings?.onAsked((page) => pages.describe(page, front.admission.draining));
+    return built;
+  }
+  let front = buildFront(now, buildGuard(config, certificate()));
 
   registry.onListChanged((kind) => {
     const json = renderNotification(`notifications/${kind}/list_changed`, '');
@@ -291,35 +334,140 @@ export function createGateway(
     if (sessionId === null) return;
     sessions.get(sessionId)?.notify(renderNotification('notifications/resources/updated', JSON.stringify({ uri })));
   });
-  keys?.onRevoked((keyId) => {
+  function endAllOf(keyId: string): void {
     front.keyEnded();
     // Before its sessions, whose end would answer the calls in another way.
     inFlight.endAllOf(keyId);
     sessions.endAllOf(keyId);
     listeners.endAllOf(keyId);
     parked.abandonAllOf(keyId);
-  });
+  }
+  now.keys?.onRevoked(endAllOf);
+
+  function openFirst(first: ServerConfig): Settings {
+    const { auth, logs, server, limits } = first.deployment;
+    const { extraKeys, readKeys } = options;
+    const readAddress = createAddressReader(server.trustedProxies);
+    // Judged before a file is opened.
+    buildGuard(first, certificate());
+    const keys = auth.required
+      ? createKeyCheck({ storeFile: first.keyStoreFile, extraKeys, readKeys, log, sharing: siblings?.sharing ?? null })
+      : null;
+    let audit: AuditWriter | null;
+    try {
+      audit = openAudit(logs, log);
+    } catch (error) {
+      keys?.close();
+      throw error;
+    }
+    const resource = describeProtectedResource(first.deployment);
+    return {
+      config: first,
+      resource,
+      tokens: createTokens(first, resource, log),
+      set,
+      keys,
+      audit,
+      trail: openTrail(audit),
+      readAddress,
+      limit: createCallLimits(limits, metrics, (payer) => inFlight.countOf(payer), siblings),
+    };
+  }
+
+  function prepare({ config, extraKeys, readKeys }: ConfigWithKeys, next: ServedCertificate | null): GatewayChange {
+    const before = now;
+    const { auth, logs, server, limits } = config.deployment;
+    const old = before.config.deployment;
+    const set = options.backends === undefined ? createBackends(config, options, before.set) : before.set;
+    const readAddress = createAddressReader(server.trustedProxies);
+    buildGuard(config, next);
+    createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress });
+    const sources = { storeFile: config.keyStoreFile, extraKeys, readKeys };
+    const useKeys = auth.required && before.keys !== null ? before.keys.prepare(sources) : () => {};
+    const keys = auth.required
+      ? (before.keys ?? createKeyCheck({ ...sources, log, sharing: siblings?.sharing ?? null }))
+      : null;
+    const sameAudit = JSON.stringify({ ...logs, level: '' }) === JSON.stringify({ ...old.logs, level: '' });
+    let { audit, trail } = before;
+    if (!sameAudit) {
+      try {
+        audit = openAudit(logs, log);
+      } catch (error) {
+        if (keys !== before.keys) keys?.close();
+        throw error;
+      }
+      trail = openTrail(audit);
+    }
+    const resource = describeProtectedResource(config.deployment);
+    const sameTokens =
+      JSON.stringify([auth, resource?.metadataJson]) === JSON.stringify([old.auth, before.resource?.metadataJson]);
+    const tokens = sameTokens ? before.tokens : createTokens(config, resource, log);
+    const sameLimits = JSON.stringify(limits) === JSON.stringify(old.limits);
+    // The buckets of clients keep their level while the limits stay.
+    const limit = sameLimits
+      ? before.limit
+      : createCallLimits(limits, metrics, (payer) => inFlight.countOf(payer), siblings);
+
+    return {
+      added: set.backends.filter((backend) => !before.set.backends.includes(backend)),
+      removed: before.set.backends.filter((backend) => !set.backends.includes(backend)),
+      commit() {
+        now = { config, set, keys, audit, trail, readAddress, limit, resource, tokens };
+        if (!sameTokens) before.tokens?.close();
+        calls.audit = trail;
+        useKeys();
+        sessions.useLimits({ ...server.sessions, max: Math.ceil(server.sessions.max / share) });
+        unread.useBound(limits.unreadBytes);
+        streams.useKeepAlive(server.keepAliveSeconds * 1_000);
+        const { draining } = front.admission;
+        front = buildFront(now, buildGuard(config, certificate()));
+        front.admission.draining = draining;
+        if (keys !== before.keys) {
+          before.keys?.close();
+          keys?.onRevoked(endAllOf);
+          // Who came in without a key stays in with one only.
+          if (before.keys === null) endAllOf('');
+        }
+        if (!sameSets(before.set.backends, set.backends)) {
+          registry.replace(set.backends);
+          listeners.resubscribe();
+        }
+        if (sameAudit) void audit?.reopen();
+        if (!sameAudit) before.trail?.close();
+        if (!sameAudit) void before.audit?.close().then(() => void (droppedBefore += before.audit?.dropped ?? 0));
+      },
+      discard() {
+        if (keys !== before.keys) keys?.close();
+        if (!sameTokens) tokens?.close();
+        if (!sameAudit) void audit?.close();
+      },
+    };
+  }
 
   return {
-    front,
+    get front() {
+      return front;
+    },
     protocol,
     registry,
     unread,
     clientRefused(status, address) {
       metrics.error(`http-${status}`);
-      trail?.refused({ requestId: '', why: `no readable request (${status})`, address: address ?? 'unknown' });
+      now.trail?.refused({ requestId: '', why: `no readable request (${status})`, address: address ?? 'unknown' });
     },
     waitingCalls: () => inFlight.size - parked.size + (siblings?.passedOn() ?? 0),
     certificateChanged() {
-      front.admission.guard = buildGuard();
+      front.admission.guard = buildGuard(now.config, certificate());
     },
-    reload() {
-      keys?.reload();
-      void audit?.reopen();
+    prepare,
+    noteReload(problem) {
+      const result = problem === null ? 'ok' : 'refused';
+      lastReload = { atMs: Date.now(), result, problem };
+      metrics.configReload(result);
     },
     closeClients() {
-      keys?.close();
-      tokens?.close();
+      now.keys?.close();
+      now.tokens?.close();
       gate.close();
       listeners.close();
       sessions.close();
@@ -330,9 +478,9 @@ export function createGateway(
       metrics.close();
     },
     async closeAudit() {
-      trail?.close();
-      await audit?.close();
-      const dropped = audit?.dropped ?? 0;
+      now.trail?.close();
+      await now.audit?.close();
+      const dropped = droppedBefore + (now.audit?.dropped ?? 0);
       if (dropped > 0) log.error('audit.lines-lost', { dropped });
     },
   };
@@ -341,6 +489,21 @@ export function createGateway(
 function describeRefused({ caller, requestId, bytesIn, req }: ChargedRequest, why: string): RefusedRequest {
   const session = headerText(req.headers['mcp-session-id']);
   return { requestId, why, address: caller.address, key: caller.label, session, bytesIn };
+}
+
+function buildGuard({ deployment }: ServerConfig, certificate: ServedCertificate | null): OriginGuard {
+  return createOriginGuard({
+    allowedHosts: readAcceptedHosts(deployment, certificate?.names ?? []),
+    allowedOrigins: deployment.server.allowedOrigins,
+  });
+}
+
+function givenBackends(backends: readonly Backend[]): BackendSet {
+  return { backends, byOrigin: new Map() };
+}
+
+function sameSets(one: readonly Backend[], other: readonly Backend[]): boolean {
+  return one.length === other.length && one.every((backend, at) => backend === other[at]);
 }
 
 function headerText(header: string | string[] | undefined): string | null {

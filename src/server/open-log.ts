@@ -2,12 +2,12 @@ import { fstatSync } from 'node:fs';
 import type { Deployment } from '../deployment/schema.ts';
 import { createErrorHook, type ErrorHook } from './observe/error-hook.ts';
 import { openLogFile } from './observe/log-file.ts';
-import { createLog, type Log } from './observe/log.ts';
+import { createLog, type LevelledLog } from './observe/log.ts';
 
 const hookTimeoutMs = 10_000;
 
 export interface OpenedLog {
-  readonly log: Log;
+  readonly log: LevelledLog;
   /** Waits for an error hook that is under way, for a moment; null without one. */
   readonly settle: (() => Promise<void>) | null;
 }

@@ -19,7 +19,8 @@ export interface PidRecord {
 export function writePidFile(file: string, version: string, config: Buffer | null): void {
   const record: PidRecord = {
     pid: process.pid,
-    startedAt: new Date().toISOString(),
+    // Written anew after a reload, which is no start.
+    startedAt: new Date(Date.now() - process.uptime() * 1_000).toISOString(),
     version,
     configSha256: config === null ? null : createHash('sha256').update(config).digest('hex'),
   };

@@ -1,18 +1,28 @@
 import { UserError } from '../deployment/errors.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import type { Registry } from './backends/registry.ts';
-import { createGateway, type GatewayOptions } from './gateway.ts';
-import { CertificateWatch, readCertificate, type ServedCertificate } from './http/certificate-files.ts';
-import { openListeners, type Listeners } from './http/listeners.ts';
+import { createGateway, type GatewayChange, type GatewayOptions } from './gateway.ts';
+import {
+  CertificateWatch,
+  readCertificate,
+  type CertificateFiles,
+  type ServedCertificate,
+} from './http/certificate-files.ts';
+import { openListeners, type Listeners, type ListenersChange, type Treatment } from './http/listeners.ts';
 import { createAddressReader } from './policy/client-address.ts';
+import { createReload, retireAll, startAll, type ConfigWithKeys } from './reload.ts';
 import type { ServerConfig } from './server-config.ts';
-import { judgeStartup } from './startup-checks.ts';
+import { judgeStartup, type ExtraKey } from './startup-checks.ts';
 
 export interface ServerOptions extends GatewayOptions {
   /** node:http timeouts, shorter in tests. */
   readonly timeouts?: { readonly headersTimeout?: number; readonly requestTimeout?: number };
   /** Where connections come from, when it is not this process that listens. */
   readonly open?: typeof openListeners;
+  /** Reads the configuration again; without it a reload reads keys and certificates only. */
+  readonly readAgain?: () => Promise<ConfigWithKeys>;
+  /** Told of each configuration that was put in force. */
+  readonly onReloaded?: (config: ServerConfig) => void;
 }
 
 /** A server that listens. */
@@ -20,8 +30,11 @@ export interface RunningServer {
   /** URLs of the endpoint, one for each address. */
   readonly urls: readonly string[];
   readonly registry: Registry;
-  /** Reads keys and certificates again, and opens the audit file anew; bad ones are said and the old ones stay. */
-  reload(): void;
+  /**
+   * Reads configuration, keys and certificates again and opens the audit file anew. All of it is put in force, or, when
+   * something in it cannot be, none of it: that is said in the log and the old stays. Resolves when it is decided.
+   */
+  reload(): Promise<void>;
   /** Refuses new calls, finishes those in flight for up to `drainSeconds`, then stops everything. */
   drain(): Promise<void>;
   /** Stops everything without waiting for calls. */
@@ -36,46 +49,45 @@ const flushMs = 2_000;
  * Starts the server that a configuration describes.
  * @throws UserError or EnvironmentError when it must not or cannot listen; nothing is left running then.
  */
-export async function startServer(config: ServerConfig, options: ServerOptions): Promise<RunningServer> {
-  const { deployment } = config;
+export async function startServer(first: ServerConfig, options: ServerOptions): Promise<RunningServer> {
   const { log } = options;
-  const { server } = deployment;
-  const addresses = listenAddresses(server);
-  const refusal = judgeStartup(deployment, addresses, options.extraKeys, config.keyStoreFile !== null);
-  if (refusal !== null) throw new UserError(refusal.what, refusal);
-
-  const { tls } = deployment;
-  if (tls.source === 'private-ca' || tls.source === 'acme') {
-    throw new UserError('The certificate of this deployment is not made yet', { next: 'Run: mcp-deploy apply' });
-  }
-  const files = tls.source === 'files' ? tls : null;
+  let config = first;
+  let { extraKeys, readKeys } = options;
+  let files = judge(config, extraKeys);
   let certificate: ServedCertificate | null = files === null ? null : readCertificate(files);
   const gateway = createGateway(config, options, () => certificate);
-  const { front, registry } = gateway;
+  const { registry } = gateway;
+  let proxies = createAddressReader(config.deployment.server.trustedProxies);
 
-  let watch: CertificateWatch | null = null;
   let open: Listeners;
   try {
-    const treatment = {
-      ...options.timeouts,
-      tlsProfile: server.tlsProfile,
-      proxyProtocol:
-        server.proxyProtocol === 'off'
-          ? null
-          : { mode: server.proxyProtocol, trusts: createAddressReader(server.trustedProxies).trusts },
-    };
-    const openAll = options.open ?? openListeners;
-    open = await openAll(addresses, certificate, (req, res) => front.handle(req, res), log, treatment, {
-      unread: gateway.unread,
-      clientRefused: (status, address) => gateway.clientRefused(status, address),
-    });
+    open = await (options.open ?? openListeners)(
+      listenAddresses(config.deployment.server),
+      certificate,
+      (req, res) => gateway.front.handle(req, res),
+      log,
+      { ...options.timeouts, ...treatmentOf(config) },
+      {
+        unread: gateway.unread,
+        clientRefused: (status, address) => gateway.clientRefused(status, address),
+      },
+    );
   } catch (error) {
     gateway.closeClients();
     await gateway.closeAudit();
     throw error;
   }
-  if (files !== null && certificate !== null) {
-    watch = new CertificateWatch(files, certificate, log, (next) => {
+  let watch = watchCertificate();
+  registry.start();
+
+  let isStopping = false;
+  let stopped: Promise<void> | null = null;
+  /** Backends of earlier configurations that still answer calls. */
+  const retiring = new Set<Promise<void>>();
+
+  function watchCertificate(): CertificateWatch | null {
+    if (files === null || certificate === null) return null;
+    return new CertificateWatch(files, certificate, log, (next) => {
       const before = certificate;
       certificate = next;
       try {
@@ -88,40 +100,122 @@ export async function startServer(config: ServerConfig, options: ServerOptions):
       }
     });
   }
-  registry.start();
 
-  let stopped: Promise<void> | null = null;
+  function treatmentOf({ deployment: { server } }: ServerConfig): Treatment {
+    const { tlsProfile, proxyProtocol: mode } = server;
+    // Asked for each connection: who is trusted can change while the listener stays.
+    const trusts = (address: string | undefined): boolean => proxies.trusts(address);
+    return { tlsProfile, proxyProtocol: mode === 'off' ? null : { mode, trusts } };
+  }
+
+  /** Everything is judged, opened and started first; what is old is let go of last. */
+  async function takeOver(read: ConfigWithKeys): Promise<void> {
+    const { config: next } = read;
+    const nextFiles = judge(next, read.extraKeys);
+    const nextCertificate = nextFiles === null ? null : readCertificate(nextFiles);
+    const change = gateway.prepare(read, nextCertificate);
+    let listening: ListenersChange;
+    try {
+      await startAll(change.added, () => isStopping);
+      listening = await prepareListening(change, next, nextCertificate);
+    } catch (error) {
+      change.discard();
+      throw error;
+    }
+    const drainMs = next.deployment.server.drainSeconds * 1_000;
+    proxies = createAddressReader(next.deployment.server.trustedProxies);
+    config = next;
+    ({ extraKeys, readKeys } = read);
+    files = nextFiles;
+    certificate = nextCertificate;
+    change.commit();
+    listening.commit();
+    if (certificate !== null) open.useCertificate(certificate);
+    watch?.close();
+    watch = watchCertificate();
+    const retired = retireAll(change.removed, drainMs, backendGraceMs, () => isStopping);
+    retiring.add(retired);
+    void retired.finally(() => retiring.delete(retired));
+    options.onReloaded?.(next);
+  }
+
+  async function prepareListening(
+    change: GatewayChange,
+    next: ServerConfig,
+    nextCertificate: ServedCertificate | null,
+  ): Promise<ListenersChange> {
+    try {
+      const addresses = listenAddresses(next.deployment.server);
+      const listening = await open.prepare(addresses, nextCertificate, treatmentOf(next));
+      if (!isStopping) return listening;
+      await listening.discard();
+      throw new UserError('The server stops');
+    } catch (error) {
+      await Promise.all(change.added.map((backend) => backend.stop(0)));
+      throw error;
+    }
+  }
+
+  const takeUp = createReload(
+    gateway,
+    log,
+    async () => (await options.readAgain?.()) ?? { config, extraKeys: (await readKeys?.()) ?? extraKeys, readKeys },
+    takeOver,
+  );
+  let reloading: Promise<void> = Promise.resolve();
+
   async function stop(graceMs: number): Promise<void> {
-    front.admission.draining = true;
+    isStopping = true;
+    gateway.front.admission.draining = true;
     watch?.close();
     gateway.closeClients();
-    await registry.stop(graceMs);
+    await Promise.all([registry.stop(graceMs), reloading, ...retiring]);
     await open.close(graceMs === 0 ? 0 : flushMs);
     await gateway.closeAudit();
   }
 
+  const urls = (): string[] => {
+    const { path } = config.deployment.server;
+    return open.origins.map((origin) => (origin.startsWith('unix:') ? `${origin} ${path}` : origin + path));
+  };
+
   return {
-    urls: open.origins.map((origin) =>
-      origin.startsWith('unix:') ? `${origin} ${server.path}` : origin + server.path,
-    ),
+    get urls() {
+      return urls();
+    },
     registry,
     reload() {
-      gateway.reload();
-      watch?.reload();
+      if (!isStopping) reloading = takeUp();
+      return reloading;
     },
     async drain() {
-      front.admission.draining = true;
-      const deadline = performance.now() + server.drainSeconds * 1_000;
+      isStopping = true;
+      gateway.front.admission.draining = true;
+      open.drain();
+      const deadline = performance.now() + config.deployment.server.drainSeconds * 1_000;
       const mustWait = (): boolean => stopped === null && gateway.waitingCalls() > 0 && performance.now() < deadline;
       while (mustWait()) await nap(20);
       stopped ??= stop(backendGraceMs);
       await stopped;
     },
     async stopNow() {
+      isStopping = true;
       stopped ??= stop(0);
       await stopped;
     },
   };
+}
+
+/** Where the certificate is, null without TLS. @throws UserError when this must not be served. */
+function judge({ deployment, keyStoreFile }: ServerConfig, extraKeys: readonly ExtraKey[]): CertificateFiles | null {
+  const addresses = listenAddresses(deployment.server);
+  const refusal = judgeStartup(deployment, addresses, extraKeys, keyStoreFile !== null);
+  if (refusal !== null) throw new UserError(refusal.what, refusal);
+  const { tls } = deployment;
+  if (tls.source === 'private-ca' || tls.source === 'acme') {
+    throw new UserError('The certificate of this deployment is not made yet', { next: 'Run: mcp-deploy apply' });
+  }
+  return tls.source === 'files' ? tls : null;
 }
 
 function nap(milliseconds: number): Promise<void> {

@@ -176,7 +176,7 @@ Runs the MCP endpoint in the foreground: what service managers start.
 Environment (flags go before it, it goes before a deployment file; the server.json of apply is not changed by it):
 ${describeEnvironment()}
 Signals: SIGTERM and SIGINT finish the calls in flight and end (a second one ends now); SIGHUP reads
-certificates and keys again and opens the audit file anew.
+configuration, certificates and keys again and opens the audit file anew; what cannot be used is refused as a whole.
 Exit codes: 0 ended as asked; 2 wrong flags or configuration; 3 refused to start; 70 a bug.
 `;
 }

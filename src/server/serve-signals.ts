@@ -1,7 +1,7 @@
 import type { Log } from './observe/log.ts';
 import type { RunningServer } from './running-server.ts';
 
-type Stoppable = Pick<RunningServer, 'reload' | 'drain' | 'stopNow'>;
+type Stoppable = Pick<RunningServer, 'drain' | 'stopNow'> & { reload(): unknown };
 
 /** Signals and bugs from the moment on that the process began to serve: one that comes early is not lost. */
 export interface ServeSignals {
@@ -33,7 +33,7 @@ export function watchSignals(): ServeSignals {
         take = (event) => {
           if (event.kind === 'reload') {
             log.info('server.reloading');
-            server.reload();
+            void server.reload();
           } else {
             resolve(event);
           }

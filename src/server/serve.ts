@@ -6,6 +6,7 @@ import { createLog } from './observe/log.ts';
 import { openLog, type OpenedLog } from './open-log.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { startServer } from './running-server.ts';
+import type { ServerConfig } from './server-config.ts';
 import { describeServe, parseServeFlags, type ServeFlags } from './serve-flags.ts';
 import { followReferences, standInKeys } from './resolve-secrets.ts';
 import { readConfigFile, readServeSettings } from './serve-settings.ts';
@@ -69,7 +70,29 @@ async function serve(
     return 0;
   }
   const { config, ...keys } = await followReferences(settings, process.env, log);
-  const options = { ...common, ...keys };
+  let readBytes = configBytes;
+  const options = {
+    ...common,
+    ...keys,
+    async readAgain() {
+      if (flags.mode === 'flags') {
+        log.info('config.only-keys-and-certificates', {
+          why: 'flags and environment of a running process do not change; a server with --config reads its file again',
+        });
+      }
+      readBytes = flags.mode === 'config' ? readConfigFile(flags.configFile) : null;
+      return followReferences(await readServeSettings(flags, readBytes, process.env), process.env, log);
+    },
+    onReloaded(next: ServerConfig) {
+      log.useLevel(next.deployment.logs.level);
+      if (flags.pidFile === null) return;
+      try {
+        writePidFile(flags.pidFile, serverVersion, readBytes);
+      } catch (error) {
+        log.warn('pid-file.not-written', { file: flags.pidFile, error });
+      }
+    },
+  };
   if (stdio) {
     const server = startStdio(config, options, process.stdin, process.stdout);
     log.info('server.on-stdio', { version: serverVersion, pid: process.pid });

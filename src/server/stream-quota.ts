@@ -4,12 +4,13 @@ export interface StreamQuota {
   take(keyId: string): (() => void) | null;
 }
 
-export function createStreamQuota(mostPerKey: number): StreamQuota {
+/** @param mostPerKey read for each new stream, so that another limit counts at once */
+export function createStreamQuota(mostPerKey: () => number): StreamQuota {
   const open = new Map<string, number>();
   return {
     take(keyId) {
       const count = open.get(keyId) ?? 0;
-      if (count >= mostPerKey) return null;
+      if (count >= mostPerKey()) return null;
       open.set(keyId, count + 1);
       let returned = false;
       return () => {

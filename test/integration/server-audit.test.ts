@@ -154,7 +154,7 @@ describe('the audit file', () => {
     await post(toolCall(1));
     await lines(1);
     renameSync(file, `${file}.1`);
-    server.reload();
+    await server.reload();
     await waitUntil(() => existsSync(file), 5_000, 'the new file');
     await post(toolCall(2));
     expect((await lines(1)).map(({ id }) => id)).toEqual([2]);

@@ -89,6 +89,7 @@ test('status tells version, uptime, memory, upstreams, sessions, streams and tot
     sessions: 4,
     streams: 5,
     totals: { requests: 10, toolExecutions: 8, authFailures: 1, rateLimited: 2, errors: 3 },
+    lastReload: { atMs: sinceMs, result: 'refused', problem: 'The file is torn' },
     memory: { rss: 1_000, heapUsed: 500 },
   });
   expect(status).toBe(200);
@@ -105,6 +106,7 @@ test('status tells version, uptime, memory, upstreams, sessions, streams and tot
       { name: 'web', state: 'down', restarts: 3, inFlight: 2, reason: expect.any(String) },
     ],
     totals: { requests: 10, toolExecutions: 8, authFailures: 1, rateLimited: 2, errors: 3 },
+    lastReload: { at: '2026-03-01T00:00:00.000Z', result: 'refused', problem: 'The file is torn' },
   });
   expect(body).not.toContain('canary');
 });

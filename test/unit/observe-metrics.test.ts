@@ -348,6 +348,7 @@ describe('docs/metrics.md', () => {
     metrics.request('tools/call', 'echo', 200, 0.001);
     metrics.toolExecution('echo', 'ok', 0.001);
     metrics.error('x');
+    metrics.configReload('ok');
     const families = parseExposition(metrics.render());
     expect([...families.keys()]).toEqual(documented.map(({ name }) => name));
     for (const { name, type, labels } of documented) {

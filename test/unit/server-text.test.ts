@@ -141,7 +141,7 @@ describe('parseListenFilter', () => {
 });
 
 test('a stream is given back once, whoever returns it twice', () => {
-  const quota = createStreamQuota(2);
+  const quota = createStreamQuota(() => 2);
   const first = quota.take('k');
   expect(quota.take('k')).not.toBeNull();
   expect(quota.take('k')).toBeNull();

@@ -27,13 +27,19 @@ export interface StreamEvents {
  */
 export class OpenStreams {
   readonly #streams = new Set<EventStream>();
-  readonly #keepAliveMs: number;
-  readonly #timer: NodeJS.Timeout;
+  #keepAliveMs = 0;
+  #timer: NodeJS.Timeout | undefined;
   readonly events: StreamEvents;
 
   constructor(keepAliveMs: number, events: StreamEvents) {
-    this.#keepAliveMs = keepAliveMs;
     this.events = events;
+    this.useKeepAlive(keepAliveMs);
+  }
+
+  /** Another silence after which a stream gets its comment line; open streams too. */
+  useKeepAlive(keepAliveMs: number): void {
+    this.#keepAliveMs = keepAliveMs;
+    clearInterval(this.#timer);
     this.#timer = setInterval(() => this.#keepAlive(performance.now()), Math.max(10, Math.min(1_000, keepAliveMs / 4)));
     this.#timer.unref();
   }

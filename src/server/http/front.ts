@@ -25,6 +25,8 @@ export interface FrontParts extends AdmissionParts {
   readonly aliases: readonly string[];
   /** Paths of the HTTP+SSE transport; null without it. */
   readonly legacySse: { readonly sse: string; readonly messages: string } | null;
+  /** Open connections of that transport. */
+  readonly sseConnections: Map<string, SseConnection>;
   readonly bodyBytes: number;
   readonly streams: ExchangeHost['streams'];
   readonly waiting: ExchangeHost['waiting'];
@@ -56,7 +58,10 @@ export class Front implements ExchangeHost {
     this.#path = parts.path;
     this.#pathWithSlash = `${parts.path}/`;
     this.#aliases = new Set(parts.aliases);
-    this.#sse = parts.legacySse === null ? null : new SseTransport(parts.protocol, parts.legacySse.messages);
+    this.#sse =
+      parts.legacySse === null
+        ? null
+        : new SseTransport(parts.protocol, parts.legacySse.messages, parts.sseConnections);
     // Two of the largest bodies always find room.
     this.#bodies = new BodyBudget(Math.max(unfinishedBodiesBytes, 2 * parts.bodyBytes));
     this.admission = new Admission(parts);

@@ -24,11 +24,13 @@ export interface SseConnection {
 export class SseTransport {
   readonly #host: ProtocolHost;
   readonly #messagesPath: string;
-  readonly #open = new Map<string, SseConnection>();
+  readonly #open: Map<string, SseConnection>;
 
-  constructor(host: ProtocolHost, messagesPath: string) {
+  /** @param open the connections, which outlive this transport when paths change */
+  constructor(host: ProtocolHost, messagesPath: string, open: Map<string, SseConnection>) {
     this.#host = host;
     this.#messagesPath = messagesPath;
+    this.#open = open;
   }
 
   /** @param trusted the peer is a trusted proxy: its X-Forwarded-Prefix goes before the path that clients post to */

@@ -27,7 +27,7 @@ interface Connection {
  * readers that hold the most for the longest are cut until a quarter is free. Those that take what they get hold nothing.
  */
 export class UnreadBytes {
-  readonly #most: number;
+  #most: number;
   readonly #events: UnreadEvents;
   readonly #connections = new Map<Socket, Connection>();
   readonly #timer: NodeJS.Timeout;
@@ -42,6 +42,11 @@ export class UnreadBytes {
       if (this.#measured + this.#writtenSince > this.#most / 4) this.#look();
     }, lookEveryMs);
     this.#timer.unref();
+  }
+
+  /** Another bound from now on. */
+  useBound(mostBytes: number): void {
+    this.#most = mostBytes;
   }
 
   /** Bytes that wait now. */

@@ -20,6 +20,15 @@ export function describeReadiness(backends: readonly Backend[], draining: boolea
   };
 }
 
+/** How the last reading of the configuration while serving went. */
+export interface LastReload {
+  /** Epoch ms. */
+  readonly atMs: number;
+  readonly result: 'ok' | 'refused';
+  /** What was refused and why; null when it went well. */
+  readonly problem: string | null;
+}
+
 export interface StatusInput {
   readonly version: string;
   /** Epoch ms. */
@@ -31,6 +40,8 @@ export interface StatusInput {
   readonly sessions: number;
   readonly streams: number;
   readonly totals: MetricTotals;
+  /** Null while the configuration is that of the start. */
+  readonly lastReload: LastReload | null;
   readonly memory: { readonly rss: number; readonly heapUsed: number };
 }
 
@@ -55,7 +66,18 @@ export function describeStatus(input: StatusInput): HealthAnswer {
         ...(backend.serverInfo === null ? {} : { serverInfo: backend.serverInfo }),
       })),
       totals: input.totals,
+      lastReload: describeReload(input.lastReload),
     }),
+  };
+}
+
+function describeReload(last: LastReload | null): Record<string, unknown> | null {
+  if (last === null) return null;
+  const { atMs, result, problem } = last;
+  return {
+    at: new Date(atMs).toISOString(),
+    result,
+    ...(problem === null ? {} : { problem: redactText(problem) }),
   };
 }
 

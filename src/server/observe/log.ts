@@ -16,6 +16,12 @@ export interface Log {
   child(fields: LogFields): Log;
 }
 
+/** A log whose level can be changed while it is in use. */
+export interface LevelledLog extends Log {
+  /** The lowest level that is written from now on, by its children too. */
+  useLevel(level: LogLevel): void;
+}
+
 const WEIGHT: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
 const VALUE_CHARACTERS = 2_048;
 const LINE_CHARACTERS = 16_384;
@@ -39,8 +45,8 @@ const PRIORITY: Readonly<Record<LogLevel, string>> = { debug: '<7>', info: '<6>'
  * out by field name and by form, values are bounded (2 kB each, 16 kB a line, 4 levels), and no character can end a
  * line or steer a terminal. A line that cannot be written is dropped; the next one says how many were.
  */
-export function createLog(options: LogOptions): Log {
-  const lowest = WEIGHT[options.level];
+export function createLog(options: LogOptions): LevelledLog {
+  let lowest = WEIGHT[options.level];
   const write = options.write ?? ((line: string) => writeWhole(line));
   let dropped = 0;
 
@@ -67,7 +73,12 @@ export function createLog(options: LogOptions): Log {
       child: (fields) => bind({ ...inherited, ...fields }),
     };
   }
-  return bind(undefined);
+  return {
+    ...bind(undefined),
+    useLevel(level) {
+      lowest = WEIGHT[level];
+    },
+  };
 }
 
 function renderLine(level: LogLevel, event: string, groups: readonly (LogFields | undefined)[]): string {

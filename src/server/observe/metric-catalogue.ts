@@ -29,6 +29,8 @@ export const metricCatalogue = [
   describe('mcp_audit_dropped_total', 'counter', [], 'Audit lines that could not be written.'),
   describe('mcp_worker_up', 'gauge', ['worker'], '1 while the worker process answers, else 0.'),
   describe('mcp_worker_restarts_total', 'counter', ['worker'], 'Times that the worker was started again.'),
+  describe('mcp_config_reloads_total', 'counter', ['result'], 'Times that the configuration was read again.'),
+  describe('mcp_config_last_reload_timestamp_seconds', 'gauge', [], 'Last time that it was taken over, Unix time.'),
   describe('process_cpu_user_seconds_total', 'counter', [], 'CPU time in user mode.'),
   describe('process_cpu_system_seconds_total', 'counter', [], 'CPU time in system mode.'),
   describe('process_cpu_seconds_total', 'counter', [], 'CPU time in both modes.'),

@@ -82,6 +82,8 @@ export interface Metrics {
   /** A connection was cut for what it left unread: by the bound of one stream, or by that of all together. */
   slowReaderCut(bound: 'stream' | 'all'): void;
   error(kind: string): void;
+  /** The configuration was read again and taken over, or refused. */
+  configReload(result: 'ok' | 'refused'): void;
   /** The text of /metrics, Prometheus text format 0.0.4. */
   render(): string;
   totals(): MetricTotals;
@@ -133,6 +135,8 @@ export function createMetrics(sources: MetricSources): Metrics {
   const rateLimited = createWordCounter(['key', 'global', 'free', 'concurrency', 'streams']);
   const errors = createWordCounter([]);
   const slowReaders = createWordCounter(['stream', 'all']);
+  const reloads = { ok: 0, refused: 0 };
+  let reloadedAtMs: number | null = null;
   const observed = watchProcess();
   let streams = 0;
   let events = 0;
@@ -222,6 +226,10 @@ export function createMetrics(sources: MetricSources): Metrics {
     // With several workers these two are written by the process that knows them all.
     add('mcp_worker_up', renderLabels({ worker: '0' }), 1);
     add('mcp_worker_restarts_total', renderLabels({ worker: '0' }), 0);
+    for (const [result, count] of Object.entries(reloads)) {
+      add('mcp_config_reloads_total', renderLabels({ result }), count);
+    }
+    if (reloadedAtMs !== null) add('mcp_config_last_reload_timestamp_seconds', '', reloadedAtMs / 1_000);
     for (const [name, value] of observed.read()) add(name, '', value);
     add('nodejs_version_info', renderLabels({ version: process.version }), 1);
     return text;
@@ -245,6 +253,10 @@ export function createMetrics(sources: MetricSources): Metrics {
     rateLimited: (scope) => rateLimited.add(scope),
     slowReaderCut: (bound) => slowReaders.add(bound),
     error: (kind) => errors.add(kind),
+    configReload(result) {
+      reloads[result] += 1;
+      if (result === 'ok') reloadedAtMs = Date.now();
+    },
     streamOpened() {
       streams += 1;
     },

@@ -31,8 +31,22 @@ export interface KeyCheck {
   callersDiffer(): boolean;
   /** Labels and ages of the keys that work, oldest first, at most 100. */
   ages(): readonly { readonly label: string; readonly seconds: number }[];
+  /**
+   * Reads keys from other places, or the same ones again, and changes nothing yet.
+   * @returns puts them in force: those that are not among them are told to `onRevoked`
+   * @throws UserError or EnvironmentError as `createKeyCheck` does.
+   */
+  prepare(sources: KeySources): () => void;
   /** Ends the watching. */
   close(): void;
+}
+
+/** Where keys come from. */
+export interface KeySources {
+  readonly storeFile: string | null;
+  readonly extraKeys: readonly ExtraKey[];
+  /** Reads anew the keys that are kept elsewhere: at each reload and every `rereadMs`. They stand beside `extraKeys`. */
+  readonly readKeys?: (() => Promise<readonly ExtraKey[]>) | undefined;
 }
 
 interface Entry {
@@ -54,20 +68,18 @@ interface Keys {
  * gone leaves the keys in memory as they are.
  * @throws UserError or EnvironmentError when the file cannot be read the first time, or an extra key cannot be sent in a header.
  */
-export function createKeyCheck(options: {
-  readonly storeFile: string | null;
-  readonly extraKeys: readonly ExtraKey[];
-  /** Reads anew the keys that are kept elsewhere: at each reload and every `rereadMs`. They stand beside `extraKeys`. */
-  readonly readKeys?: (() => Promise<readonly ExtraKey[]>) | undefined;
-  readonly rereadMs?: number;
-  readonly log: Log;
-  /** Epoch ms. */
-  readonly now?: () => number;
-  /** Other processes that the same clients reach. */
-  readonly sharing?: LimitSharing | null;
-}): KeyCheck {
-  const { storeFile, log, readKeys } = options;
-  let { extraKeys } = options;
+export function createKeyCheck(
+  options: KeySources & {
+    readonly rereadMs?: number;
+    readonly log: Log;
+    /** Epoch ms. */
+    readonly now?: () => number;
+    /** Other processes that the same clients reach. */
+    readonly sharing?: LimitSharing | null;
+  },
+): KeyCheck {
+  const { log } = options;
+  let { storeFile, extraKeys, readKeys } = options;
   const now = options.now ?? Date.now;
   extraKeys.forEach(checkExtraKey);
   const backoff = createGuessBackoff(now, options.sharing ?? null);
@@ -105,9 +117,10 @@ export function createKeyCheck(options: {
     if (readKeys === undefined || rereading) return;
     rereading = true;
     try {
-      const found = await readKeys();
+      const reading = readKeys;
+      const found = await reading();
       found.forEach(checkExtraKey);
-      if (closed || JSON.stringify(found) === JSON.stringify(extraKeys)) return;
+      if (closed || readKeys !== reading || JSON.stringify(found) === JSON.stringify(extraKeys)) return;
       extraKeys = found;
       takeKeys();
     } catch (error) {
@@ -190,7 +203,8 @@ export function createKeyCheck(options: {
     };
   }
 
-  const changed = storeFile === null ? () => {} : watchFile(storeFile, reloadFile);
+  const watch = (): (() => void) => (storeFile === null ? () => {} : watchFile(storeFile, reloadFile));
+  let changed = watch();
   let remindedAtMs = Number.NEGATIVE_INFINITY;
   /** Once a day, in the log that somebody reads. */
   function remind(): void {
@@ -214,8 +228,7 @@ export function createKeyCheck(options: {
   }, POLL_MS).unref();
 
   let closed = false;
-  const rereadTimer =
-    readKeys === undefined ? null : setInterval(() => void rereadKeys(), options.rereadMs ?? REREAD_MS).unref();
+  const rereadTimer = setInterval(() => void rereadKeys(), options.rereadMs ?? REREAD_MS).unref();
 
   return {
     check(authorization, xApiKey, address) {
@@ -234,10 +247,24 @@ export function createKeyCheck(options: {
     reload,
     callersDiffer: () => callersDiffer,
     ages: () => keyAges(keys, now()),
+    prepare(sources) {
+      sources.extraKeys.forEach(checkExtraKey);
+      const text = sources.storeFile === null ? null : readFirst(sources.storeFile);
+      const nextStore = text === null ? null : parseNamed(text, sources.storeFile);
+      return () => {
+        const isSame = text === storeText && JSON.stringify(sources.extraKeys) === JSON.stringify(extraKeys);
+        ({ storeFile, extraKeys, readKeys } = sources);
+        storeText = text;
+        store = nextStore;
+        complaint = null;
+        changed = watch();
+        if (!isSame) takeKeys();
+      };
+    },
     close() {
       closed = true;
       clearInterval(timer);
-      if (rereadTimer !== null) clearInterval(rereadTimer);
+      clearInterval(rereadTimer);
       forgetHeaders();
     },
   };

@@ -75,6 +75,13 @@ export class ListenStreams {
     });
   }
 
+  /** Asks for the watched resources again: backends were replaced, and the new ones know of no subscription. */
+  resubscribe(): void {
+    for (const listener of this.#open) {
+      for (const uri of listener.filter.resourceSubscriptions ?? []) this.#subscribe(listener, uri);
+    }
+  }
+
   /** Ends every stream of a key that was revoked. */
   endAllOf(keyId: string): void {
     for (const listener of this.#open) if (listener.caller.keyId === keyId) this.#finish(listener);

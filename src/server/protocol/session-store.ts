@@ -19,23 +19,29 @@ export interface SessionLimits {
 /** All legacy sessions of this server: bounded in number, ended after silence. */
 export class SessionStore {
   readonly #sessions = new Map<string, Session>();
-  readonly #idleMs: number;
-  readonly #max: number;
+  #idleMs = 0;
+  #max = 0;
   readonly #log: Log;
   readonly #onEnd: (sessionId: string) => void;
   readonly #budget: EventBudget = createEventBudget(eventBudgetChars);
-  readonly #timer: NodeJS.Timeout;
+  #timer: NodeJS.Timeout | undefined;
   readonly #warnOfForeign: (details: Readonly<Record<string, unknown>>) => void;
   readonly #makeId: () => string;
 
   /** @param makeId gives ids that cannot be guessed; with several workers they tell the session's worker */
   constructor(limits: SessionLimits, log: Log, onEnd: (sessionId: string) => void, makeId: () => string = randomUUID) {
     this.#makeId = makeId;
-    this.#idleMs = limits.idleSeconds * 1_000;
-    this.#max = limits.max;
     this.#log = log;
     this.#warnOfForeign = throttledWarning(log, 'session-of-another-key');
     this.#onEnd = onEnd;
+    this.useLimits(limits);
+  }
+
+  /** Other limits from now on; sessions beyond a smaller cap live until they end. */
+  useLimits({ idleSeconds, max }: SessionLimits): void {
+    this.#idleMs = idleSeconds * 1_000;
+    this.#max = max;
+    clearInterval(this.#timer);
     this.#timer = setInterval(() => this.#sweep(), Math.min(15_000, this.#idleMs / 4));
     this.#timer.unref();
   }

@@ -1,13 +1,14 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import type { Readable, Writable } from 'node:stream';
 import { createLineReader } from '../backends/line-reader.ts';
-import { createGateway, type GatewayOptions } from '../gateway.ts';
+import { createGateway } from '../gateway.ts';
 import { Exchange } from '../http/exchange.ts';
 import { answerSessionStream } from '../http/legacy-streams.ts';
 import { forwardedMethods } from '../protocol/methods.ts';
 import { metaKeys } from '../protocol/revisions.ts';
 import { isObject, isRpcId, readObject, renderRpcError, rpcCodes } from '../protocol/rpc-text.ts';
-import type { RunningServer } from '../running-server.ts';
+import { createReload, retireAll, startAll, type ConfigWithKeys } from '../reload.ts';
+import type { RunningServer, ServerOptions } from '../running-server.ts';
 import type { ServerConfig } from '../server-config.ts';
 import type { Caller, RpcId } from '../types.ts';
 import { LineResponse } from './line-response.ts';
@@ -37,14 +38,14 @@ interface OpenRequest {
  * @throws UserError or EnvironmentError when the configuration cannot be served.
  */
 export function startStdio(
-  config: ServerConfig,
-  options: GatewayOptions,
+  first: ServerConfig,
+  options: ServerOptions,
   input: Readable,
   output: Writable,
 ): StdioServer {
-  const deployment = { ...config.deployment, auth: { ...config.deployment.auth, required: false } };
-  const gateway = createGateway({ ...config, deployment, keyStoreFile: null }, options, () => null, 'stdio');
-  const { front, protocol, registry } = gateway;
+  let config = withoutKeys(first);
+  const gateway = createGateway(config, options, () => null, 'stdio');
+  const { protocol, registry } = gateway;
   const open = new Set<OpenRequest>();
   let sessionId: string | null = null;
   let nextRequest = 1;
@@ -69,7 +70,15 @@ export function startStdio(
     const response = new LineResponse(id, writeLine, unsentBytes);
     const headers = headersOf(message, sessionId);
     const requestId = `stdio-${nextRequest++}`;
-    const exchange = new Exchange(front, requestOf(headers), response.asResponse, caller, 'both', [], requestId);
+    const exchange = new Exchange(
+      gateway.front,
+      requestOf(headers),
+      response.asResponse,
+      caller,
+      'both',
+      [],
+      requestId,
+    );
     if (id !== null && typeof message?.['method'] === 'string') {
       const isModern = headers['mcp-method'] !== undefined;
       const isListening = message['method'] === 'subscriptions/listen';
@@ -99,10 +108,10 @@ export function startStdio(
   }
 
   const reader = createLineReader({
-    maxLineBytes: config.deployment.limits.bodyBytes,
+    maxLineBytes: first.deployment.limits.bodyBytes,
     onLine: take,
     onOversized() {
-      const message = `The message is larger than ${config.deployment.limits.bodyBytes} bytes.`;
+      const message = `The message is larger than ${first.deployment.limits.bodyBytes} bytes.`;
       writeLine(renderRpcError(null, { code: rpcCodes.invalidRequest, message }));
     },
   });
@@ -121,17 +130,47 @@ export function startStdio(
   registry.start();
   input.on('data', (chunk: Buffer) => reader.push(chunk));
 
+  let isStopping = false;
+  let retiring: Promise<void> = Promise.resolve();
+  let reloading: Promise<void> = Promise.resolve();
+  async function takeOver({ config: read }: ConfigWithKeys): Promise<void> {
+    const next = withoutKeys(read);
+    const change = gateway.prepare({ config: next, extraKeys: [] }, null);
+    try {
+      await startAll(change.added, () => isStopping);
+    } catch (error) {
+      change.discard();
+      throw error;
+    }
+    config = next;
+    change.commit();
+    const drainMs = next.deployment.server.drainSeconds * 1_000;
+    const retired = retireAll(change.removed, drainMs, backendGraceMs, () => isStopping);
+    retiring = retiring.then(() => retired);
+    options.onReloaded?.(read);
+  }
+  const takeUp = createReload(
+    gateway,
+    options.log,
+    async () => (await options.readAgain?.()) ?? { config: first, extraKeys: [] },
+    takeOver,
+  );
+
   let stopped: Promise<void> | null = null;
   async function stop(graceMs: number): Promise<void> {
+    isStopping = true;
     input.destroy();
     gateway.closeClients();
-    await registry.stop(graceMs);
+    await Promise.all([registry.stop(graceMs), reloading, retiring]);
     await gateway.closeAudit();
   }
   return {
     registry,
     inputEnded,
-    reload: () => gateway.reload(),
+    reload() {
+      if (!isStopping) reloading = takeUp();
+      return reloading;
+    },
     async drain() {
       const deadline = performance.now() + config.deployment.server.drainSeconds * 1_000;
       const mustWait = (): boolean => {
@@ -146,6 +185,14 @@ export function startStdio(
       stopped ??= stop(0);
       await stopped;
     },
+  };
+}
+
+function withoutKeys(config: ServerConfig): ServerConfig {
+  return {
+    ...config,
+    deployment: { ...config.deployment, auth: { ...config.deployment.auth, required: false } },
+    keyStoreFile: null,
   };
 }
 

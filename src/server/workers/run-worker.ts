@@ -4,7 +4,7 @@ import { startServer, type RunningServer } from '../running-server.ts';
 import { formatProblem } from '../format-problem.ts';
 import { parseServeFlags } from '../serve-flags.ts';
 import { followReferences } from '../resolve-secrets.ts';
-import { readServeSettings } from '../serve-settings.ts';
+import { readConfigFile, readServeSettings } from '../serve-settings.ts';
 import { watchSignals } from '../serve-signals.ts';
 import { serverVersion } from '../version.ts';
 import type { FromWorker, StartMessage, ToWorker } from './messages.ts';
@@ -45,7 +45,8 @@ export async function runWorker(): Promise<number> {
     if (flags.mode === 'help') return 0;
     const bytes = start.config === null ? null : Buffer.from(start.config);
     const settings = await readServeSettings(flags, bytes, process.env);
-    const log = openLog(settings.config.deployment.logs, process.env).log.child({ worker: start.slot });
+    const root = openLog(settings.config.deployment.logs, process.env).log;
+    const log = root.child({ worker: start.slot });
     const { config, ...keys } = await followReferences(settings, process.env, log);
     side = createWorkerSide(start, send);
     const running = await startServer(config, {
@@ -53,6 +54,11 @@ export async function runWorker(): Promise<number> {
       env: process.env,
       log,
       ...keys,
+      async readAgain() {
+        const again = flags.mode === 'config' ? readConfigFile(flags.configFile) : null;
+        return followReferences(await readServeSettings(flags, again, process.env), process.env, log);
+      },
+      onReloaded: (next) => root.useLevel(next.deployment.logs.level),
       siblings: side.siblings,
       open: side.open,
     });

@@ -2,7 +2,8 @@ import { rmSync } from 'node:fs';
 import { Socket, type Server } from 'node:net';
 import { join } from 'node:path';
 import type { HealthAnswer } from '../observe/health.ts';
-import { createHttpServers, type openListeners } from '../http/listeners.ts';
+import { UserError } from '../../deployment/errors.ts';
+import { createHttpServers, kindOf, type openListeners } from '../http/listeners.ts';
 import { markWorkerSocket } from '../http/peer-address.ts';
 import type { LimitDelta } from '../policy/limit-sharing.ts';
 import type { FromWorker, StartMessage, ToWorker } from './messages.ts';
@@ -72,7 +73,7 @@ export function createWorkerSide(start: StartMessage, send: (message: FromWorker
 
   return {
     siblings,
-    async open(_addresses, certificate, handler, log, given = {}, watch = {}) {
+    async open(addresses, certificate, handler, log, given = {}, watch = {}) {
       const ticketSecret = Buffer.from(start.ticketSecret, 'base64');
       const servers = createHttpServers(certificate, handler, log, { ...given, ticketSecret }, watch);
       const between = createHttpServers(null, handler, log, amongWorkers, watch);
@@ -89,7 +90,23 @@ export function createWorkerSide(start: StartMessage, send: (message: FromWorker
       return {
         origins: start.origins,
         ports: start.ports,
+        prepare(wanted, next, treatment) {
+          const [first] = addresses;
+          const kind = (secure: boolean, how: typeof given): string =>
+            first === undefined ? '' : kindOf(first, secure, how);
+          const isSame =
+            JSON.stringify(wanted) === JSON.stringify(addresses) &&
+            kind(certificate !== null, given) === kind(next !== null, treatment);
+          if (isSame) return Promise.resolve({ commit() {}, discard: () => Promise.resolve() });
+          return Promise.reject(
+            new UserError('Workers cannot move to other addresses while they run', {
+              why: 'Listen addresses, TLS on or off, its profile and the PROXY protocol belong to the process above them.',
+              next: 'Restart the server for these, or run it with one worker.',
+            }),
+          );
+        },
         useCertificate: (next) => servers.useCertificate(next),
+        drain: () => servers.drain(),
         async close(flushMs) {
           accept = null;
           counter.close();
