@@ -162,7 +162,7 @@ describe('a key that ends while its calls run', () => {
         const { storeText } = revokeKeyIn(second.storeText, { labelOrId: 'first', now: new Date().toISOString() });
         writeFileSync(`${storeFile}.new`, storeText);
         renameSync(`${storeFile}.new`, storeFile);
-        rig.server.reload();
+        void rig.server.reload();
       },
     };
   }
