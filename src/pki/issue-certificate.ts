@@ -13,7 +13,7 @@ import {
 import type { IssuedCertificate } from './issue-private-ca.ts';
 import { encodePrivateKey, generateKeys, signerFor, type KeyAlgorithm, type KeyPair } from './key-pair.ts';
 import { isPermitted } from './name-constraints.ts';
-import { parseCertificateName, parseCertificateNames, type CertificateName } from './names.ts';
+import { parseCertificateNames, type CertificateName } from './names.ts';
 import { oids } from './oids.ts';
 import { readFields, type ParsedCertificate } from './parse-certificates.ts';
 import { readSigningCa, type SigningCa } from './signing-ca.ts';
@@ -24,7 +24,7 @@ import { distinguishedName, signCertificate, validityFor } from './sign-certific
 const maxLeafDays = 824;
 
 export interface LeafSpec {
-  /** DNS names (also `*.` and internationalised ones) and IP addresses; the first one is also the common name. */
+  /** DNS names (also `*.` and internationalised ones) and IP addresses; the first DNS name is also the common name. */
   readonly names: readonly string[];
   /** Who a client is, instead of the first name; a certificate for clients alone then needs no names. */
   readonly commonName?: string;
@@ -146,7 +146,7 @@ function leafContent(
   keys: Pick<KeyPair, 'spki' | 'isRsa'>,
   spec: LeafSpec,
 ): { readonly subject: DerNode; readonly extensions: readonly DerNode[] } {
-  const first = spec.commonName ?? names[0]?.value ?? '';
+  const first = spec.commonName ?? commonNameOf(names);
   // A common name cut in the middle would be the name of another host; clients read the SAN alone.
   const commonName = first.length > 64 ? null : first;
   return {
@@ -159,6 +159,12 @@ function leafContent(
       subjectKeyIdentifier(keyIdentifierOf(keys.spki)),
     ],
   };
+}
+
+/** An address would be taken for a DNS name (see namesInCommonName), so it stands among words there. */
+function commonNameOf(names: readonly CertificateName[]): string {
+  const named = names.find(({ kind }) => kind === 'dns');
+  return named?.value ?? `server at ${names[0]?.value ?? ''}`;
 }
 
 /** A certificate for clients alone may carry a common name and nothing else. */
@@ -174,10 +180,13 @@ function leafNames(spec: LeafSpec): readonly CertificateName[] {
   return spec.names.length === 0 && clientsOnly ? [] : parseCertificateNames(spec.names);
 }
 
-/** OpenSSL takes a common name with a dot for a DNS name and holds it against the constraints of the CA. */
+/**
+ * OpenSSL takes a common name of two or more labels for a DNS name, also `127.0.0.1` and `a_b.c`, and holds it against the
+ * constraints of the CA (x509v3/v3_ncons.c, cn2dnsid).
+ */
 function namesInCommonName(commonName: string | undefined): readonly CertificateName[] {
-  return commonName !== undefined && /^[\w-]+(?:\.[\w-]+)+$/.test(commonName) && !commonName.includes('_')
-    ? [parseCertificateName(commonName)]
+  return commonName !== undefined && /^\w(?:[\w-]*\w)?(?:\.\w(?:[\w-]*\w)?)+$/.test(commonName)
+    ? [{ kind: 'dns', value: commonName.toLowerCase() }]
     : [];
 }
 

@@ -41,6 +41,8 @@ interface Case {
   readonly judged: readonly string[];
 }
 
+const addresses = ['127.0.0.1', '::1'];
+const addressRoot = await issuePrivateCa({ commonName: 'addresses only', names: addresses });
 const good = await issueCertificate({ ca: middle, names, validDays: 30 });
 const withoutMiddle = { ...good, certificatePem: good.certificatePem.split(/(?=-----BEGIN)/)[0] ?? '' };
 const cases: readonly Case[] = [
@@ -127,6 +129,66 @@ const cases: readonly Case[] = [
     judged: ['wrong-usage'],
   },
 ];
+
+/**
+ * OpenSSL holds a common name that reads like a DNS name against the constraints as one, whenever the SAN has no DNS
+ * name: `127.0.0.1` as a common name would then fall under "no DNS name at all".
+ */
+describe('a CA made for addresses alone', () => {
+  testWithTools([], 'signs for its address what Node accepts, for every address it has', async () => {
+    for (const address of addresses) {
+      const pair = await issueCertificate({ ca: addressRoot, names: [address], validDays: 30 });
+      const server = tls({ key: pair.keyPem, cert: pair.certificatePem });
+      const port = await listen(server);
+      const said = await new Promise<string>((resolve) => {
+        const socket = connect({
+          host: '127.0.0.1',
+          port,
+          ca: addressRoot.certificatePem,
+          checkServerIdentity: () => undefined,
+        });
+        socket.once('secureConnect', () => resolve(socket.authorized ? 'accepted' : 'refused'));
+        socket.once('error', (error) => resolve(error.message));
+        socket.once('secureConnect', () => socket.destroy());
+      });
+      server.close();
+      expect(said, address).toBe('accepted');
+      const judged = judgeCertificate({
+        chainPem: pair.certificatePem,
+        keyPem: pair.keyPem,
+        caPem: addressRoot.certificatePem,
+        name: address,
+      });
+      expect(judged, address).toEqual([]);
+    }
+  });
+
+  testWithTools(['openssl', 'curl'], 'and what openssl and curl accept', async () => {
+    const pair = await issueCertificate({ ca: addressRoot, names: ['127.0.0.1'], validDays: 30 });
+    const [ca, certificate] = [file(addressRoot.certificatePem), file(pair.certificatePem)];
+    const verified = await runProgram('openssl', ['verify', '-purpose', 'sslserver', '-CAfile', ca, certificate], {
+      cwd: folder,
+      timeoutMs: 20_000,
+    });
+    expect(verified.exitCode, verified.stderr).toBe(0);
+    const server = tls({ key: pair.keyPem, cert: pair.certificatePem });
+    server.on('secureConnection', (socket) => socket.end('HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n'));
+    const port = await listen(server);
+    const curled = await runProgram('curl', ['-sS', '--noproxy', '*', '--cacert', ca, `https://127.0.0.1:${port}/`], {
+      cwd: folder,
+      timeoutMs: 20_000,
+    });
+    server.close();
+    expect(curled.exitCode, curled.stderr).toBe(0);
+  });
+
+  testWithTools(['openssl'], 'refuses a client whose common name OpenSSL would take for a DNS name', async () => {
+    for (const commonName of ['127.0.0.1', 'a_b.c', 'Alice.Laptop']) {
+      const client = { ca: addressRoot, names: [], commonName, usages: ['clientAuth'] as const, validDays: 30 };
+      await expect(issueCertificate(client), commonName).rejects.toThrow(/may not sign for/);
+    }
+  });
+});
 
 /** A program that asks once whether it would talk to the server; its answer is its exit code. */
 const java = `
