@@ -14,7 +14,7 @@ describe('parseServeFlags', () => {
     [['--help'], { mode: 'help' }],
     [
       ['--config', 'a.yaml', '--pid-file=p'],
-      { mode: 'config', configFile: 'a.yaml', pidFile: 'p', stdio: false, check: false },
+      { mode: 'config', configFile: 'a.yaml', pidFile: 'p', stdio: false, check: false, workers: null },
     ],
     [
       [
@@ -43,6 +43,7 @@ describe('parseServeFlags', () => {
         pidFile: null,
         stdio: false,
         check: false,
+        workers: null,
       },
     ],
     [
@@ -58,6 +59,7 @@ describe('parseServeFlags', () => {
         pidFile: null,
         stdio: false,
         check: false,
+        workers: null,
       },
     ],
   ])('%j', (argv, expected) => {
