@@ -10,10 +10,10 @@ if (major < 20 || (major === 20 && minor < 19)) {
     `mcp-deploy needs Node.js 20.19 or newer; this is ${process.versions.node}.\nInstall a newer one from https://nodejs.org and try again.\n`,
   );
   process.exitCode = 3;
-} else if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
+} else if (args.every((word) => word.startsWith('-')) && (args[0] === '--version' || args[0] === '-V')) {
   // Answered here: scripts ask for the version often, and the command line need not load for it.
   const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
-  process.stdout.write(`${version}\n`);
+  process.stdout.write(args.includes('--json') ? `${JSON.stringify({ version })}\n` : `${version}\n`);
 } else if (args[0] === 'serve') {
   // What service managers run: the server alone, without the command line around it.
   const { runServe } = await import('../dist/server/serve.js');

@@ -1,14 +1,5 @@
 import type { Command } from 'commander';
-import type { CommandContext } from './context.ts';
-
-/** How program.ts makes one command. */
-export type MakeCommand = (
-  spec: string,
-  summary: string,
-  define: (command: Command) => void,
-  run: (context: CommandContext, args: readonly string[], options: Record<string, unknown>) => Promise<number>,
-  parent?: Command,
-) => Command;
+import type { MakeCommand } from './make-command.ts';
 
 /** The commands about certificates: flags, examples and exit codes; each action is loaded when it runs. */
 export function addCertCommands(make: MakeCommand, cert: Command): void {

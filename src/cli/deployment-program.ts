@@ -1,0 +1,107 @@
+import type { Command } from 'commander';
+import { noFlags, type MakeCommand } from './make-command.ts';
+
+/** The life of a deployment: from nothing to running, and back. */
+export function addDeploymentCommands(make: MakeCommand): void {
+  make(
+    'up',
+    'make it run: keys, certificate, server, verified by real clients',
+    defineUp,
+    async (context, _, options) => (await import('./commands/up.ts')).runUp(context, options),
+  );
+  make('init', 'set up with a few questions (every one has a flag)', defineInit, async (context, _, options) =>
+    (await import('./commands/init.ts')).runInit(context, options),
+  );
+  make('plan', 'show what apply would change, and why', definePlan, async (context, _, options) =>
+    (await import('./commands/plan.ts')).runPlan(context, options),
+  );
+  make('apply', 'bring this machine to what mcp-deploy.yaml says', defineApply, async (context) =>
+    (await import('./commands/apply.ts')).runApply(context),
+  );
+  make('history', 'list the releases that were applied here', noFlags, async (context) =>
+    (await import('./commands/history.ts')).runHistory(context),
+  );
+  make('status', 'one glance: endpoint, server, certificate, keys, upstreams', noFlags, async (context) =>
+    (await import('./commands/status.ts')).runStatus(context),
+  );
+  make('logs', 'show the server log', defineLogs, async (context, _, options) =>
+    (await import('./commands/logs.ts')).runLogs(context, options),
+  );
+  for (const name of ['start', 'stop', 'restart'] as const) {
+    make(name, `${name} the server of this deployment`, noFlags, async (context) =>
+      (await import('./commands/service.ts')).runService(context, name),
+    );
+  }
+  make('uninstall', 'remove everything that was made here; your own files stay', noFlags, async (context) =>
+    (await import('./commands/uninstall.ts')).runUninstall(context),
+  );
+}
+
+function defineUp(command: Command): void {
+  command
+    .usage('[options] [-- YOUR MCP SERVER COMMAND]')
+    .option('--name <name>', 'name of the deployment (default: the folder)')
+    .option('--listen <address>', 'where to listen (default: localhost:8443, or the next free port)')
+    .option('--env <name...>', 'environment variables that your server needs, by name; values never go into a file')
+    .addHelpText(
+      'after',
+      `
+Examples
+  mcp-deploy up                                                 the built-in tools, to try it out
+  mcp-deploy up -- npx -y @modelcontextprotocol/server-everything
+  mcp-deploy up --env GITHUB_TOKEN -- npx -y @acme/github-mcp
+
+Exit codes
+  0 running and verified, or nothing to do   2 wrong input   3 refused before any change
+  4 failed, everything undone   5 failed, undo incomplete   130 interrupted, undone
+`,
+    );
+}
+
+function defineInit(command: Command): void {
+  command
+    .usage('[options] [-- YOUR MCP SERVER COMMAND]')
+    .option('--name <name>', 'name of the deployment')
+    .option('--listen <address>', 'where to listen, for example localhost:8443')
+    .option('--names <names>', 'names and addresses of the certificate, separated by commas')
+    .option('--server-name <name>', 'public DNS name, when nginx or Caddy stands in front')
+    .option('--no-keys', 'let everyone in without a key (loopback only)')
+    .option('--env <name...>', 'environment variables that your server needs, by name')
+    .option('--apply', 'apply right away')
+    .option('--no-apply', 'only write the file')
+    .addHelpText(
+      'after',
+      `
+Examples
+  mcp-deploy init
+  mcp-deploy init --yes --name notes --listen localhost:9443 --no-apply -- node ./server.js
+`,
+    );
+}
+
+function definePlan(command: Command): void {
+  command.option('--check', 'exit 1 when there is something to change').addHelpText(
+    'after',
+    `
+Exit codes
+  0 shown   1 with --check: something would change   2 deployment file wrong   3 could not look
+`,
+  );
+}
+
+function defineApply(command: Command): void {
+  command.addHelpText(
+    'after',
+    `
+Exit codes
+  0 done or nothing to do   2 deployment file wrong   3 refused before any change
+  4 failed, everything undone   5 failed, undo incomplete   130 interrupted, undone
+`,
+  );
+}
+
+function defineLogs(command: Command): void {
+  command
+    .option('-f, --follow', 'go on as lines arrive')
+    .option('-n, --lines <count>', 'how many lines from the end', '50');
+}

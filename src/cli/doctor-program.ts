@@ -1,0 +1,36 @@
+import type { Command } from 'commander';
+import { noFlags, type MakeCommand } from './make-command.ts';
+
+/** Finding out what is wrong. */
+export function addDoctorCommands(make: MakeCommand): void {
+  make(
+    'doctor [url]',
+    'find the broken hop, its cause and the exact change that mends it',
+    defineDoctor,
+    async (context, args, options) =>
+      (await import('./commands/doctor.ts')).runDoctorCommand(context, args[0], options),
+  );
+  make('explain <code>', 'explain a finding of doctor, for example tls/name', noFlags, async (context, args) =>
+    (await import('./commands/explain.ts')).runExplain(context, args[0] ?? ''),
+  );
+}
+
+function defineDoctor(command: Command): void {
+  command
+    .option('--key-file <path>', 'file with the API key')
+    .option('--ca <path>', 'PEM file of the private CA to trust')
+    .option('--limits', 'also try the rate limit of a server that is not yours (up to 200 requests)')
+    .option('--only <codes>', 'only these codes or categories, separated by commas')
+    .option('--skip <codes>', 'all but these codes or categories')
+    .addHelpText(
+      'after',
+      `
+Examples
+  mcp-deploy doctor                                            this folder's deployment
+  mcp-deploy doctor https://mcp.example.com/mcp --key-file k   any MCP server
+
+Exit codes
+  0 healthy, warnings allowed   1 an error was found   2 wrong input   3 nothing could be judged
+`,
+    );
+}
