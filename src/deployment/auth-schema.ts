@@ -100,6 +100,30 @@ const oauthSchema = z.strictObject({
   tier: tier.optional().describe('name that limits of callers with tokens are chosen by'),
 });
 
+const mtlsSchema = z.strictObject({
+  ca: z.string().min(1, 'give the path of a PEM file').describe('PEM file: the CA whose clients are let in'),
+  crl: z
+    .union([z.string().min(1, 'give the path of a file'), z.array(z.string().min(1)).min(1).max(50)])
+    .optional()
+    .describe('revocation list of that CA, PEM or DER; read again when it changes'),
+  required: z.boolean().default(false).describe('true: nobody calls without a certificate, key or not'),
+  subjects: z
+    .array(
+      z.strictObject({
+        match: z
+          .string()
+          .max(300)
+          .regex(/^(?:CN=|DNS:|URI:)[^\s].*$/, 'write CN=NAME, DNS:NAME or URI:NAME; * stands for any characters')
+          .describe('name in the certificate: CN=…, DNS:… or URI:…; * stands for any characters'),
+        label: label.optional().describe('who it is, as the audit names it; the matched name by default'),
+        ...powers,
+      }),
+    )
+    .max(1_000)
+    .default([])
+    .describe('certificates that let their holder in without a key; the first that matches counts'),
+});
+
 /** Who may call. */
 export const authSchema = z.strictObject({
   required: z.boolean().default(true).describe('false lets everyone in; loopback only'),
@@ -109,6 +133,7 @@ export const authSchema = z.strictObject({
     .default([])
     .describe('keys that are kept elsewhere, beside those of mcp-deploy keys'),
   oauth: oauthSchema.optional().describe('access tokens of an outside issuer (OAuth 2.1), beside keys'),
+  mtls: mtlsSchema.optional().describe('certificates of clients, beside keys'),
 });
 
 export type Auth = z.output<typeof authSchema>;

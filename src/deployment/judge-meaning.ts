@@ -50,7 +50,7 @@ const rules: readonly Rule[] = [
   { reads: ['server.proxyProtocol', 'server.trustedProxies'], judge: judgeProxyProtocol },
   { reads: [], judge: judgeUpstreams },
   { reads: [], judge: judgeTools },
-  { reads: ['auth', 'server.publicUrl'], judge: judgeAuth },
+  { reads: ['auth', 'tls', 'server.publicUrl'], judge: judgeAuth },
   { reads: ['tls'], judge: judgeTls },
   { reads: ['proxy'], judge: judgeProxy },
   { reads: ['logs.audit'], judge: ({ logs }) => judgeFilePath(['logs', 'audit'], logs.audit) },

@@ -72,6 +72,7 @@ const examples: Readonly<Record<string, unknown>> = {
   tls: { source: 'private-ca' },
   'tls.names': ['mcp.example.com', '127.0.0.1'],
   'auth.oauth': { issuer: 'https://login.example.com' },
+  'auth.mtls': { ca: 'clients-ca.pem', required: true },
   'limits.perKey.burst': 120,
   'limits.global.burst': 1_000,
   'logs.file': 'server.log',
@@ -84,7 +85,7 @@ const examples: Readonly<Record<string, unknown>> = {
 };
 
 /** Sections of which only the example is shown: few need them, and docs/ has them in full. */
-const shownBriefly: ReadonlySet<string> = new Set(['auth.oauth']);
+const shownBriefly: ReadonlySet<string> = new Set(['auth.oauth', 'auth.mtls']);
 
 interface Setting {
   readonly path: readonly string[];

@@ -3,6 +3,7 @@ import { readAcceptedHosts } from './accepted-hosts.ts';
 import { createCallLimits } from './call-limits.ts';
 import { createBackends, type BackendSet } from './create-backends.ts';
 import { sendProblem } from './http/answers.ts';
+import type { ClientCertificates } from './http/client-certificates.ts';
 import type { ServedCertificate } from './http/certificate-files.ts';
 import { OpenStreams } from './http/event-stream.ts';
 import { Front } from './http/front.ts';
@@ -57,6 +58,8 @@ export interface GatewayOptions {
   readonly upgradeAfterMs?: number;
   /** The other workers of this server; null or absent when it is the only process. */
   readonly siblings?: Siblings | null;
+  /** Certificates of clients; absent without. */
+  readonly clientCertificates?: ClientCertificates | null;
 }
 
 /** Everything between a transport and the backends: protocol, policy, what is counted and written down. */
@@ -127,7 +130,7 @@ export function createGateway(
   certificate: () => ServedCertificate | null,
   transport: 'http' | 'stdio' = 'http',
 ): Gateway {
-  const { log, version } = options;
+  const { log, version, clientCertificates = null } = options;
   const siblings = options.siblings ?? null;
   const share = siblings?.count ?? 1;
   const startedAtMs = Date.now();
@@ -196,7 +199,7 @@ export function createGateway(
     parked,
     audit: now.trail,
     serverInfoJson: rememberFor(1_000, serverInfoJson),
-    callersDiffer: () => now.keys?.callersDiffer() ?? false,
+    callersDiffer: () => now.keys?.callersDiffer() === true || clientCertificates?.callersDiffer === true,
     inFlight,
   };
   const protocol: ProtocolHost = {
@@ -316,6 +319,7 @@ export function createGateway(
       audit: trail,
       log,
       guard,
+      certificates: clientCertificates,
       tokens,
       resource,
       pages,
@@ -468,6 +472,7 @@ export function createGateway(
     closeClients() {
       now.keys?.close();
       now.tokens?.close();
+      clientCertificates?.close();
       gate.close();
       listeners.close();
       sessions.close();

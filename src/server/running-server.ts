@@ -1,4 +1,6 @@
+import type { Log } from './observe/log.ts';
 import { UserError } from '../deployment/errors.ts';
+import type { ClientCertificates } from './http/client-certificates.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import type { Registry } from './backends/registry.ts';
 import { createGateway, type GatewayChange, type GatewayOptions } from './gateway.ts';
@@ -55,7 +57,8 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
   let { extraKeys, readKeys } = options;
   let files = judge(config, extraKeys);
   let certificate: ServedCertificate | null = files === null ? null : readCertificate(files);
-  const gateway = createGateway(config, options, () => certificate);
+  const clientCertificates = await readClientCertificates(config, log);
+  const gateway = createGateway(config, { ...options, clientCertificates }, () => certificate);
   const { registry } = gateway;
   let proxies = createAddressReader(config.deployment.server.trustedProxies);
 
@@ -66,7 +69,11 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
       certificate,
       (req, res) => gateway.front.handle(req, res),
       log,
-      { ...options.timeouts, ...treatmentOf(config) },
+      {
+        ...options.timeouts,
+        ...treatmentOf(config),
+        clientAuthorities: clientCertificates === null ? null : () => clientCertificates.authorities,
+      },
       {
         unread: gateway.unread,
         clientRefused: (status, address) => gateway.clientRefused(status, address),
@@ -78,6 +85,9 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
     throw error;
   }
   let watch = watchCertificate();
+  clientCertificates?.onAuthoritiesChanged(() => {
+    if (certificate !== null) open.useCertificate(certificate);
+  });
   registry.start();
 
   let isStopping = false;
@@ -111,6 +121,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
   /** Everything is judged, opened and started first; what is old is let go of last. */
   async function takeOver(read: ConfigWithKeys): Promise<void> {
     const { config: next } = read;
+    refuseOtherMtls(config, next);
     const nextFiles = judge(next, read.extraKeys);
     const nextCertificate = nextFiles === null ? null : readCertificate(nextFiles);
     const change = gateway.prepare(read, nextCertificate);
@@ -136,6 +147,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
     const retired = retireAll(change.removed, drainMs, backendGraceMs, () => isStopping);
     retiring.add(retired);
     void retired.finally(() => retiring.delete(retired));
+    clientCertificates?.reload();
     options.onReloaded?.(next);
   }
 
@@ -216,6 +228,28 @@ function judge({ deployment, keyStoreFile }: ServerConfig, extraKeys: readonly E
     throw new UserError('The certificate of this deployment is not made yet', { next: 'Run: mcp-deploy apply' });
   }
   return tls.source === 'files' ? tls : null;
+}
+
+/** Read only when asked for: it needs the parsers of certificates, which take their time to start. */
+async function readClientCertificates(
+  { deployment, baseDir }: ServerConfig,
+  log: Log,
+): Promise<ClientCertificates | null> {
+  const { mtls, required } = deployment.auth;
+  if (mtls === undefined || !required || deployment.tls.source === 'off') return null;
+  const { ClientCertificates: Certificates } = await import('./http/client-certificates.ts');
+  return new Certificates(mtls, baseDir, log);
+}
+
+/** Handshakes that are open were made by the rules before; the files that they name are read anew at any time. */
+function refuseOtherMtls(before: ServerConfig, next: ServerConfig): void {
+  const relevant = ({ deployment: { auth, tls } }: ServerConfig): string =>
+    JSON.stringify([auth.mtls ?? null, auth.mtls !== undefined && [auth.required, tls.source === 'off']]);
+  if (relevant(before) === relevant(next)) return;
+  throw new UserError('auth.mtls cannot change while the server runs', {
+    why: 'Connections that are open were made by the rules before.',
+    next: 'mcp-deploy restart',
+  });
 }
 
 function nap(milliseconds: number): Promise<void> {

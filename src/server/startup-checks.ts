@@ -20,9 +20,9 @@ export interface StartupRefusal {
   readonly next: string;
 }
 
-/** Callers that need no key: those with a token. */
+/** Callers that need no key: those with a token or a certificate. */
 export function hasOtherIdentities({ auth }: Pick<Deployment, 'auth'>): boolean {
-  return auth.oauth !== undefined;
+  return auth.oauth !== undefined || (auth.mtls?.subjects.length ?? 0) > 0;
 }
 
 /** Why this server must not start: it would be open to others without TLS, without keys, or with a key that everyone knows. Pure. */

@@ -117,6 +117,7 @@ export type KeyRefusalReason =
   | 'revoked'
   | 'expired'
   | 'backed-off'
+  | 'certificate'
   | 'insufficient-scope'
   | 'unavailable';
 

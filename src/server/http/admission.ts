@@ -9,6 +9,7 @@ import type { ProtectedResource } from '../policy/protected-resource.ts';
 import type { TokenCheck } from '../policy/token-check.ts';
 import type { Caller, KeyDecision } from '../types.ts';
 import { sendEmpty, sendKeyRefused, sendOAuthError, sendProblem, sendUnavailable } from './answers.ts';
+import type { ClientCertificates } from './client-certificates.ts';
 import { peerAddress } from './peer-address.ts';
 
 /** What a request is judged by. */
@@ -22,6 +23,8 @@ export interface AdmissionParts {
   readonly audit: AuditTrail | null;
   readonly log: Log;
   readonly guard: OriginGuard;
+  /** Certificates of clients; null without. */
+  readonly certificates: Pick<ClientCertificates, 'required' | 'identify'> | null;
   /** Tokens of an outside issuer; null without. */
   readonly tokens: TokenCheck | null;
   /** What a 401 tells of the way to a token; null without. */
@@ -117,9 +120,14 @@ export class Admission {
   /** Null when the token has to be verified first: then the request comes again. */
   #decide(req: IncomingMessage, res: ServerResponse, keys: KeyCheck, address: string): KeyDecision | null {
     const { headers } = req;
-    const { tokens } = this.#parts;
+    const { tokens, certificates } = this.#parts;
     const { authorization } = headers;
     const plain = single(headers['x-api-key']);
+    if (certificates !== null) {
+      const hasKey = authorization !== undefined || plain !== undefined;
+      const decision = judgeCertificate(certificates, req, hasKey);
+      if (decision !== null) return decision;
+    }
     if (tokens === null || plain !== undefined || !tokens.isToken(authorization)) {
       return keys.check(authorization, plain, address);
     }
@@ -145,6 +153,24 @@ export class Admission {
   }
 }
 
+/** Null when the key decides. */
+function judgeCertificate(
+  certificates: Pick<ClientCertificates, 'required' | 'identify'>,
+  req: IncomingMessage,
+  hasKey: boolean,
+): KeyDecision | null {
+  // A Unix socket speaks plain HTTP to programs of this machine: there it is the key that counts.
+  if (peerAddress(req) === 'unix') return null;
+  const shown = certificates.identify(req.socket);
+  if (shown.kind === 'good') return hasKey ? null : shown.identity;
+  if (!certificates.required && (hasKey || shown.kind === 'none')) return null;
+  const detail =
+    shown.kind === 'none'
+      ? 'A client certificate is needed: this server lets nobody in without one.'
+      : `The client certificate is refused: ${shown.reason}.`;
+  return { allowed: false, reason: 'certificate', detail };
+}
+
 type Refusal = Exclude<ReturnType<KeyCheck['check']>, { allowed: true }>;
 
 function refuseKey(
@@ -157,6 +183,12 @@ function refuseKey(
     const seconds = String(Math.max(1, Math.ceil(refusal.retryAfterSeconds ?? 1)));
     const detail = refusal.detail ?? 'Too many wrong keys came from this address.';
     sendProblem(res, 429, 'Too Many Requests', detail, ['Retry-After', seconds, ...extra]);
+    return;
+  }
+  if (refusal.reason === 'certificate') {
+    // Another certificate needs another connection.
+    const detail = refusal.detail ?? 'The client certificate is refused.';
+    sendOAuthError(res, 403, 'access_denied', detail, ['Connection', 'close', ...extra]);
     return;
   }
   if (refusal.reason === 'unavailable') {

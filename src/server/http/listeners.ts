@@ -106,6 +106,8 @@ export interface Treatment {
 /** How connections are treated; node:http's own time limits may be shorter in tests. */
 export interface ListenOptions extends ServerOptions, Treatment {
   readonly stalledAfterMs?: number;
+  /** The CA that handshakes ask clients for a certificate of; absent when none is asked for. */
+  readonly clientAuthorities?: (() => Buffer) | null;
   /** From which the keys of session tickets follow; shared by workers. */
   readonly ticketSecret?: Buffer;
 }
@@ -269,7 +271,8 @@ export function createHttpServers(
   given: ListenOptions,
   { unread, clientRefused = () => {} }: ConnectionWatch,
 ): HttpServers {
-  const { stalledAfterMs = defaultStalledAfterMs, proxyProtocol = null, ticketSecret, ...timeouts } = given;
+  const { stalledAfterMs = defaultStalledAfterMs, proxyProtocol = null, ticketSecret, ...others } = given;
+  const { clientAuthorities = null, ...timeouts } = others;
   const { tlsProfile = 'intermediate' } = given;
   const servers: NetServer[] = [];
   const httpServers: NetServer[] = [];
@@ -285,6 +288,10 @@ export function createHttpServers(
     if (ending) res.shouldKeepAlive = false;
     handler(req, res);
   };
+  // Everyone is let through the handshake: who is refused is told why, in HTTP.
+  const clientOptions = () =>
+    clientAuthorities === null ? {} : { ca: clientAuthorities(), requestCert: true, rejectUnauthorized: false };
+
   const track = (socket: Socket): void => {
     sockets.add(socket);
     unread?.watch(socket);
@@ -294,7 +301,7 @@ export function createHttpServers(
     const server =
       unix || certificate === null
         ? createServer(options, handle)
-        : createTlsServer(tlsOptions(options, certificate, tlsProfile), handle);
+        : createTlsServer({ ...tlsOptions(options, certificate, tlsProfile), ...clientOptions() }, handle);
     server.maxConnections = maxConnections;
     // The size of the head bounds them. Counted, node:http drops the last ones, where a proxy adds its X-Forwarded-For.
     server.maxHeadersCount = 0;
@@ -358,7 +365,8 @@ export function createHttpServers(
       for (const server of httpServers) if (!server.listening) server.emit('listening');
     },
     useCertificate(next) {
-      for (const server of tlsServers) server.setSecureContext(tlsOptions({}, next, tlsProfile));
+      for (const server of tlsServers)
+        server.setSecureContext({ ...tlsOptions({}, next, tlsProfile), ...clientOptions() });
       // A new context comes with keys of its own making.
       tickets.start();
     },

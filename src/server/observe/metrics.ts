@@ -129,6 +129,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     'revoked',
     'expired',
     'backed-off',
+    'certificate',
     'insufficient-scope',
     'unavailable',
   ]);
