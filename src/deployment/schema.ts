@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { authSchema } from './auth-schema.ts';
 import { acmeTlsSchema } from './acme-schema.ts';
 import { httpUpstreamSchema } from './http-upstream-schema.ts';
+import { redisSchema } from './redis-schema.ts';
 import { contentSchema, toolName, toolSchema } from './tool-schema.ts';
 
 /**
@@ -230,6 +231,7 @@ export const deploymentSchema = z.strictObject({
   tls: tlsSchema.default({ source: 'private-ca', validDays: 397 }),
   auth: authSchema.prefault({}),
   limits: limitsSchema.prefault({}),
+  redis: redisSchema.default('off').describe('what replicas of this deployment share; off = nothing'),
   logs: z
     .strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']).default('info').describe('what the server writes to its log'),

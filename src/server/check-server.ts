@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { EnvironmentError, UserError } from '../deployment/errors.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import type { Deployment } from '../deployment/schema.ts';
+import { parseSecretReference } from '../deployment/secret-reference.ts';
 import { readAcceptedHosts } from './accepted-hosts.ts';
 import { createBackends } from './create-backends.ts';
 import type { GatewayOptions } from './gateway.ts';
@@ -11,6 +12,7 @@ import { createAddressReader } from './policy/client-address.ts';
 import { createKeyCheck } from './policy/key-check.ts';
 import { createOriginGuard } from './policy/origin-guard.ts';
 import type { ServerConfig } from './server-config.ts';
+import { readRedisTarget } from './shared-state/redis-target.ts';
 import { judgeStartup } from './startup-checks.ts';
 
 /**
@@ -23,6 +25,7 @@ export function checkServer(config: ServerConfig, options: GatewayOptions, stdio
   const { deployment } = config;
   const where = stdio ? 'standard input and output' : checkListening(config, options);
   const upstreams = createBackends(config, options).backends.map(({ name }) => name);
+  checkRedis(config);
   if (deployment.logs.audit !== 'off') checkAuditPlace(deployment.logs.audit);
   return `ok: ${deployment.name} can be served on ${where}; behind it: ${upstreams.join(', ')}\n`;
 }
@@ -39,6 +42,14 @@ function checkListening(config: ServerConfig, { extraKeys, log }: GatewayOptions
   });
   if (auth.required) createKeyCheck({ storeFile: keyStoreFile, extraKeys, log }).close();
   return [server.listen].flat().join(', ');
+}
+
+/** What is kept elsewhere is read by the start alone. */
+function checkRedis({ deployment, baseDir }: ServerConfig): void {
+  const { redis, name } = deployment;
+  if (redis === 'off') return;
+  const isKeptElsewhere = parseSecretReference(redis.url) !== null || redis.url.includes('${');
+  readRedisTarget(isKeptElsewhere ? { ...redis, url: 'redis://127.0.0.1' } : redis, name, baseDir);
 }
 
 function certificateNames(tls: Deployment['tls']): readonly string[] {

@@ -121,6 +121,23 @@ export const environmentTable: readonly EnvironmentRow[] = [
         change(all, 'limits', { perKey });
       }),
   ),
+  row(
+    'REDIS_URL',
+    'URL',
+    'Redis that replicas share their limits in',
+    'redis://127.0.0.1:6379/0',
+    'localhost:6379',
+    (value, all) => {
+      if (!/^rediss?:\/\/\S*$/.test(value) || !URL.canParse(value))
+        return 'is no URL that starts with redis:// or rediss://';
+      // It is a value, not a text in which references are looked for.
+      const url = value.replaceAll('${', () => '$${');
+      const before = all.deployment.redis;
+      const redis = before === 'off' ? { master: 'mymaster', whenDown: 'open' as const, graceSeconds: 5 } : before;
+      all.deployment = { ...all.deployment, redis: { ...redis, url } };
+      return null;
+    },
+  ),
   auditRow('AUDIT_LOG_FILE', 'file with a line for every call'),
   auditRow('MCP_AUDIT_LOG_FILE', 'the same; goes before AUDIT_LOG_FILE'),
   row(

@@ -35,6 +35,8 @@ import type { CallHost } from './protocol/call.ts';
 import type { ChargedRequest, ProtocolHost } from './protocol/protocol-host.ts';
 import { renderNotification } from './protocol/rpc-text.ts';
 import { SessionStore } from './protocol/session-store.ts';
+import { readRedisTarget, type RedisTarget } from './shared-state/redis-target.ts';
+import { createSharedRedis, type SharedRedis } from './shared-state/shared-redis.ts';
 import { openAudit } from './open-audit.ts';
 import type { ConfigWithKeys } from './reload.ts';
 import type { ServerConfig } from './server-config.ts';
@@ -114,6 +116,7 @@ interface Settings {
   readonly resource: ReturnType<typeof describeProtectedResource>;
   readonly tokens: ReturnType<typeof createTokens>;
   readonly limit: ReturnType<typeof createCallLimits>;
+  readonly redis: SharedRedis | null;
 }
 
 /** Calls in flight, parked ones included: what is more gets 503, so that memory stays bounded. */
@@ -138,6 +141,8 @@ export function createGateway(
   let lastReload: LastReload | null = null;
   /** Lines that the files of earlier configurations lost. */
   let droppedBefore = 0;
+  /** Errors of connections to Redis that earlier configurations had. */
+  let redisErrorsBefore = 0;
 
   const set = options.backends === undefined ? createBackends(config, options) : givenBackends(options.backends);
   const registry = createRegistry(set.backends, log);
@@ -158,6 +163,7 @@ export function createGateway(
     auditDropped: () => droppedBefore + (now.audit?.dropped ?? 0),
     unreadBytes: () => unread.heldBytes,
     keyAges: () => now.keys?.ages() ?? [],
+    redis: () => now.redis && { isUp: now.redis.isUp, errors: redisErrorsBefore + now.redis.errors },
     isKnownTool: (name) => registry.knowsTool(name),
   });
   let now: Settings;
@@ -354,6 +360,7 @@ export function createGateway(
     const readAddress = createAddressReader(server.trustedProxies);
     // Judged before a file is opened.
     buildGuard(first, certificate());
+    const target = redisTargetOf(first);
     const keys = auth.required
       ? createKeyCheck({ storeFile: first.keyStoreFile, extraKeys, readKeys, log, sharing: siblings?.sharing ?? null })
       : null;
@@ -365,6 +372,7 @@ export function createGateway(
       throw error;
     }
     const resource = describeProtectedResource(first.deployment);
+    const redis = target === null ? null : createSharedRedis(target, log);
     return {
       config: first,
       resource,
@@ -375,7 +383,13 @@ export function createGateway(
       trail: openTrail(audit),
       readAddress,
       limit: createCallLimits(limits, metrics, (payer) => inFlight.countOf(payer), siblings),
+      redis,
     };
+  }
+
+  /** On standard input and output there is one client, who shares with nobody. */
+  function redisTargetOf({ deployment: { redis, name }, baseDir }: ServerConfig): RedisTarget | null {
+    return redis === 'off' || transport === 'stdio' ? null : readRedisTarget(redis, name, baseDir);
   }
 
   function prepare({ config, extraKeys, readKeys }: ConfigWithKeys, next: ServedCertificate | null): GatewayChange {
@@ -385,6 +399,8 @@ export function createGateway(
     const set = options.backends === undefined ? createBackends(config, options, before.set) : before.set;
     const readAddress = createAddressReader(server.trustedProxies);
     buildGuard(config, next);
+    const target = redisTargetOf(config);
+    const sameRedis = JSON.stringify(target) === JSON.stringify(redisTargetOf(before.config));
     createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress });
     const sources = { storeFile: config.keyStoreFile, extraKeys, readKeys };
     const useKeys = auth.required && before.keys !== null ? before.keys.prepare(sources) : () => {};
@@ -411,12 +427,17 @@ export function createGateway(
     const limit = sameLimits
       ? before.limit
       : createCallLimits(limits, metrics, (payer) => inFlight.countOf(payer), siblings);
+    const redis = sameRedis ? before.redis : target === null ? null : createSharedRedis(target, log);
 
     return {
       added: set.backends.filter((backend) => !before.set.backends.includes(backend)),
       removed: before.set.backends.filter((backend) => !set.backends.includes(backend)),
       commit() {
-        now = { config, set, keys, audit, trail, readAddress, limit, resource, tokens };
+        now = { config, set, keys, audit, trail, readAddress, limit, resource, tokens, redis };
+        if (!sameRedis && before.redis !== null) {
+          redisErrorsBefore += before.redis.errors;
+          before.redis.close();
+        }
         if (!sameTokens) before.tokens?.close();
         calls.audit = trail;
         useKeys();
@@ -443,6 +464,7 @@ export function createGateway(
       discard() {
         if (keys !== before.keys) keys?.close();
         if (!sameTokens) tokens?.close();
+        if (!sameRedis) redis?.close();
         if (!sameAudit) void audit?.close();
       },
     };
@@ -480,6 +502,7 @@ export function createGateway(
       streams.close();
       waiting.close();
       unread.close();
+      now.redis?.close();
       metrics.close();
     },
     async closeAudit() {

@@ -23,7 +23,8 @@ export async function followReferences(
 }> {
   const { deployment } = config;
   const secrets = createSecretReader({ env, baseDir: config.baseDir, log });
-  const resolved = { ...config, deployment: await resolveSecrets(deployment, secrets) };
+  const redis = await readRedisUrl(deployment.redis, secrets, env);
+  const resolved = { ...config, deployment: { ...(await resolveSecrets(deployment, secrets)), redis } };
   if (deployment.auth.keys.length === 0 || !deployment.auth.required) return { config: resolved, extraKeys };
   const readKeys = async (): Promise<readonly ExtraKey[]> => {
     const found = [...extraKeys, ...(await readDeclaredKeys(deployment, secrets, env))];
@@ -99,6 +100,22 @@ export async function readDeclaredKeys(
       return { label, key: key.trim(), scope: { tools, upstreams }, tier: tier ?? null, expiresAt: expires ?? null };
     }),
   );
+}
+
+async function readRedisUrl(
+  redis: Deployment['redis'],
+  secrets: SecretReader,
+  env: NodeJS.ProcessEnv,
+): Promise<Deployment['redis']> {
+  if (redis === 'off') return redis;
+  const whole = parseSecretReference(redis.url) !== null;
+  const text = whole ? await secrets.read('redis.url', redis.url) : await fill('redis.url', redis.url, secrets);
+  const { text: url, missing } = whole ? { text, missing: [] } : fillVariables(text, env);
+  if (missing.length === 0) return { ...redis, url: url.trim() };
+  throw new UserError('The URL of Redis cannot be read', {
+    why: `${missing.join(', ')} is not set.`,
+    next: 'Set it in the environment of the server, or keep the URL in a file: file:PATH.',
+  });
 }
 
 /** Stand-ins for those keys, to judge a configuration without reading a secret or running a command. */

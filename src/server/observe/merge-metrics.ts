@@ -1,6 +1,7 @@
 /** Gauges whose sum would mean nothing: the worst, or the first, of all processes is told. All others are added up. */
 const notSummed: Readonly<Record<string, (a: number, b: number) => number>> = {
   mcp_circuit_breaker_state: Math.max,
+  mcp_redis_up: Math.min,
   mcp_upstream_up: Math.min,
   mcp_key_age_seconds: Math.max,
   mcp_tls_certificate_not_after_seconds: Math.min,

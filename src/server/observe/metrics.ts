@@ -52,6 +52,8 @@ export interface MetricSources {
   auditDropped?(): number;
   /** Bytes that wait for readers. */
   unreadBytes?(): number;
+  /** The connection to Redis; null without Redis. */
+  redis?(): { readonly isUp: boolean; readonly errors: number } | null;
   /** At most 100. */
   keyAges?(): readonly { readonly label: string; readonly seconds: number }[];
   /**
@@ -222,6 +224,11 @@ export function createMetrics(sources: MetricSources): Metrics {
     if (notAfter !== null) add('mcp_tls_certificate_not_after_seconds', '', notAfter);
     for (const { label, seconds } of sources.keyAges?.() ?? []) {
       add('mcp_key_age_seconds', renderLabels({ label }), seconds);
+    }
+    const redis = sources.redis?.() ?? null;
+    if (redis !== null) {
+      add('mcp_redis_up', '', redis.isUp ? 1 : 0);
+      add('mcp_redis_errors_total', '', redis.errors);
     }
     add('mcp_audit_dropped_total', '', sources.auditDropped?.() ?? 0);
     // With several workers these two are written by the process that knows them all.
