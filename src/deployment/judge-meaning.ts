@@ -52,6 +52,11 @@ const rules: readonly Rule[] = [
   { reads: [], judge: judgeTools },
   { reads: ['auth', 'tls', 'server.publicUrl'], judge: judgeAuth },
   { reads: ['tls'], judge: judgeTls },
+  {
+    reads: ['redis'],
+    judge: ({ redis }) =>
+      redis === 'off' || redis.caFile === undefined ? [] : judgeFilePath(['redis', 'caFile'], redis.caFile),
+  },
   { reads: ['proxy'], judge: judgeProxy },
   { reads: ['logs.audit'], judge: ({ logs }) => judgeFilePath(['logs', 'audit'], logs.audit) },
   {

@@ -30,6 +30,7 @@ const sectionTexts: Readonly<Record<string, string>> = {
   tls: 'The certificate: private-ca (made here), acme (Let’s Encrypt), files (one you have: certificate, key) or "off".',
   auth: 'Who may call: holders of a key (mcp-deploy keys list).',
   limits: 'How much one caller may ask for; more is answered with 429.',
+  redis: 'Where replicas of this deployment count together.',
   logs: 'What is written to .mcp-deploy/logs.',
   proxy: 'For mcp-deploy render nginx and caddy.',
   service: 'For mcp-deploy render systemd.',

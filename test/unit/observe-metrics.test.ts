@@ -198,6 +198,7 @@ describe('counting', () => {
         { name: 'plain', up: true, restarts: 0 },
       ],
       certificateNotAfterSeconds: () => 1_800_000_000,
+      redis: () => ({ isUp: true, errors: 1 }),
       auditDropped: () => 2,
     });
     expect(valueOf(metrics, 'mcp_active_sessions')).toBe(3);

@@ -59,6 +59,10 @@ const outcomes: Readonly<
     read: (all) => all.deployment.limits.perKey,
     is: { requests: 10, windowSeconds: 1 },
   },
+  REDIS_URL: {
+    read: (all) => all.deployment.redis,
+    is: { url: 'redis://127.0.0.1:6379/0', master: 'mymaster', whenDown: 'open', graceSeconds: 5 },
+  },
   AUDIT_LOG_FILE: { read: (all) => all.deployment.logs.audit, is: resolve('audit.jsonl') },
   MCP_AUDIT_LOG_FILE: {
     with: { AUDIT_LOG_FILE: 'other' },
