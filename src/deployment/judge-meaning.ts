@@ -45,8 +45,12 @@ const rules: readonly Rule[] = [
   { reads: ['server.path', 'server.aliases', 'server.legacySse'], judge: judgeFurtherPaths },
   { reads: ['server.publicUrl', 'server.path'], judge: judgePublicUrl },
   { reads: ['server.allowedHosts'], judge: judgeAllowedHosts },
-  { reads: ['server.allowedOrigins'], judge: judgeAllowedOrigins },
+  { reads: ['server.allowedOrigins', 'auth.required'], judge: judgeAllowedOrigins },
   { reads: ['server.trustedProxies'], judge: judgeTrustedProxies },
+  {
+    reads: ['server.allowFrom', 'server.denyFrom', 'server.metricsFrom', 'server.healthFrom'],
+    judge: judgeAddressLists,
+  },
   { reads: ['server.proxyProtocol', 'server.trustedProxies'], judge: judgeProxyProtocol },
   { reads: [], judge: judgeUpstreams },
   { reads: [], judge: judgeTools },
@@ -213,11 +217,13 @@ function judgeAllowedHosts({ server }: Deployment): MeaningProblem[] {
   });
 }
 
-function judgeAllowedOrigins({ server }: Deployment): MeaningProblem[] {
+function judgeAllowedOrigins({ server, auth }: Deployment): MeaningProblem[] {
   return server.allowedOrigins.flatMap((text, index): MeaningProblem[] => {
     const path = ['server', 'allowedOrigins', index];
     if (text === '*') {
-      return [{ path, message: 'cannot be "*": any web page could call', hint: 'list the origins, one by one' }];
+      if (auth.required) return [];
+      const message = 'cannot be "*" without keys: any web page could call';
+      return [{ path, message, hint: 'list the origins, one by one, or set auth.required: true' }];
     }
     const url = URL.canParse(text) ? new URL(text) : null;
     if (url !== null && url.origin === text) return [];
@@ -230,21 +236,39 @@ function judgeAllowedOrigins({ server }: Deployment): MeaningProblem[] {
 }
 
 function judgeTrustedProxies({ server }: Deployment): MeaningProblem[] {
-  return server.trustedProxies.flatMap((text, index): MeaningProblem[] => {
-    const path = ['server', 'trustedProxies', index];
+  const problems = judgeAddressBlocks(['server', 'trustedProxies'], server.trustedProxies);
+  for (const [index, text] of server.trustedProxies.entries()) {
+    if (!/\/0+$/.test(text)) continue;
+    const hint = 'name the proxies: anyone could claim any client address';
+    problems.push({
+      path: ['server', 'trustedProxies', index],
+      message: `trusts every address: ${quoted(text)}`,
+      hint,
+    });
+  }
+  return problems;
+}
+
+function judgeAddressLists({ server }: Deployment): MeaningProblem[] {
+  const { allowFrom, denyFrom, metricsFrom, healthFrom } = server;
+  return Object.entries({
+    allowFrom,
+    denyFrom,
+    metricsFrom,
+    healthFrom: healthFrom === 'everyone' ? [] : healthFrom,
+  }).flatMap(([name, entries]) => judgeAddressBlocks(['server', name], entries));
+}
+
+function judgeAddressBlocks(base: SettingPath, entries: readonly string[]): MeaningProblem[] {
+  return entries.flatMap((text, index): MeaningProblem[] => {
     if (text === 'loopback' || text === 'unix') return [];
     const [address = '', prefix, ...rest] = text.split('/');
     const family = address.includes('%') ? 0 : isIP(address);
-    const bits = prefix === undefined ? null : Number(prefix);
     const badPrefix =
       prefix !== undefined && (!/^[0-9]{1,3}$/.test(prefix) || Number(prefix) > (family === 4 ? 32 : 128));
-    if (family === 0 || badPrefix || rest.length > 0) {
-      const hint = 'for example: 127.0.0.1, 10.0.0.0/8, or loopback';
-      return [{ path, message: `is not an address or CIDR block: ${quoted(text)}`, hint }];
-    }
-    if (bits !== 0) return [];
-    const hint = 'name the proxies: anyone could claim any client address';
-    return [{ path, message: `trusts every address: ${quoted(text)}`, hint }];
+    if (family !== 0 && !badPrefix && rest.length === 0) return [];
+    const hint = 'for example: 127.0.0.1, 10.0.0.0/8, or loopback';
+    return [{ path: [...base, index], message: `is not an address or CIDR block: ${quoted(text)}`, hint }];
   });
 }
 

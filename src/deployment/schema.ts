@@ -82,6 +82,10 @@ const httpPath = z
   .string()
   .regex(/^\/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-]$/, 'start with / and do not end with /, for example /mcp');
 
+const corsHeaderName = z
+  .string()
+  .regex(/^[A-Za-z0-9!#$%&'+.^_`|~-]{1,100}$/, 'write the name of a header, for example: X-Session-ID');
+
 /** More processes than this have no cores to run on. */
 export const mostWorkers = 64;
 
@@ -134,7 +138,37 @@ const serverSchema = z.strictObject({
     .array(z.string())
     .default([])
     .describe('Host names accepted beside the certificate names and the listen addresses'),
-  allowedOrigins: z.array(z.string()).default([]).describe('browser origins that may call, exact; none by default'),
+  allowedOrigins: z
+    .array(z.string())
+    .default([])
+    .describe('browser origins that may call, exact; none by default; * = every page, only where keys are required'),
+  cors: z
+    .strictObject({
+      allowHeaders: z
+        .array(corsHeaderName)
+        .default([])
+        .describe('headers that pages may send beside those of the protocol, e.g. X-Session-ID'),
+      exposeHeaders: z
+        .array(corsHeaderName)
+        .default([])
+        .describe('headers that pages may read beside those of the protocol'),
+      maxAgeSeconds: z.int().min(0).max(86_400).default(86_400).describe('how long a browser keeps a preflight'),
+    })
+    .prefault({})
+    .describe('what pages of allowedOrigins may do; they never send cookies'),
+  allowFrom: z
+    .array(z.string())
+    .default([])
+    .describe('addresses (CIDR, or loopback) that may connect; empty = all; others get 403 before a key is looked at'),
+  denyFrom: z.array(z.string()).default([]).describe('addresses (CIDR) that may not connect, whatever allowFrom says'),
+  healthFrom: z
+    .union([z.literal('everyone'), z.array(z.string()).min(1)])
+    .default('everyone')
+    .describe('who may ask /livez, /readyz and /health, whatever allowFrom says: everyone, or addresses (CIDR)'),
+  info: z
+    .boolean()
+    .default(false)
+    .describe('whether a plain GET of the endpoint tells name, version and paths, also without a key'),
   trustedProxies: z.array(z.string()).default([]).describe('addresses (CIDR) whose X-Forwarded-For is believed'),
   proxyProtocol: z
     .enum(['off', 'optional', 'required'])

@@ -8,6 +8,7 @@ import { readAcceptedHosts } from './accepted-hosts.ts';
 import { createBackends } from './create-backends.ts';
 import type { GatewayOptions } from './gateway.ts';
 import { readCertificate } from './http/certificate-files.ts';
+import { createAddressGate } from './policy/address-gate.ts';
 import { createAddressReader } from './policy/client-address.ts';
 import { createKeyCheck } from './policy/key-check.ts';
 import { createOriginGuard } from './policy/origin-guard.ts';
@@ -36,9 +37,11 @@ function checkListening(config: ServerConfig, { extraKeys, log }: GatewayOptions
   const refusal = judgeStartup(deployment, listenAddresses(server), extraKeys, keyStoreFile !== null);
   if (refusal !== null) throw new UserError(refusal.what, refusal);
   createAddressReader(server.trustedProxies);
+  createAddressGate(server);
   createOriginGuard({
     allowedHosts: readAcceptedHosts(deployment, certificateNames(tls)),
     allowedOrigins: server.allowedOrigins,
+    cors: server.cors,
   });
   if (auth.required) createKeyCheck({ storeFile: keyStoreFile, extraKeys, log }).close();
   return [server.listen].flat().join(', ');

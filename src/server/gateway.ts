@@ -21,6 +21,7 @@ import { describeReadiness, describeStatus, type LastReload } from './observe/he
 import type { Log } from './observe/log.ts';
 import { throttledWarning } from './observe/throttled-warning.ts';
 import { createMetrics, metricsContentType } from './observe/metrics.ts';
+import { createAddressGate } from './policy/address-gate.ts';
 import { createAddressReader, type AddressReader } from './policy/client-address.ts';
 import { createKeyCheck, type KeyCheck } from './policy/key-check.ts';
 import { createTokens } from './policy/create-tokens.ts';
@@ -33,6 +34,7 @@ import { ParameterHeaders } from './protocol/parameter-headers.ts';
 import { ParkedCalls } from './protocol/parked-calls.ts';
 import type { CallHost } from './protocol/call.ts';
 import type { ChargedRequest, ProtocolHost } from './protocol/protocol-host.ts';
+import { legacyRevisions, modernRevisions } from './protocol/revisions.ts';
 import { renderNotification } from './protocol/rpc-text.ts';
 import { SessionStore } from './protocol/session-store.ts';
 import { readRedisTarget, type RedisTarget } from './shared-state/redis-target.ts';
@@ -313,6 +315,14 @@ export function createGateway(
       path: server.path,
       aliases: server.aliases,
       legacySse: server.legacySse === 'off' ? null : server.legacySse,
+      info: server.info
+        ? {
+            deployment,
+            version,
+            revisions: [...modernRevisions, ...legacyRevisions],
+            resourceMetadataUrl: resource?.metadataUrl ?? null,
+          }
+        : null,
       sseConnections,
       bodyBytes: limits.bodyBytes,
       streams,
@@ -320,6 +330,7 @@ export function createGateway(
       protocol,
       keys,
       readAddress,
+      gate: createAddressGate(server),
       requestIdOf: createRequestIds((req) => readAddress.trusts(peerAddress(req))),
       metrics,
       audit: trail,
@@ -523,6 +534,7 @@ function buildGuard({ deployment }: ServerConfig, certificate: ServedCertificate
   return createOriginGuard({
     allowedHosts: readAcceptedHosts(deployment, certificate?.names ?? []),
     allowedOrigins: deployment.server.allowedOrigins,
+    cors: deployment.server.cors,
   });
 }
 

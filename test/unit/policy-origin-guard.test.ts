@@ -122,7 +122,7 @@ describe('Origin', () => {
       status: 403,
       message: expect.stringContaining('allowedOrigins'),
     });
-    expect(guard.corsHeaders(origin)).toBeNull();
+    expect(guard.corsHeaders(origin)).toEqual(['Vary', 'Origin']);
     expect(guard.preflight(origin, undefined)).toBeNull();
   });
 
@@ -135,7 +135,7 @@ describe('Origin', () => {
   ])('a page of %s itself may call it', (host, origin) => {
     expect(guard.refuses(host, origin)).toBeNull();
     // The browser needs no leave for a page of the same origin.
-    expect(guard.corsHeaders(origin)).toBeNull();
+    expect(guard.corsHeaders(origin)).toEqual(['Vary', 'Origin']);
   });
 
   test.each([
@@ -179,25 +179,50 @@ describe('Origin', () => {
 describe('what a page may do', () => {
   test('answers to an allowed origin name it, expose the session id and never allow credentials', () => {
     const headers = guard.corsHeaders('https://app.example.com');
-    expect(headers).toMatchObject({ 'access-control-allow-origin': 'https://app.example.com', vary: 'Origin' });
-    expect(headers?.['access-control-expose-headers']?.split(', ')).toEqual(
-      expect.arrayContaining(['mcp-session-id', 'mcp-protocol-version', 'www-authenticate', 'retry-after']),
+    expect(headers.slice(0, 2)).toEqual(['Access-Control-Allow-Origin', 'https://app.example.com']);
+    expect(headers.slice(-2)).toEqual(['Vary', 'Origin']);
+    expect(headers[3]?.split(', ')).toEqual(
+      expect.arrayContaining([
+        'mcp-session-id',
+        'mcp-protocol-version',
+        'www-authenticate',
+        'retry-after',
+        'ratelimit',
+        'ratelimit-policy',
+        'x-request-id',
+      ]),
     );
     expect(JSON.stringify([headers, guard.preflight('https://app.example.com', undefined)])).not.toContain(
       'credentials',
     );
   });
 
-  test('no Origin, no headers', () => {
-    expect(guard.corsHeaders(undefined)).toBeNull();
+  test('without an Origin only Vary is said, and nothing where no origin is allowed or every one', () => {
+    expect(guard.corsHeaders(undefined)).toEqual(['Vary', 'Origin']);
     expect(guard.preflight(undefined, undefined)).toBeNull();
+    for (const allowedOrigins of [[], ['*']]) {
+      expect(createOriginGuard({ allowedHosts: [], allowedOrigins }).corsHeaders(undefined)).toEqual([]);
+    }
+  });
+
+  test('further headers and the age of a preflight are settings', () => {
+    const own = createOriginGuard({
+      allowedHosts: ['h'],
+      allowedOrigins: ['https://a.example'],
+      cors: { allowHeaders: ['X-Session-ID', 'Accept'], exposeHeaders: ['X-Cost'], maxAgeSeconds: 60 },
+    });
+    const preflight = own.preflight('https://a.example', undefined);
+    expect(preflight?.['access-control-allow-headers']).toMatch(/^accept, .*, x-session-id$/);
+    expect(preflight?.['access-control-max-age']).toBe('60');
+    expect(own.corsHeaders('https://a.example')[3]).toMatch(/, x-cost$/);
   });
 
   test('with * every page is answered with *, and still without credentials', () => {
     const open = createOriginGuard({ allowedHosts: ['h'], allowedOrigins: ['*'] });
     for (const origin of ['https://any.example', 'null']) {
       expect(open.refuses('h', origin)).toBeNull();
-      expect(open.corsHeaders(origin)).toMatchObject({ 'access-control-allow-origin': '*' });
+      expect(open.corsHeaders(origin).slice(0, 2)).toEqual(['Access-Control-Allow-Origin', '*']);
+      expect(open.corsHeaders(origin)).not.toContain('Vary');
       expect(open.preflight(origin, undefined)).toMatchObject({ 'access-control-allow-origin': '*' });
       expect(JSON.stringify([open.corsHeaders(origin), open.preflight(origin, 'x')])).not.toContain('credentials');
     }

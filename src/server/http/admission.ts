@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { AuditTrail } from '../observe/audit-trail.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import type { AddressGate } from '../policy/address-gate.ts';
 import type { AddressReader } from '../policy/client-address.ts';
 import type { KeyCheck } from '../policy/key-check.ts';
 import type { OriginGuard } from '../policy/origin-guard.ts';
@@ -17,6 +18,8 @@ export interface AdmissionParts {
   /** Null when everyone is let in. */
   readonly keys: KeyCheck | null;
   readonly readAddress: AddressReader;
+  /** Null when clients of every address may connect. */
+  readonly gate: AddressGate | null;
   readonly requestIdOf: (req: IncomingMessage) => string;
   readonly metrics: Metrics;
   /** Null when nothing is audited. */
@@ -57,25 +60,61 @@ export class Admission {
     this.guard = parts.guard;
   }
 
+  /**
+   * Whether this client may connect at all, by its address. False when it was answered: no key was looked at, nothing of
+   * a body was read, and the connection ends.
+   */
+  admitsAddress(req: IncomingMessage, res: ServerResponse, isHealth: boolean): boolean {
+    const { gate, metrics, audit } = this.#parts;
+    if (gate === null) return true;
+    const address = this.#addressOf(req);
+    if (isHealth ? gate.admitsHealth(address) : gate.admits(address)) return true;
+    const requestId = this.#parts.requestIdOf(req);
+    metrics.error('address');
+    audit?.refused({ requestId, why: 'address is not allowed', address });
+    this.#logRefusal('address', address, requestId);
+    const cors = this.guard.corsHeaders(req.headers.origin);
+    const extra = ['Connection', 'close', 'X-Request-Id', requestId, ...cors];
+    sendOAuthError(res, 403, 'access_denied', 'This address may not call this server.', extra);
+    return false;
+  }
+
+  /** Lets pages of allowed origins read what the other paths answer; true when it was a preflight, which is answered. */
+  answersPage(req: IncomingMessage, res: ServerResponse): boolean {
+    const { origin } = req.headers;
+    const cors = this.guard.corsHeaders(origin);
+    for (let at = 0; at + 1 < cors.length; at += 2) res.setHeader(cors[at] ?? '', cors[at + 1] ?? '');
+    if (req.method !== 'OPTIONS' || origin === undefined || req.headers['access-control-request-method'] === undefined)
+      return false;
+    const preflight = this.guard.preflight(origin, req.headers['access-control-request-headers']);
+    if (preflight === null) return false;
+    sendEmpty(res, 204, Object.entries(preflight).flat());
+    return true;
+  }
+
+  #answerPreflight(req: IncomingMessage, res: ServerResponse, methods: string): void {
+    const { origin, 'access-control-request-headers': asked } = req.headers;
+    const preflight = this.guard.preflight(origin, asked);
+    const headers = preflight === null ? ['Allow', methods] : Object.entries(preflight).flat();
+    sendEmpty(res, 204, headers);
+  }
+
   /** Host, origin, preflight, key, draining: what every path of the endpoint asks first. Null when it was answered, or waits for its token. */
   admit(req: IncomingMessage, res: ServerResponse, methods: string): Admitted | null {
     const { headers } = req;
     const { guard } = this;
     const { metrics } = this.#parts;
     const requestId = this.#parts.requestIdOf(req);
+    const extra = ['X-Request-Id', requestId, ...guard.corsHeaders(headers.origin)];
     const refusal = guard.refuses(headers.host, headers.origin);
     if (refusal !== null) {
       metrics.error('origin');
       this.#parts.audit?.refused({ requestId, why: refusal.message, address: this.#addressOf(req) });
-      sendOAuthError(res, refusal.status, 'access_denied', refusal.message, ['X-Request-Id', requestId]);
+      sendOAuthError(res, refusal.status, 'access_denied', refusal.message, extra);
       return null;
     }
-    const cors = headers.origin === undefined ? null : guard.corsHeaders(headers.origin);
-    const extra = ['X-Request-Id', requestId];
-    if (cors !== null) extra.push(...Object.entries(cors).flat());
     if (req.method === 'OPTIONS') {
-      const preflight = guard.preflight(headers.origin, headers['access-control-request-headers']);
-      sendEmpty(res, 204, preflight === null ? ['Allow', methods] : Object.entries(preflight).flat());
+      this.#answerPreflight(req, res, methods);
       return null;
     }
     const caller = this.#identify(req, res, requestId, extra);

@@ -9,13 +9,22 @@ import { isObject, isRpcId, renderRpcError, rpcCodes } from '../protocol/rpc-tex
 import { ownStatePrefix } from '../protocol/parked-calls.ts';
 import type { Siblings } from '../workers/siblings.ts';
 import { Admission, type AdmissionParts } from './admission.ts';
-import { sendEmpty, sendJson, sendProblem, sendRateLimited, sendUnavailable } from './answers.ts';
+import {
+  inertHeaders,
+  sendEmpty,
+  sendJson,
+  sendOAuthError,
+  sendProblem,
+  sendRateLimited,
+  sendUnavailable,
+} from './answers.ts';
 import { Exchange, type Accepts, type ExchangeHost } from './exchange.ts';
+import { isPlainGet, renderInfoPage, type InfoFacts } from './info-page.ts';
 import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
 import { cameFromWorker, peerAddress } from './peer-address.ts';
 import { BodyBudget, readBody } from './read-body.ts';
 import { SseTransport, type SseConnection } from './sse-transport.ts';
-import type { StatusPages } from './status-pages.ts';
+import { isHealthPage, type StatusPages } from './status-pages.ts';
 
 /** What the front is made of. */
 export interface FrontParts extends AdmissionParts {
@@ -23,6 +32,8 @@ export interface FrontParts extends AdmissionParts {
   readonly path: string;
   /** Further paths of the endpoint. */
   readonly aliases: readonly string[];
+  /** What a plain GET of the endpoint is told; null when it is nothing. */
+  readonly info: InfoFacts | null;
   /** Paths of the HTTP+SSE transport; null without it. */
   readonly legacySse: { readonly sse: string; readonly messages: string } | null;
   /** Open connections of that transport. */
@@ -73,9 +84,10 @@ export class Front implements ExchangeHost {
   handle(req: IncomingMessage, res: ServerResponse): void {
     const url = req.url ?? '/';
     try {
+      if (this.#parts.gate !== null && !this.admission.admitsAddress(req, res, isHealthPage(url))) return;
       if (url === this.#path || url === this.#pathWithSlash || this.#isPathWithQuery(url))
         this.#answerEndpoint(req, res);
-      else if (!this.#answerFurtherPath(req, res, url))
+      else if (!this.#answerFurtherPath(req, res, url) && !this.admission.answersPage(req, res))
         this.#parts.pages.answer(req, res, url, this.admission.draining);
     } catch (error) {
       this.#answerBug(res, error);
@@ -134,7 +146,8 @@ export class Front implements ExchangeHost {
     this.#parts.log.error('server.bug', { error, requestId });
     if (res.headersSent) res.destroy();
     else {
-      const extra = requestId === undefined ? [] : ['X-Request-Id', requestId];
+      const cors = this.admission.guard.corsHeaders(res.req.headers.origin);
+      const extra = requestId === undefined ? cors : ['X-Request-Id', requestId, ...cors];
       sendProblem(res, 500, 'Internal Server Error', 'The server made a mistake; its log says more.', extra);
     }
   }
@@ -276,6 +289,10 @@ export class Front implements ExchangeHost {
   }
 
   #answerEndpoint(req: IncomingMessage, res: ServerResponse): void {
+    if (this.#parts.info !== null && isPlainGet(req)) {
+      this.#answerInfo(req, res, this.#parts.info);
+      return;
+    }
     const admitted = this.admission.admit(req, res, 'GET, POST, DELETE, OPTIONS');
     if (admitted === null) return;
     const { caller, requestId, extra } = admitted;
@@ -285,6 +302,19 @@ export class Front implements ExchangeHost {
     else if (req.method === 'GET') answerSessionStream(this.#parts.protocol, req, res, caller, extra);
     else if (req.method === 'DELETE') answerSessionDelete(this.#parts.protocol, req, res, caller, extra);
     else sendJson(res, 405, methodNotAllowed, ['Allow', 'GET, POST, DELETE, OPTIONS', ...extra]);
+  }
+
+  #answerInfo(req: IncomingMessage, res: ServerResponse, facts: InfoFacts): void {
+    const { headers } = req;
+    const refusal = this.admission.guard.refuses(headers.host, headers.origin);
+    const extra = ['X-Request-Id', this.#parts.requestIdOf(req), ...this.admission.guard.corsHeaders(headers.origin)];
+    if (refusal !== null) {
+      sendOAuthError(res, refusal.status, 'access_denied', refusal.message, extra);
+      return;
+    }
+    const showsKey = headers.authorization !== undefined || headers['x-api-key'] !== undefined;
+    const authenticated = showsKey && this.#parts.keys !== null ? this.#parts.pages.holdsKey(req) : null;
+    sendJson(res, 200, renderInfoPage(facts, authenticated), ['Cache-Control', 'no-store', ...inertHeaders, ...extra]);
   }
 
   /** Hands a request to the worker that has its session. False when it is ours, or nobody's. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http';
-import { UserError } from '../../deployment/errors.ts';
-import { createAddressReader, type AddressReader } from '../policy/client-address.ts';
+import { createAddressList } from '../policy/address-list.ts';
+import type { AddressReader } from '../policy/client-address.ts';
 import { peerAddress } from './peer-address.ts';
 
 /** Who may read the pages about the server without a key. */
@@ -34,7 +34,8 @@ export function createPageAccess(options: {
   readonly readAddress: AddressReader;
 }): PageAccess {
   const { behindProxy, readAddress } = options;
-  const listed = readList(options.metricsFrom.filter((entry) => !behindProxy || !/^(?:loopback|unix)$/.test(entry)));
+  const counting = options.metricsFrom.filter((entry) => !behindProxy || !/^(?:loopback|unix)$/.test(entry));
+  const listed = createAddressList(counting, 'an entry of server.metricsFrom');
   return {
     isLocal(req) {
       if (behindProxy || isForwarded(req)) return false;
@@ -43,26 +44,13 @@ export function createPageAccess(options: {
     },
     mayReadMetrics(req) {
       const peer = peerAddress(req);
-      if (!isForwarded(req)) return listed.trusts(peer);
+      if (!isForwarded(req)) return listed.has(peer);
       if (!readAddress.trusts(peer)) return false;
       const client = readAddress(peer, headerText(req.headers['x-forwarded-for']));
       // A proxy's word that the client is this machine says nothing: it is what a proxy without the client's address says.
-      return client !== peer && !isLoopback(client) && listed.trusts(client);
+      return client !== peer && !isLoopback(client) && listed.has(client);
     },
   };
-}
-
-function readList(entries: readonly string[]): AddressReader {
-  try {
-    return createAddressReader(entries);
-  } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    throw new UserError(error.message.replace('a trusted proxy', 'an entry of server.metricsFrom'), {
-      ...(error.why === undefined ? {} : { why: error.why }),
-      ...(error.next === undefined ? {} : { next: error.next }),
-      cause: error,
-    });
-  }
 }
 
 function isForwarded({ headers }: IncomingMessage): boolean {

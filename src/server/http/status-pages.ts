@@ -27,6 +27,14 @@ export interface PageSources {
   refuses(req: IncomingMessage): { readonly status: number; readonly message: string } | null;
 }
 
+const healthPaths: ReadonlySet<string> = new Set(['/livez', '/readyz', '/health']);
+
+/** Whether this is what load balancers and service managers ask. */
+export function isHealthPage(url: string): boolean {
+  const query = url.indexOf('?');
+  return healthPaths.has(query === -1 ? url : url.slice(0, query));
+}
+
 const oauthPaths = [
   '/.well-known/oauth-protected-resource',
   '/.well-known/oauth-authorization-server',
@@ -96,6 +104,11 @@ export class StatusPages {
       this.#answerPage(res, 'metrics', draining);
     },
   };
+
+  /** Whether the request carries an accepted key. */
+  holdsKey(req: IncomingMessage): boolean {
+    return this.#sources.holdsKey(req);
+  }
 
   /** What this process alone has to say. */
   describe(page: PageName, draining: boolean): HealthAnswer {

@@ -1,8 +1,5 @@
-import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
-import { UserError } from '../../deployment/errors.ts';
-
-/** Trust verdicts remembered: the peers of a server behind a proxy are few. */
-const MOST_VERDICTS = 1_024;
+import { isIPv4, isIPv6 } from 'node:net';
+import { createAddressList, plainAddress } from './address-list.ts';
 
 export interface AddressReader {
   (socketAddress: string | undefined, forwardedFor: string | undefined): string;
@@ -21,57 +18,24 @@ export interface AddressReader {
  * @throws UserError for an entry that is none of these.
  */
 export function createAddressReader(trustedProxies: readonly string[]): AddressReader {
-  const trusted = new BlockList();
-  let trustsUnix = false;
-  for (const entry of trustedProxies) {
-    if (entry === 'loopback' || entry === 'unix') trustsUnix = true;
-    if (entry === 'loopback') {
-      trusted.addSubnet('127.0.0.0', 8, 'ipv4');
-      trusted.addAddress('::1', 'ipv6');
-    } else if (entry !== 'unix') {
-      addBlock(trusted, entry);
-    }
-  }
-  const trustsNobody = trustedProxies.length === 0;
-  const verdicts = new Map<string, boolean>();
-
-  function isTrusted(address: string): boolean {
-    if (address === 'unix') return trustsUnix;
-    let verdict = verdicts.get(address);
-    if (verdict === undefined) {
-      const family = isIP(address);
-      verdict = family !== 0 && trusted.check(address, family === 4 ? 'ipv4' : 'ipv6');
-      if (verdicts.size >= MOST_VERDICTS) verdicts.clear();
-      verdicts.set(address, verdict);
-    }
-    return verdict;
-  }
+  const trusted = createAddressList(trustedProxies, 'a trusted proxy');
 
   function read(socketAddress: string | undefined, forwardedFor: string | undefined): string {
     let address = plainAddress(socketAddress ?? 'unknown');
-    if (forwardedFor === undefined || trustsNobody || !isTrusted(address)) return address;
+    if (forwardedFor === undefined || trusted.isEmpty || !trusted.has(address)) return address;
     let end = forwardedFor.length;
     while (end > 0) {
       const comma = forwardedFor.lastIndexOf(',', end - 1);
       const hop = readHop(forwardedFor.slice(comma + 1, end).trim());
       if (hop === null) return address;
       address = hop;
-      if (!isTrusted(address)) return address;
+      if (!trusted.has(address)) return address;
       end = comma;
     }
     return address;
   }
 
-  return Object.assign(read, {
-    trusts: (socketAddress: string | undefined) => !trustsNobody && isTrusted(plainAddress(socketAddress ?? 'unknown')),
-  });
-}
-
-/** An address as the system writes it: without the mapping of IPv4 into IPv6, without a zone. */
-function plainAddress(address: string): string {
-  if (address.startsWith('::ffff:') && address.includes('.')) return address.slice('::ffff:'.length);
-  const zone = address.indexOf('%');
-  return zone === -1 ? address : address.slice(0, zone);
+  return Object.assign(read, { trusts: (socketAddress: string | undefined) => trusted.has(socketAddress) });
 }
 
 /** One entry of X-Forwarded-For: an address in any spelling, perhaps with a port as some proxies write it. */
@@ -92,18 +56,4 @@ function canonicalAddress(address: string): string {
   const high = Number.parseInt(mapped[1] ?? '', 16);
   const low = Number.parseInt(mapped[2] ?? '', 16);
   return [high >> 8, high & 255, low >> 8, low & 255].join('.');
-}
-
-function addBlock(list: BlockList, entry: string): void {
-  const [address = '', bits, rest] = entry.trim().split('/');
-  const family = isIP(address);
-  const most = family === 4 ? 32 : 128;
-  const length = bits === undefined ? most : /^\d{1,3}$/.test(bits) ? Number(bits) : Number.NaN;
-  if (family === 0 || rest !== undefined || !(length <= most) || address.includes('%')) {
-    throw new UserError(`${JSON.stringify(entry.slice(0, 100))} cannot be a trusted proxy`, {
-      why: 'It is neither an address nor a block of addresses.',
-      next: 'Write it like 10.0.0.7, 10.0.0.0/8, fd00::/8 or loopback.',
-    });
-  }
-  list.addSubnet(address, length, family === 4 ? 'ipv4' : 'ipv6');
 }

@@ -4,13 +4,26 @@ import { UserError } from '../../deployment/errors.ts';
 export interface OriginGuard {
   /** Null when the request may go on, else the answer. `host` and `origin` are the headers as they came. */
   refuses(host: string | undefined, origin: string | undefined): { status: number; message: string } | null;
-  /** Headers that let the page of an allowed origin read the answer; null when there is nothing to add. */
-  corsHeaders(origin: string | undefined): Readonly<Record<string, string>> | null;
+  /**
+   * Headers that let the page of an allowed origin read the answer, names and values in turn. Where answers differ by
+   * origin every one of them says so (Vary), also those to callers that are no page: a cache between must not mix them up.
+   */
+  corsHeaders(origin: string | undefined): readonly string[];
   /**
    * Headers of the 204 that answers a preflight; null when the origin is not allowed (answer 403) or absent.
    * @param requestedHeaders Access-Control-Request-Headers
    */
   preflight(origin: string | undefined, requestedHeaders: string | undefined): Readonly<Record<string, string>> | null;
+}
+
+/** What a page may do beyond what the protocol needs. */
+export interface CorsSettings {
+  /** Headers beside those of the protocol that a page may send. */
+  readonly allowHeaders: readonly string[];
+  /** Headers beside those of the protocol that a page may read. */
+  readonly exposeHeaders: readonly string[];
+  /** How long a browser keeps a preflight. */
+  readonly maxAgeSeconds: number;
 }
 
 /** What both eras of the protocol send, and trace context. A browser refuses the call when one is missing. */
@@ -27,7 +40,7 @@ const ALLOWED_HEADERS = [
   'tracestate',
   'baggage',
   'x-api-key',
-].join(', ');
+];
 
 /** What a page may read; without Mcp-Session-Id it cannot make its second call. */
 const EXPOSED_HEADERS = [
@@ -38,10 +51,10 @@ const EXPOSED_HEADERS = [
   'ratelimit',
   'ratelimit-policy',
   'x-request-id',
-].join(', ');
+];
 
-/** The longest that any browser keeps a preflight (Firefox; Chrome keeps it two hours). */
-const MAX_AGE_SECONDS = 86_400;
+/** A day is the longest that any browser keeps a preflight (Firefox; Chrome keeps it two hours). */
+const defaultCors: CorsSettings = { allowHeaders: [], exposeHeaders: [], maxAgeSeconds: 86_400 };
 
 /** Headers that a tool's own schema asks for (`Mcp-Param-*` of 2026-07-28): their names are not known beforehand. */
 const PARAMETER_HEADER = /^mcp-param-[a-z0-9-]{1,100}$/;
@@ -55,7 +68,11 @@ const PARAMETER_HEADER = /^mcp-param-[a-z0-9-]{1,100}$/;
 export function createOriginGuard(options: {
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
+  readonly cors?: CorsSettings;
 }): OriginGuard {
+  const { allowHeaders, exposeHeaders, maxAgeSeconds } = options.cors ?? defaultCors;
+  const allowed = joinNames(ALLOWED_HEADERS, allowHeaders);
+  const exposed = joinNames(EXPOSED_HEADERS, exposeHeaders);
   const anyHost = options.allowedHosts.includes('*');
   const hosts = new Set<string>();
   const wildcards = new Set<string>();
@@ -68,14 +85,15 @@ export function createOriginGuard(options: {
   }
 
   const anyOrigin = options.allowedOrigins.includes('*');
-  const origins = new Map<string, Readonly<Record<string, string>>>();
+  const origins = new Map<string, readonly string[]>();
   for (const entry of options.allowedOrigins) {
     if (entry === '*') continue;
     const origin = readOrigin(entry);
     if (origin === null) throw badEntry('allowed origin', entry, 'https://app.example.com');
-    origins.set(origin, Object.freeze(answerHeaders(origin)));
+    origins.set(origin, Object.freeze(answerHeaders(origin, exposed)));
   }
-  const anyOriginHeaders = Object.freeze(answerHeaders('*'));
+  const anyOriginHeaders = Object.freeze(answerHeaders('*', exposed));
+  const others: readonly string[] = anyOrigin || origins.size === 0 ? [] : Object.freeze(['Vary', 'Origin']);
 
   // The Host header that was accepted last: nearly always the one that comes next.
   let acceptedHost: string | null = null;
@@ -94,7 +112,7 @@ export function createOriginGuard(options: {
     return null;
   }
 
-  function headersFor(origin: string | undefined): Readonly<Record<string, string>> | null {
+  function headersFor(origin: string | undefined): readonly string[] | null {
     if (origin === undefined) return null;
     if (anyOrigin) return anyOriginHeaders;
     return origins.get(origin) ?? origins.get(origin.toLowerCase()) ?? null;
@@ -124,7 +142,7 @@ export function createOriginGuard(options: {
         message: 'Pages of this origin may not call this server; its operator can add it to allowedOrigins.',
       };
     },
-    corsHeaders: headersFor,
+    corsHeaders: (origin) => headersFor(origin) ?? others,
     preflight(origin, requestedHeaders) {
       const headers = headersFor(origin);
       if (headers === null) return null;
@@ -134,22 +152,23 @@ export function createOriginGuard(options: {
         .map((name) => name.trim())
         .filter((name) => PARAMETER_HEADER.test(name));
       return {
-        'access-control-allow-origin': headers['access-control-allow-origin'] ?? '*',
+        'access-control-allow-origin': headers[1] ?? '*',
         'access-control-allow-methods': 'GET, POST, DELETE, OPTIONS',
-        'access-control-allow-headers': [ALLOWED_HEADERS, ...parameters].join(', '),
-        'access-control-max-age': String(MAX_AGE_SECONDS),
+        'access-control-allow-headers': [allowed, ...parameters].join(', '),
+        'access-control-max-age': String(maxAgeSeconds),
         vary: 'Origin, Access-Control-Request-Headers',
       };
     },
   };
 }
 
-function answerHeaders(origin: string): Record<string, string> {
-  return {
-    'access-control-allow-origin': origin,
-    'access-control-expose-headers': EXPOSED_HEADERS,
-    ...(origin === '*' ? {} : { vary: 'Origin' }),
-  };
+function answerHeaders(origin: string, exposed: string): string[] {
+  const headers = ['Access-Control-Allow-Origin', origin, 'Access-Control-Expose-Headers', exposed];
+  return origin === '*' ? headers : [...headers, 'Vary', 'Origin'];
+}
+
+function joinNames(known: readonly string[], more: readonly string[]): string {
+  return [...new Set([...known, ...more.map((name) => name.toLowerCase())])].join(', ');
 }
 
 /** The name in `name`, `name:port`, `[v6]` or `[v6]:port`, comparable; null when it is none of these. */
