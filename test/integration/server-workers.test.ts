@@ -1,135 +1,35 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { Agent, request } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { Agent } from 'node:http';
 import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { callHttp, openStream } from '../helpers/http-call.ts';
 import { buildServerBundle } from '../helpers/server-bundle.ts';
-import { endServed, spawnServe, type Served } from '../helpers/served.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
+import {
+  childrenOf,
+  isAlive,
+  openSession,
+  openWorkersHouse,
+  postMessage,
+  sessionsOfAll,
+  toolCall as call,
+  workersMetrics as metricsOf,
+  workersStatus as status,
+  type WorkerAnswer,
+  type WorkersHouse,
+} from '../helpers/workers-house.ts';
 
-/** A tool that says who was asked what, after a while. */
-const slowServer = `
-  const lines = require('node:readline').createInterface({ input: process.stdin });
-  const send = (message) => process.stdout.write(JSON.stringify({ jsonrpc: '2.0', ...message }) + '\\n');
-  lines.on('line', (line) => {
-    const { id, method, params } = JSON.parse(line);
-    if (method === 'initialize') send({ id, result: { protocolVersion: params.protocolVersion, capabilities: { tools: {} }, serverInfo: { name: 'slow', version: '1' } } });
-    else if (method === 'tools/call') setTimeout(() => send({ id, result: { content: [{ type: 'text', text: params.arguments.text }] } }), params.arguments.ms);
-    else if (id !== undefined) send({ id, result: { tools: [{ name: 'slow', inputSchema: { type: 'object' } }] } });
-  });
-`;
-
-let bundle: string;
-let folder: string;
-const running: Served[] = [];
-
+let bundle = '';
+let house: WorkersHouse;
 beforeAll(async () => {
   bundle = await buildServerBundle();
 });
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'mcpd-workers-'));
-  writeFileSync(join(folder, 'slow.cjs'), slowServer);
+  house = openWorkersHouse(bundle);
 });
-afterEach(async () => {
-  await endServed(running.splice(0));
-  rmSync(folder, { recursive: true, force: true });
-});
+afterEach(() => house.close());
 
-async function serve(workers: number, more: Record<string, unknown> = {}, slow = false): Promise<Rig> {
-  const { server = {}, ...rest } = more as { server?: object };
-  const upstreams = slow ? { upstreams: { slow: { command: process.execPath, args: ['slow.cjs'] } } } : {};
-  writeFileSync(
-    join(folder, 'server.json'),
-    JSON.stringify({
-      baseDir: folder,
-      keyStoreFile: null,
-      deployment: {
-        version: 1,
-        server: { listen: '127.0.0.1:0', workers, drainSeconds: 10, ...upstreams, ...server },
-        tls: { source: 'off' },
-        auth: { required: false },
-        limits: { perKey: 'off', freePerKey: 'off' },
-        ...rest,
-      },
-    }),
-  );
-  const served = spawnServe(bundle, folder, ['--config', 'server.json']);
-  running.push(served);
-  return { served, url: await served.listening() };
-}
-
-interface Rig {
-  readonly served: Served;
-  readonly url: string;
-}
-interface Answer {
-  readonly status: number;
-  readonly session: string;
-  readonly body: string;
-}
-
-function post(url: string, message: unknown, session = '', agent: Agent | false = false): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const headers = {
-      'content-type': 'application/json',
-      accept: 'application/json, text/event-stream',
-      ...(session === '' ? {} : { 'mcp-session-id': session }),
-    };
-    const outgoing = request(url, { method: 'POST', headers, agent }, (incoming) => {
-      let body = '';
-      incoming.setEncoding('utf8').on('data', (chunk: string) => (body += chunk));
-      incoming.on('error', reject);
-      incoming.on('end', () =>
-        resolve({ status: incoming.statusCode ?? 0, session: String(incoming.headers['mcp-session-id'] ?? ''), body }),
-      );
-    });
-    outgoing.on('error', reject);
-    outgoing.end(JSON.stringify(message));
-  });
-}
-
-const call = (name: string, args: object, id: number | string = 1) => ({
-  jsonrpc: '2.0',
-  id,
-  method: 'tools/call',
-  params: { name, arguments: args },
-});
-
-async function openSession(url: string): Promise<string> {
-  const params = { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 't', version: '1' } };
-  return (await post(url, { jsonrpc: '2.0', id: 0, method: 'initialize', params })).session;
-}
-
-/** A session in each worker, by worker. */
-async function sessionsOfAll(url: string, workers: number): Promise<string[]> {
-  const found: string[] = [];
-  await waitUntil(async () => {
-    const session = await openSession(url);
-    found[Number(/^w(\d+)-/.exec(session)?.[1])] = session;
-    return found.filter(Boolean).length === workers;
-  }, 10_000);
-  return found;
-}
-
-interface Status {
-  readonly sessions: number;
-  readonly upstreams: readonly { readonly inFlight: number; readonly state: string }[];
-  readonly workers: readonly { readonly pid: number; readonly restarts: number; readonly status: string }[];
-}
-async function status(url: string): Promise<Status> {
-  return JSON.parse((await callHttp({ url: `${new URL(url).origin}/status` })).body) as Status;
-}
-const metricsOf = async (url: string): Promise<string> =>
-  (await callHttp({ url: `${new URL(url).origin}/metrics` })).body;
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-  } catch {
-    return false;
-  }
-};
+const serve: WorkersHouse['serve'] = (...given) => house.serve(...given);
+const post = (url: string, message: unknown, session = '', agent?: Agent): Promise<WorkerAnswer> =>
+  postMessage(url, message, { ...(session === '' ? {} : { session }), ...(agent === undefined ? {} : { agent }) });
 
 test.each([
   { n: 2, calls: 6_000 },
@@ -289,8 +189,7 @@ describe('life and death', () => {
   }, 30_000);
 
   test('a start that is refused says why once and ends with its code', async () => {
-    const served = spawnServe(bundle, folder, ['--listen', '127.0.0.1:0', '--workers', '2', '--key-file', 'gone']);
-    running.push(served);
+    const served = house.spawn(['--listen', '127.0.0.1:0', '--workers', '2', '--key-file', 'gone']);
     expect(await served.exit).toBe(3);
     expect(served.output.stderr.match(/cannot be read/g)).toHaveLength(1);
     expect(served.output.stdout).toBe('');
@@ -313,7 +212,3 @@ test('a limit holds over all workers: at most one burst each, and no more than t
   // What came in the few milliseconds until the other worker knew.
   expect(allowed).toBeLessThan(120);
 });
-
-function childrenOf(pid: number): number[] {
-  return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number);
-}

@@ -65,8 +65,9 @@ export function createHandOut(slots: readonly WorkerSlot[]): HandOut {
   };
 }
 
-/** One that leaves answers only that it does. */
+/** One that leaves answers only that it does; one that hangs answers nothing. */
 function isBetter(slot: WorkerSlot, than: WorkerSlot): boolean {
+  if (slot.isLate !== than.isLate) return than.isLate;
   if (slot.state !== than.state) return slot.state === 'ready';
   return slot.connections < than.connections;
 }

@@ -23,7 +23,8 @@ export type ToWorker =
   | StartMessage
   /** Comes with the socket. */
   | { readonly kind: 'connection'; readonly unix: boolean }
-  | { readonly kind: 'drain' | 'stop-now' | 'reload' }
+  /** `beat`: answered with the same, or this worker does not get on any more. */
+  | { readonly kind: 'drain' | 'stop-now' | 'reload' | 'beat' }
   | { readonly kind: 'limits'; readonly topic: string; readonly deltas: readonly LimitDelta[] }
   | { readonly kind: 'report'; readonly askId: number; readonly page: PageName }
   | { readonly kind: 'gathered'; readonly askId: number; readonly status: 200 | 503; readonly body: string };
@@ -34,7 +35,7 @@ export type FromWorker =
   | { readonly kind: 'refused'; readonly text: string; readonly exitCode: number }
   /** It finishes what it has and takes nothing new. */
   | { readonly kind: 'leaving' }
-  | { readonly kind: 'reloaded' }
+  | { readonly kind: 'reloaded' | 'beat' }
   /** So many connections have ended since the last time. */
   | { readonly kind: 'closed'; readonly connections: number }
   | { readonly kind: 'limits'; readonly topic: string; readonly deltas: readonly LimitDelta[] }

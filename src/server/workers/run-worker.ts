@@ -31,6 +31,7 @@ export async function runWorker(): Promise<number> {
   const started = new Promise<StartMessage>((resolve) => {
     process.on('message', (message: ToWorker, socket: unknown) => {
       if (message.kind === 'start') resolve(message);
+      else if (message.kind === 'beat') send({ kind: 'beat' });
       else if (message.kind === 'drain') endNow();
       else if (message.kind === 'reload') void reload(server).then(() => send({ kind: 'reloaded' }));
       else if (message.kind === 'stop-now') {

@@ -26,8 +26,22 @@ export interface SlotEvents {
   failedToStart(slot: WorkerSlot, why: FailedStart, broken: boolean): void;
 }
 
+export interface SlotOptions {
+  /** What is run as the worker; this file's bundle without it. */
+  readonly program?: string;
+  readonly beatMs?: number;
+}
+
 /** A worker that takes longer than this to start is started anew. */
 const startWithinMs = 60_000;
+const defaultBeatMs = 1_000;
+/** One that answers this late gets new connections only when all others are late too. */
+const beatsToBeLate = 2;
+/**
+ * Beats are counted, not time: when the whole machine stood still (a paused container, a laptop that slept), nobody was
+ * asked meanwhile. Long enough for the largest body that may be parsed in one go.
+ */
+const beatsToBeHung = 15;
 
 /** One place for a worker: starts it, starts it again when it ends, with growing pauses. */
 export class WorkerSlot {
@@ -41,17 +55,28 @@ export class WorkerSlot {
 
   readonly #events: SlotEvents;
   readonly #log: Log;
+  readonly #program: string;
+  readonly #beatMs: number;
   readonly #policy = createRestartPolicy(Math.random);
   #child: ChildProcess | null = null;
   #refusal: FailedStart | null = null;
   #timer: NodeJS.Timeout | null = null;
   #stable: NodeJS.Timeout | null = null;
+  #beats: NodeJS.Timeout | null = null;
+  #unanswered = 0;
   #stopping = false;
 
-  constructor(number: number, events: SlotEvents, log: Log) {
+  constructor(number: number, events: SlotEvents, log: Log, options: SlotOptions = {}) {
     this.number = number;
     this.#events = events;
     this.#log = log.child({ worker: number });
+    this.#program = options.program ?? fileURLToPath(import.meta.url);
+    this.#beatMs = options.beatMs ?? defaultBeatMs;
+  }
+
+  /** It has not said anything for a while: it is very busy, or hangs. */
+  get isLate(): boolean {
+    return this.#unanswered >= beatsToBeLate;
   }
 
   get pid(): number | null {
@@ -62,7 +87,7 @@ export class WorkerSlot {
     this.state = 'starting';
     this.#refusal = null;
     this.connections = 0;
-    const child = fork(fileURLToPath(import.meta.url), [workerArgument], {
+    const child = fork(this.#program, [workerArgument], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     this.#child = child;
@@ -97,9 +122,11 @@ export class WorkerSlot {
   }
 
   #take(message: FromWorker): void {
+    this.#unanswered = 0;
     if (message.kind === 'ready') {
       this.#clearTimers();
       this.state = 'ready';
+      this.#beats = setInterval(() => this.#beat(), this.#beatMs).unref();
       this.#stable = setTimeout(() => this.#policy.onStable(), STABLE_AFTER_MS).unref();
       this.#events.ready(this);
     } else if (message.kind === 'leaving') {
@@ -108,9 +135,20 @@ export class WorkerSlot {
       this.connections = Math.max(0, this.connections - message.connections);
     } else if (message.kind === 'refused') {
       this.#refusal = message;
-    } else {
+    } else if (message.kind !== 'beat') {
       this.#events.message(this, message);
     }
+  }
+
+  /** Whatever it says is a sign of life, so a busy worker is asked for nothing else. */
+  #beat(): void {
+    if (this.#unanswered >= beatsToBeHung) {
+      this.#log.error('worker.hung', { unansweredBeats: this.#unanswered, pid: this.pid });
+      this.#child?.kill('SIGKILL');
+      return;
+    }
+    this.#unanswered++;
+    this.send({ kind: 'beat' });
   }
 
   #onExit(child: ChildProcess, code: number | null, signal: NodeJS.Signals | null): void {
@@ -138,7 +176,10 @@ export class WorkerSlot {
   #clearTimers(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     if (this.#stable !== null) clearTimeout(this.#stable);
+    if (this.#beats !== null) clearInterval(this.#beats);
     this.#timer = null;
     this.#stable = null;
+    this.#beats = null;
+    this.#unanswered = 0;
   }
 }

@@ -1,0 +1,202 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createLog } from '../../src/server/observe/log.ts';
+import { WorkerSlot, type SlotEvents } from '../../src/server/workers/worker-slot.ts';
+import { buildServerBundle } from '../helpers/server-bundle.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+import {
+  childrenOf,
+  isAlive,
+  openSession,
+  openWorkersHouse,
+  postMessage,
+  sessionsOfAll,
+  toolCall,
+  workersStatus,
+  type WorkersHouse,
+} from '../helpers/workers-house.ts';
+
+let bundle = '';
+let house: WorkersHouse;
+beforeAll(async () => {
+  bundle = await buildServerBundle();
+});
+beforeEach(() => {
+  house = openWorkersHouse(bundle);
+});
+afterEach(() => house.close());
+
+const pidsOf = async (url: string): Promise<number[]> => (await workersStatus(url)).workers.map(({ pid }) => pid);
+const inFlight = async (url: string): Promise<number> => (await workersStatus(url)).upstreams[0]?.inFlight ?? 0;
+
+test('of many calls at once, those on a worker that is killed fail, and every other one is answered', async () => {
+  const { url } = await house.serve(3, {}, true);
+  const sessions = await sessionsOfAll(url, 3);
+  const [victim = 0] = await pidsOf(url);
+  const agent = new Agent({ keepAlive: true, maxSockets: 60 });
+  const calls = Array.from({ length: 60 }, (_, at) => {
+    const session = sessions[at % 3] ?? '';
+    const text = `call ${at}`;
+    return postMessage(url, toolCall('slow', { ms: 2_500, text }, at), { session, agent }).then(
+      ({ status, body }) => ({ worker: at % 3, right: status === 200 && body.includes(`"${text}"`), status }),
+      () => ({ worker: at % 3, right: false, status: 0 }),
+    );
+  });
+  await waitUntil(async () => (await inFlight(url)) === 60, 10_000, 'all calls in flight');
+  process.kill(victim, 'SIGKILL');
+  const answers = await Promise.all(calls);
+  agent.destroy();
+  // The connections of the victim carried calls of the other two workers too: those are lost on their way, not in their worker.
+  const own = answers.filter(({ worker }) => worker === 0);
+  expect(own.filter(({ right }) => right)).toEqual([]);
+  const others = answers.filter(({ worker }) => worker !== 0);
+  expect(others.filter(({ right, status }) => !right && status !== 0)).toEqual([]);
+  expect(others.filter(({ right }) => right).length).toBeGreaterThanOrEqual(others.length / 2);
+}, 40_000);
+
+describe('a worker that hangs', () => {
+  test('gets no new connection, and loses nothing when it goes on in time', async () => {
+    const { url } = await house.serve(2, {}, true);
+    const [first = ''] = await sessionsOfAll(url, 2);
+    const [hung = 0] = await pidsOf(url);
+    process.kill(hung, 'SIGSTOP');
+    try {
+      const answered = async (): Promise<boolean> => {
+        const tries = Array.from({ length: 6 }, () =>
+          postMessage(url, { jsonrpc: '2.0', id: 1, method: 'ping' }, { signal: AbortSignal.timeout(400) }).then(
+            ({ status }) => status > 0,
+            () => false,
+          ),
+        );
+        return (await Promise.all(tries)).every(Boolean);
+      };
+      await waitUntil(answered, 12_000, 'all new connections answered');
+    } finally {
+      process.kill(hung, 'SIGCONT');
+    }
+    const answer = await postMessage(url, toolCall('slow', { ms: 0, text: 'still here' }), { session: first });
+    expect(answer.body).toContain('still here');
+    expect((await workersStatus(url)).workers[0]).toMatchObject({ pid: hung, restarts: 0 });
+  }, 40_000);
+
+  test('is ended and started again; one that is well is left alone', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'mcpd-beat-'));
+    const log: string[] = [];
+    const events: SlotEvents = {
+      startMessage: (slot) => ({
+        kind: 'start',
+        slot,
+        count: 2,
+        argv: ['--listen', '127.0.0.1:0', '--no-auth'],
+        config: null,
+        folder,
+        origins: [],
+        ports: [],
+        ticketSecret: Buffer.alloc(32, 1).toString('base64'),
+      }),
+      ready() {},
+      message() {},
+      ended() {},
+      failedToStart() {},
+    };
+    const toLog = createLog({ level: 'warn', write: (line) => void log.push(line) });
+    const options = { program: bundle, beatMs: 150 };
+    const slots = [0, 1].map((number) => new WorkerSlot(number, events, toLog, options));
+    const [hung, well] = slots as [WorkerSlot, WorkerSlot];
+    try {
+      for (const slot of slots) slot.start();
+      await waitUntil(() => slots.every(({ state }) => state === 'ready'), 20_000, 'both ready');
+      const [hungPid, wellPid] = [hung.pid ?? 0, well.pid];
+      process.kill(hungPid, 'SIGSTOP');
+      await waitUntil(() => hung.restarts === 1 && hung.state === 'ready', 20_000, 'the replacement');
+      expect(isAlive(hungPid)).toBe(false);
+      expect(hung.pid).not.toBe(hungPid);
+      expect(well).toMatchObject({ pid: wellPid, restarts: 0, state: 'ready' });
+      expect(log.filter((line) => line.includes('worker.hung'))).toHaveLength(1);
+    } finally {
+      for (const slot of slots) slot.stop(true);
+      await waitUntil(() => slots.every(({ state }) => state === 'ended'), 15_000, 'the end');
+      rmSync(folder, { recursive: true, force: true });
+    }
+  }, 60_000);
+});
+
+test('when no worker can start any more, the server says why and ends with 70', async () => {
+  const keyFile = join(house.folder, 'key');
+  writeFileSync(keyFile, 'a-key-that-is-long-enough-0123456789abcdef\n');
+  const served = house.spawn(['--listen', '127.0.0.1:0', '--workers', '2', '--key-file', keyFile]);
+  await served.listening();
+  rmSync(keyFile);
+  for (const pid of childrenOf(served.child.pid ?? 0)) process.kill(pid, 'SIGKILL');
+  expect(await served.exit).toBe(70);
+  expect(served.output.stderr).toContain('cannot be read');
+}, 60_000);
+
+test('a second SIGTERM ends a drain at once, calls in flight or not', async () => {
+  const { served, url } = await house.serve(2, { server: { drainSeconds: 300 } }, true);
+  const calls = (await sessionsOfAll(url, 2)).map((session) =>
+    postMessage(url, toolCall('slow', { ms: 200_000, text: 'x' }), { session }).then(
+      () => 'answered',
+      () => 'cut',
+    ),
+  );
+  await waitUntil(async () => (await inFlight(url)) === 2, 10_000);
+  const pids = await pidsOf(url);
+  served.child.kill('SIGTERM');
+  await waitUntil(() => served.output.stderr.includes('server.draining'), 10_000);
+  expect(pids.every(isAlive)).toBe(true);
+  served.child.kill('SIGTERM');
+  expect(await served.exit).toBe(0);
+  await Promise.all(calls);
+  expect(pids.some(isAlive)).toBe(false);
+}, 40_000);
+
+test('a client that goes ends its call at the worker that it was passed on to', async () => {
+  const { served, url } = await house.serve(2, {}, true);
+  const sessions = await sessionsOfAll(url, 2);
+  const json = { accept: 'application/json' };
+  const going = new AbortController();
+  // Enough of them that both workers pass some on.
+  const calls = Array.from({ length: 8 }, (_, at) =>
+    postMessage(url, toolCall('slow', { ms: 100_000, text: 'x' }, at), {
+      session: sessions[at % 2] ?? '',
+      headers: json,
+      signal: going.signal,
+    }).catch(() => 'gone'),
+  );
+  await waitUntil(async () => (await inFlight(url)) === 8, 10_000, 'all calls in flight');
+  going.abort();
+  await Promise.all(calls);
+  await waitUntil(async () => (await inFlight(url)) === 0, 10_000, 'no call in flight');
+  await waitUntil(() => served.output.stderr.split('CANCELLED').length > 8, 10_000, 'the upstreams told');
+}, 40_000);
+
+test('SIGHUP reaches every worker, one after the other', async () => {
+  const keyFile = join(house.folder, 'key');
+  const keys = ['first-key-long-enough-0123456789abcdef', 'other-key-long-enough-0123456789abcdef'];
+  writeFileSync(keyFile, `${keys[0]}\n`);
+  const served = house.spawn(['--listen', '127.0.0.1:0', '--workers', '3', '--key-file', keyFile]);
+  const url = await served.listening();
+  const headers = { authorization: `Bearer ${keys[1]}` };
+  /** Workers that let the new key in, of those that answer within a moment. */
+  const knowing = async (): Promise<Set<string>> => {
+    const signal = AbortSignal.timeout(1_000);
+    const tries = Array.from({ length: 6 }, () => openSession(url, { headers, signal }).catch(() => ''));
+    return new Set((await Promise.all(tries)).filter(Boolean).map((session) => session.slice(0, 2)));
+  };
+  const [first = 0] = childrenOf(served.child.pid ?? 0);
+  writeFileSync(keyFile, `${keys[1]}\n`);
+  process.kill(first, 'SIGSTOP');
+  try {
+    served.child.kill('SIGHUP');
+    await waitUntil(() => served.output.stderr.includes('server.reloading'), 5_000);
+    // The first one does not get on, so the others are not asked yet.
+    expect(await knowing()).toEqual(new Set());
+  } finally {
+    process.kill(first, 'SIGCONT');
+  }
+  await waitUntil(async () => (await knowing()).size === 3, 20_000, 'the new key at every worker');
+}, 40_000);
