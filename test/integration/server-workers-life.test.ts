@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,7 +10,6 @@ import { waitUntil } from '../helpers/wait-until.ts';
 import {
   childrenOf,
   isAlive,
-  openSession,
   openWorkersHouse,
   postMessage,
   sessionsOfAll,
@@ -174,29 +173,52 @@ test('a client that goes ends its call at the worker that it was passed on to', 
   await waitUntil(() => served.output.stderr.split('CANCELLED').length > 8, 10_000, 'the upstreams told');
 }, 40_000);
 
-test('SIGHUP reaches every worker, one after the other', async () => {
-  const keyFile = join(house.folder, 'key');
-  const keys = ['first-key-long-enough-0123456789abcdef', 'other-key-long-enough-0123456789abcdef'];
-  writeFileSync(keyFile, `${keys[0]}\n`);
-  const served = house.spawn(['--listen', '127.0.0.1:0', '--workers', '3', '--key-file', keyFile]);
-  const url = await served.listening();
-  const headers = { authorization: `Bearer ${keys[1]}` };
-  /** Workers that let the new key in, of those that answer within a moment. */
-  const knowing = async (): Promise<Set<string>> => {
-    const signal = AbortSignal.timeout(1_000);
-    const tries = Array.from({ length: 6 }, () => openSession(url, { headers, signal }).catch(() => ''));
-    return new Set((await Promise.all(tries)).filter(Boolean).map((session) => session.slice(0, 2)));
+describe('SIGHUP', () => {
+  const change = (edit: (deployment: Record<string, Record<string, unknown>>) => void): void => {
+    const file = join(house.folder, 'server.json');
+    const config = JSON.parse(readFileSync(file, 'utf8')) as { deployment: Record<string, Record<string, unknown>> };
+    edit(config.deployment);
+    writeFileSync(file, JSON.stringify(config));
   };
-  const [first = 0] = childrenOf(served.child.pid ?? 0);
-  writeFileSync(keyFile, `${keys[1]}\n`);
-  process.kill(first, 'SIGSTOP');
-  try {
+  const large = toolCall('echo', { message: 'x'.repeat(4_000) });
+  const statuses = (url: string, sessions: readonly string[]): Promise<number[]> =>
+    Promise.all(
+      sessions.map((session) =>
+        postMessage(url, large, { session, signal: AbortSignal.timeout(1_500) }).then(
+          ({ status }) => status,
+          () => 0,
+        ),
+      ),
+    );
+
+  test('reaches every worker, one after the other', async () => {
+    const { served, url } = await house.serve(3);
+    const sessions = await sessionsOfAll(url, 3);
+    expect(await statuses(url, sessions)).toEqual([200, 200, 200]);
+    const [first = 0] = await pidsOf(url);
+    change((deployment) => (deployment['limits'] = { ...deployment['limits'], bodyBytes: 2_048 }));
+    process.kill(first, 'SIGSTOP');
+    try {
+      served.child.kill('SIGHUP');
+      await waitUntil(() => served.output.stderr.includes('server.reloading'), 5_000);
+      // The first one does not get on, so the others are not asked yet.
+      expect((await statuses(url, sessions)).slice(1)).not.toContain(413);
+    } finally {
+      process.kill(first, 'SIGCONT');
+    }
+    const inForce = async (): Promise<boolean> => (await statuses(url, sessions)).every((status) => status === 413);
+    await waitUntil(inForce, 20_000, 'the new limit at every worker');
+  }, 40_000);
+
+  test('with a configuration that is refused keeps the old one, also for workers that are replaced later', async () => {
+    const { served, url } = await house.serve(2);
+    change((deployment) => (deployment['server'] = { ...deployment['server'], path: 'no-path' }));
     served.child.kill('SIGHUP');
-    await waitUntil(() => served.output.stderr.includes('server.reloading'), 5_000);
-    // The first one does not get on, so the others are not asked yet.
-    expect(await knowing()).toEqual(new Set());
-  } finally {
-    process.kill(first, 'SIGCONT');
-  }
-  await waitUntil(async () => (await knowing()).size === 3, 20_000, 'the new key at every worker');
-}, 40_000);
+    await waitUntil(() => served.output.stderr.split('config.refused').length === 3, 10_000, 'both refusals');
+    const [first = 0] = await pidsOf(url);
+    process.kill(first, 'SIGKILL');
+    await waitUntil(async () => (await workersStatus(url)).workers[0]?.restarts === 1, 10_000, 'the replacement');
+    await waitUntil(async () => (await workersStatus(url)).workers[0]?.status === 'ready', 10_000, 'ready again');
+    expect(await sessionsOfAll(url, 2)).toHaveLength(2);
+  }, 40_000);
+});

@@ -35,7 +35,9 @@ export type FromWorker =
   | { readonly kind: 'refused'; readonly text: string; readonly exitCode: number }
   /** It finishes what it has and takes nothing new. */
   | { readonly kind: 'leaving' }
-  | { readonly kind: 'reloaded' | 'beat' }
+  | { readonly kind: 'beat' }
+  /** Whether what it read is in force now. */
+  | { readonly kind: 'reloaded'; readonly accepted: boolean }
   /** So many connections have ended since the last time. */
   | { readonly kind: 'closed'; readonly connections: number }
   | { readonly kind: 'limits'; readonly topic: string; readonly deltas: readonly LimitDelta[] }

@@ -62,7 +62,7 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
     giveUp = resolve;
   });
   let lastWords: FailedStart | null = null;
-  const reloads = new Map<WorkerSlot, () => void>();
+  const reloads = new Map<WorkerSlot, (accepted: boolean) => void>();
 
   const events: SlotEvents = {
     startMessage: (slot): StartMessage => ({
@@ -83,7 +83,7 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
     message: onMessage,
     ended(slot) {
       pages.ended(slot);
-      reloads.get(slot)?.();
+      reloads.get(slot)?.(false);
       if (slots.every(({ state }) => state === 'ended')) settleEnd();
     },
     failedToStart(_slot, why, broken) {
@@ -109,30 +109,37 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
     } else if (message.kind === 'reported') {
       pages.reported(from, message.askId, { status: message.status, body: message.body });
     } else if (message.kind === 'reloaded') {
-      reloads.get(from)?.();
+      reloads.get(from)?.(message.accepted);
     }
   }
 
-  /** One after the other, so that there is always one that is not busy with it. */
-  async function reload(): Promise<void> {
+  /**
+   * One after the other, so that there is always one that is not busy with it. False when one of them keeps what was in
+   * force before, or did not say in time.
+   */
+  async function reload(): Promise<boolean> {
+    let allAccepted = true;
     for (const slot of slots) {
       if (slot.state !== 'ready') continue;
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, reloadWithinMs);
-        reloads.set(slot, () => {
+      const accepted = await new Promise<boolean>((resolve) => {
+        const timer = setTimeout(() => resolve(false), reloadWithinMs);
+        reloads.set(slot, (is) => {
           clearTimeout(timer);
-          resolve();
+          resolve(is);
         });
         slot.send({ kind: 'reload' });
       });
       reloads.delete(slot);
+      allAccepted &&= accepted;
     }
+    return allAccepted;
   }
 
   async function reloadAfter(before: Promise<void>): Promise<void> {
     await before;
-    await reload();
-    if (primary.flags.mode !== 'config' || stopping) return;
+    const accepted = await reload();
+    // A worker that is replaced starts with what is in force, not with what was refused.
+    if (!accepted || primary.flags.mode !== 'config' || stopping) return;
     try {
       // A worker that starts from now on reads what the others have read.
       configText = readConfigFile(primary.flags.configFile).toString('utf8');

@@ -26,6 +26,7 @@ export async function runWorker(): Promise<number> {
     endNow = resolve;
   });
   let side: WorkerSide | null = null;
+  let reloads = 0;
   const gone = (): void => endNow();
   process.on('disconnect', gone);
   const started = new Promise<StartMessage>((resolve) => {
@@ -33,7 +34,7 @@ export async function runWorker(): Promise<number> {
       if (message.kind === 'start') resolve(message);
       else if (message.kind === 'beat') send({ kind: 'beat' });
       else if (message.kind === 'drain') endNow();
-      else if (message.kind === 'reload') void reload(server).then(() => send({ kind: 'reloaded' }));
+      else if (message.kind === 'reload') void reload();
       else if (message.kind === 'stop-now') {
         endNow();
         void server?.stopNow();
@@ -59,7 +60,10 @@ export async function runWorker(): Promise<number> {
         const again = flags.mode === 'config' ? readConfigFile(flags.configFile) : null;
         return followReferences(await readServeSettings(flags, again, process.env), process.env, log);
       },
-      onReloaded: (next) => root.useLevel(next.deployment.logs.level),
+      onReloaded(next) {
+        reloads++;
+        root.useLevel(next.deployment.logs.level);
+      },
       siblings: side.siblings,
       open: side.open,
     });
@@ -89,10 +93,10 @@ export async function runWorker(): Promise<number> {
     // The channel would keep the process alive.
     if (process.connected) process.disconnect();
   }
-}
 
-async function reload(server: RunningServer | null): Promise<void> {
-  // It may take its time or not.
-  const done: unknown = server?.reload();
-  await done;
+  async function reload(): Promise<void> {
+    const before = reloads;
+    await server?.reload();
+    send({ kind: 'reloaded', accepted: reloads > before });
+  }
 }
