@@ -90,7 +90,8 @@ async function churn() {
     ...Array.from({ length: 2 }, () => loop(going, modernCalls)),
     loop(going, streamThatIsCut),
     loop(going, async () => {
-      await sleep(8_000);
+      // Longer than a child must live to be out of a crash loop, or the back-off keeps it down most of the time.
+      await sleep(14_000);
       await crashUpstream();
     }),
     loop(going, async () => {
@@ -244,6 +245,7 @@ function report(samples) {
     ...(counts.calls - counts.refused < seconds * 4
       ? [`only ${counts.calls - counts.refused} calls were answered`]
       : []),
+    ...(counts.refused > counts.calls / 4 ? [`${counts.refused} of ${counts.calls} calls were refused`] : []),
     ...(samples.every((sample) => sample.timers === 0) ? ['timers were not counted'] : []),
     ...(counts.crashes === 0 || counts.certificates === 0 ? ['the churn did not happen'] : []),
     ...errors.map((line) => `unhandled: ${line.slice(0, 300)}`),
