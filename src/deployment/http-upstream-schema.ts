@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { breakerSchema } from './breaker-schema.ts';
 
 /** Name of a header (RFC 9110, token). */
 export const headerName = z
@@ -27,6 +28,7 @@ export const httpUpstreamSchema = z.strictObject({
     .max(10_000)
     .default(256)
     .describe('calls in flight at once; more wait in a bounded queue'),
+  breaker: breakerSchema,
 });
 
 export type HttpUpstream = z.output<typeof httpUpstreamSchema>;

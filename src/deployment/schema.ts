@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { authSchema } from './auth-schema.ts';
+import { breakerSchema } from './breaker-schema.ts';
 import { acmeTlsSchema } from './acme-schema.ts';
 import { httpUpstreamSchema } from './http-upstream-schema.ts';
 import { redisSchema } from './redis-schema.ts';
@@ -76,6 +77,7 @@ export const stdioUpstreamSchema = z.strictObject({
     .max(16_777_216)
     .optional()
     .describe('memory of one process and all it starts (Linux); over it, another takes its place'),
+  breaker: breakerSchema,
 });
 
 const httpPath = z

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { breakerSchema } from './breaker-schema.ts';
 import { headerName } from './http-upstream-schema.ts';
 
 /** A JSON Schema (draft 2020-12), as written. */
@@ -14,6 +15,7 @@ const about = {
     .record(z.string(), z.unknown())
     .optional()
     .describe('hints for clients: readOnlyHint, destructiveHint, idempotentHint, openWorldHint, title'),
+  breaker: breakerSchema,
 };
 
 const timeoutSeconds = z.number().positive().max(3_600).default(30).describe('how long one call may take');

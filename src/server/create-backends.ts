@@ -2,6 +2,7 @@ import { UserError } from '../deployment/errors.ts';
 import { createBuiltinBackend } from './backends/builtin-backend.ts';
 import { createDeclaredBackend } from './backends/declared-backend.ts';
 import { createHttpBackend } from './backends/http-backend.ts';
+import { guardBackend } from './backends/guarded-backend.ts';
 import { createStdioBackend } from './backends/stdio-backend.ts';
 import type { Log } from './observe/log.ts';
 import type { ServerConfig } from './server-config.ts';
@@ -35,17 +36,19 @@ export function createBackends(
     byOrigin.set(origin, before?.byOrigin.get(origin) ?? create());
   };
   for (const [name, upstream] of Object.entries(server.upstreams)) {
-    take(['upstream', name, upstream], () =>
-      'url' in upstream
-        ? createHttpBackend(name, upstream, {
-            env,
-            baseDir,
-            log,
-            maxMessageBytes: maxLineBytes,
-            serverVersion: version,
-          })
-        : createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version }),
-    );
+    take(['upstream', name, upstream], () => {
+      const backend =
+        'url' in upstream
+          ? createHttpBackend(name, upstream, {
+              env,
+              baseDir,
+              log,
+              maxMessageBytes: maxLineBytes,
+              serverVersion: version,
+            })
+          : createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version });
+      return upstream.breaker === 'off' ? backend : guardBackend(backend, upstream.breaker, log);
+    });
   }
   if (Object.keys(server.tools).length > 0 || server.content !== undefined) {
     take(['tools', server.tools, server.content], () =>

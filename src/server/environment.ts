@@ -1,4 +1,5 @@
 import { resolve } from 'node:path';
+import type { BreakerSetting } from '../deployment/breaker-schema.ts';
 import { UserError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import {
@@ -172,6 +173,17 @@ export const environmentTable: readonly EnvironmentRow[] = [
       });
     }),
   ),
+  row(
+    'CIRCUIT_BREAKER_FAILURE_THRESHOLD',
+    'N',
+    'failures in a row until an upstream is left alone',
+    '8',
+    '0',
+    (value, all) => keep(parseCount(value, 1, 1_000_000), (failures) => changeBreakers(all, { failures })),
+  ),
+  row('CIRCUIT_BREAKER_RESET_TIMEOUT', 'MS', 'how long it is left alone', '30000', 'never', (value, all) =>
+    keep(parseSeconds(value, 0.001, 0.001, 86_400), (resetSeconds) => changeBreakers(all, { resetSeconds })),
+  ),
   row('LOG_LEVEL', 'debug|info|warn|error', 'what is written to the log', 'debug', 'loud', (value, all) =>
     keep(parseLogLevel(value), (level) => change(all, 'logs', { level })),
   ),
@@ -257,6 +269,21 @@ type Section = 'server' | 'auth' | 'limits' | 'logs';
 
 function change<Name extends Section>(all: Settings, section: Name, part: Partial<Deployment[Name]>): void {
   all.deployment = { ...all.deployment, [section]: { ...all.deployment[section], ...part } };
+}
+
+/** Those that are off stay off. */
+function changeBreakers(all: Settings, part: { failures?: number; resetSeconds?: number }): void {
+  const { upstreams, tools } = all.deployment.server;
+  change(all, 'server', { upstreams: withBreakers(upstreams, part), tools: withBreakers(tools, part) });
+}
+
+function withBreakers<One extends { readonly breaker: BreakerSetting }>(
+  named: Readonly<Record<string, One>>,
+  part: { failures?: number; resetSeconds?: number },
+): Record<string, One> {
+  const changed = ([name, one]: [string, One]) =>
+    [name, one.breaker === 'off' ? one : { ...one, breaker: { ...one.breaker, ...part } }] as const;
+  return Object.fromEntries(Object.entries(named).map(changed));
 }
 
 function keep<Value>(parsed: Parsed<Value>, put: (value: Value) => unknown): string | null {

@@ -17,7 +17,7 @@ import type { SseConnection } from './http/sse-transport.ts';
 import { boundRefusals, type BoundedTrail } from './observe/bounded-refusals.ts';
 import { createAuditTrail, type AuditTrail, type RefusedRequest } from './observe/audit-trail.ts';
 import type { AuditWriter } from './observe/audit.ts';
-import { describeReadiness, describeStatus, type LastReload } from './observe/health.ts';
+import { describeHealth, describeReadiness, describeStatus, type LastReload } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
 import { throttledWarning } from './observe/throttled-warning.ts';
 import { createMetrics, metricsContentType } from './observe/metrics.ts';
@@ -159,7 +159,7 @@ export function createGateway(
         name: backend.name,
         up: backend.state.state === 'up',
         restarts: backend.restarts,
-        breaker: backend.state.state === 'broken' ? ('open' as const) : ('closed' as const),
+        ...describeBreakers(backend),
       })),
     certificateNotAfterSeconds: () => certificate()?.notAfterSeconds ?? null,
     auditDropped: () => droppedBefore + (now.audit?.dropped ?? 0),
@@ -278,6 +278,7 @@ export function createGateway(
       get backends() {
         return registry.backends;
       },
+      describeHealth: () => describeHealth(registry.backends),
       describeReadiness,
       describeStatus: (draining) =>
         describeStatus({
@@ -523,6 +524,13 @@ export function createGateway(
       if (dropped > 0) log.error('audit.lines-lost', { dropped });
     },
   };
+}
+
+/** A process that is given up counts as open too: calls are answered at once, until a time that is known. */
+function describeBreakers({ name, state, breakers }: Backend) {
+  const views = breakers?.() ?? [];
+  const own = state.state === 'broken' ? 'open' : (views.find((view) => view.name === name)?.state ?? 'closed');
+  return { breaker: own, toolBreakers: views.filter((view) => view.name !== name) };
 }
 
 function describeRefused({ caller, requestId, bytesIn, req }: ChargedRequest, why: string): RefusedRequest {

@@ -1,3 +1,4 @@
+import type { BreakerView } from './backends/circuit-breaker.ts';
 import type { Access } from './policy/access.ts';
 
 /**
@@ -95,6 +96,10 @@ export interface Backend {
   readonly instructions: string | null;
   readonly restarts: number;
   readonly inFlight: number;
+  /** Its circuit breakers; absent when it has none. */
+  breakers?(): readonly BreakerView[];
+  /** How its response cache fares; absent when nothing of it is kept. */
+  cacheCounts?(): { readonly hits: number; readonly misses: number };
   /** Starts it in the background; never throws for a backend that cannot start, its state says so. */
   start(): void;
   /** Ends it and its whole process tree. Resolves when nothing of it is left. */

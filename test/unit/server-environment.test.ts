@@ -22,6 +22,11 @@ const base = (): Settings => ({
 const deploymentWith = (env: Record<string, string>): Deployment => applyEnvironment(base(), env).deployment;
 
 /** What the example of each row comes to; `with` is what else must be set. */
+function breakerOf(all: Settings) {
+  const breaker = all.deployment.server.upstreams['main']?.breaker;
+  return breaker === 'off' ? undefined : breaker;
+}
+
 const outcomes: Readonly<
   Record<string, { with?: Record<string, string>; read: (all: Settings) => unknown; is: unknown }>
 > = {
@@ -78,6 +83,8 @@ const outcomes: Readonly<
   },
   SSE_SESSION_TIMEOUT: { read: (all) => all.deployment.server.sessions, is: { idleSeconds: 300, max: 10_000 } },
   MAX_REQUEST_SIZE: { read: (all) => all.deployment.limits.bodyBytes, is: 10 * 1_048_576 },
+  CIRCUIT_BREAKER_FAILURE_THRESHOLD: { read: (all) => breakerOf(all)?.failures, is: 8 },
+  CIRCUIT_BREAKER_RESET_TIMEOUT: { read: (all) => breakerOf(all)?.resetSeconds, is: 30 },
   REQUEST_TIMEOUT: { read: (all) => all.deployment.server.upstreams['main']?.callSeconds, is: 30 },
   LOG_LEVEL: { read: (all) => all.deployment.logs.level, is: 'debug' },
   METRICS_ENABLED: { read: (all) => all.deployment.server.metrics, is: false },

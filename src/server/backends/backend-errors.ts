@@ -13,6 +13,9 @@ export const UPSTREAM_ENDED = -31004;
 /** The upstream answered with something that is no JSON-RPC answer, or is too large. */
 export const UPSTREAM_BAD_ANSWER = -31005;
 
+/** It has failed so often that it is left alone for a while; nothing was sent to it. */
+export const UPSTREAM_OPEN = -31006;
+
 /** JSON-RPC codes that the backends use with their standard meaning. */
 export const METHOD_NOT_FOUND = -32601;
 export const INVALID_PARAMS = -32602;

@@ -8,8 +8,10 @@ import {
   upstreamError,
 } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
+import { CircuitBreaker, REFUSED } from './circuit-breaker.ts';
 import { loadContentModule, type DeclaredContent } from './content-module.ts';
 import { DeclaredCall, type DeclaredCallHost, type DeclaredWork } from './declared-call.ts';
+import { payerOf, refuseOpen } from './guarded-backend.ts';
 import { prepareCommandTool } from './declared-command.ts';
 import { prepareHttpTool } from './declared-http.ts';
 import { loadModuleTool } from './declared-module.ts';
@@ -35,6 +37,7 @@ export interface Declared {
 }
 
 interface ReadyTool extends DeclaredWork {
+  readonly breaker: CircuitBreaker | null;
   readonly judgeInput: JudgeValue;
   readonly maxRunning: number;
 }
@@ -136,11 +139,14 @@ export function createDeclaredBackend({ tools, content: module }: Declared, opti
       call.onError(upstreamError(UPSTREAM_BUSY, 'tools', message, 'not run'));
       return noCancel;
     }
-    return startWork(tool, call);
+    const ticket = tool.breaker?.admit(payerOf(call.caller)) ?? 0;
+    if (ticket === REFUSED && tool.breaker !== null)
+      return refuseOpen(call, 'tools', `The tool ${tool.name}`, tool.breaker);
+    return startWork(tool, call, ticket);
   }
 
-  function startWork(work: DeclaredWork, call: BackendCall): CancelCall {
-    const one = new DeclaredCall(work, call, host);
+  function startWork(work: DeclaredWork, call: BackendCall, ticket = 0): CancelCall {
+    const one = new DeclaredCall(work, call, host, ticket);
     void one.run();
     return () => one.cancel();
   }
@@ -202,6 +208,7 @@ export function createDeclaredBackend({ tools, content: module }: Declared, opti
     start() {
       preparing ??= prepare();
     },
+    breakers: () => Array.from(ready.values(), ({ breaker }) => breaker?.view ?? null).filter((view) => view !== null),
     stop() {
       stopped = true;
       for (const one of running) one.stop();
@@ -253,6 +260,7 @@ async function prepareTool(
     name,
     timeoutSeconds,
     failsAs: 'result',
+    breaker: tool.breaker === 'off' ? null : new CircuitBreaker(`tools:${name}`, tool.breaker, options.log),
     run: async (params, context) =>
       renderToolResult(await run((params['arguments'] ?? {}) as ToolArguments, context), judgeOutput),
     running: 0,

@@ -1,12 +1,14 @@
 import type { BackendCall, ListKind } from '../types.ts';
 import { INTERNAL_ERROR } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
+import { REFUSED, type CircuitBreaker, type Ticket } from './circuit-breaker.ts';
 import { callWith } from './call-with.ts';
+import { payerOf } from './guarded-backend.ts';
 import { answerInputRequests, isInputRequired } from './input-required.ts';
 import { progressTokenOf } from './request-text.ts';
 import { rpcErrorOf, type LogLevel, type ToolContext } from './tool-context.ts';
 import { errorResult } from './tool-result.ts';
-import { ToolFailure } from './tool-runner.ts';
+import { ToolFailure, ToolOutage } from './tool-runner.ts';
 
 /** Something that a deployment declares and that can be called: a tool, a prompt, the reading of a resource. */
 export interface DeclaredWork {
@@ -14,6 +16,8 @@ export interface DeclaredWork {
   readonly timeoutSeconds: number;
   /** Whether what goes wrong is told as a result that a model can read, or as a JSON-RPC error. */
   readonly failsAs: 'result' | 'error';
+  /** Null or absent when failures are not counted. */
+  readonly breaker?: CircuitBreaker | null;
   /** Gives the JSON text of the result. */
   readonly run: (params: Readonly<Record<string, unknown>>, context: ToolContext) => Promise<string>;
   /** Calls under way. */
@@ -44,8 +48,11 @@ export class DeclaredCall implements ToolContext {
   #openQuestions = 0;
   #abort: AbortController | null = null;
   #over = false;
+  /** How the breaker of the tool let it in. */
+  #ticket: Ticket;
 
-  constructor(work: DeclaredWork, call: BackendCall, host: DeclaredCallHost) {
+  constructor(work: DeclaredWork, call: BackendCall, host: DeclaredCallHost, ticket: Ticket = 0) {
+    this.#ticket = ticket;
     this.#work = work;
     this.#first = call;
     this.#call = call;
@@ -134,16 +141,19 @@ export class DeclaredCall implements ToolContext {
       this.#work.running--;
     }
     if (this.#over) return;
+    this.#tellBreaker('well');
     if (this.#call.era === 'legacy' && isInputRequired(result)) this.#askAndRepeat(result);
     else if (this.#finish()) this.#answer(() => this.#first.onResult(result));
   }
 
   /** Nobody waits for it any more. */
   cancel(): void {
+    this.#tellBreaker('nothing');
     if (this.#finish()) this.#abort?.abort();
   }
 
   stop(): void {
+    this.#tellBreaker('nothing');
     this.#giveUp('was stopped, because the server is stopping');
   }
 
@@ -170,6 +180,8 @@ export class DeclaredCall implements ToolContext {
         reject(new ToolFailure('the call is over already'));
         return;
       }
+      // It lives, and a trial does not have to wait for a person.
+      if (this.#ticket > 0) this.#tellBreaker('well');
       if (this.#openQuestions++ === 0) this.#startTimer(answerSeconds);
       this.#first.onServerRequest(method, { ...params }, (answer) => {
         if (--this.#openQuestions === 0 && !this.#over) this.#startTimer(this.#work.timeoutSeconds);
@@ -190,6 +202,9 @@ export class DeclaredCall implements ToolContext {
       const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
       this.#host.log.warn('tool-failed', { tool: name, reason });
     }
+    // What a tool reports is its answer; only what kept it from answering counts.
+    if (!(error instanceof ToolOutage)) this.#tellBreaker('well');
+    else this.#tellBreaker(error.reached ? 'reached' : 'unreached');
     if (!this.#finish()) return;
     if (rpcError !== null) this.#answer(() => this.#first.onError(rpcError));
     else this.#answerFailure(`${name} failed: ${reasonOf(error)}`);
@@ -218,9 +233,23 @@ export class DeclaredCall implements ToolContext {
 
   #startTimer(seconds: number): NodeJS.Timeout {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#giveUp(`did not answer within ${seconds} s`), seconds * 1_000);
+    this.#timer = setTimeout(() => {
+      this.#tellBreaker('reached');
+      this.#giveUp(`did not answer within ${seconds} s`);
+    }, seconds * 1_000);
     this.#timer.unref();
     return this.#timer;
+  }
+
+  /** `reached` and `unreached` are failures. Only the first outcome is told. */
+  #tellBreaker(outcome: 'well' | 'nothing' | 'reached' | 'unreached'): void {
+    const { breaker } = this.#work;
+    if (this.#over || breaker === undefined || breaker === null || this.#ticket === REFUSED) return;
+    const ticket = this.#ticket;
+    this.#ticket = REFUSED;
+    if (outcome === 'nothing') breaker.toldNothing(ticket);
+    else if (outcome === 'well') breaker.succeeded(payerOf(this.#first.caller), ticket);
+    else breaker.failed(payerOf(this.#first.caller), ticket, outcome === 'reached');
   }
 
   #finish(): boolean {

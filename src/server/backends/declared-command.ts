@@ -6,7 +6,7 @@ import { buildChildEnvironment } from './child-environment.ts';
 import { findCommand } from './find-command.ts';
 import { instanceMarker, prepareWatcher, unwatchGroup, watchGroup } from './orphan-watcher.ts';
 import { MARKER_VARIABLE, signalGroup, signalTree } from './process-tree.ts';
-import { argumentText, ToolFailure, type RunTool, type ToolArguments } from './tool-runner.ts';
+import { argumentText, ToolFailure, ToolOutage, type RunTool, type ToolArguments } from './tool-runner.ts';
 
 /** What a program can be given in all; the system's own limit is above it. */
 const maxArgumentBytes = 100_000;
@@ -123,7 +123,7 @@ function run({ program, argv, cwd, env, command, signal }: Run): Promise<string>
       errorSize += chunk.length;
       if (errorSize <= 65_536) errors.push(chunk);
     });
-    child.once('error', (error) => reject(new ToolFailure(`it cannot be started: ${error.message}`)));
+    child.once('error', (error) => reject(new ToolOutage(`it cannot be started: ${error.message}`, false)));
     child.once('close', (code, endedBy) => {
       signal.removeEventListener('abort', onAbort);
       if (pid !== undefined) unwatchGroup(pid);

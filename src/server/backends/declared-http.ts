@@ -6,10 +6,12 @@ import { splitPlaceholders } from '../../deployment/placeholders.ts';
 import type { HttpToolCall } from '../../deployment/tool-schema.ts';
 import { describeNetworkFailure } from './http-failure.ts';
 import { createOutboundAgent } from './outbound-agent.ts';
-import { argumentText, ToolFailure, type RunTool, type ToolArguments } from './tool-runner.ts';
+import { argumentText, ToolFailure, ToolOutage, type RunTool, type ToolArguments } from './tool-runner.ts';
 
 const maxAnswerBytes = 10 * 1_048_576;
 const shownErrorCharacters = 2_000;
+/** Failures before anything of the call is sent. */
+const unreached = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT']);
 
 /**
  * A tool that is an HTTP request. Arguments are percent-encoded in the URL,
@@ -45,6 +47,8 @@ export async function prepareHttpTool(
     const { status, text } = await send(url, { method: http.method, headers: sent, body, signal, agent });
     if (status >= 300 && status < 400)
       throw new ToolFailure(`the server answered with a redirect (HTTP ${status}), which is not followed`);
+    if (status >= 500)
+      throw new ToolOutage(`the server answered HTTP ${status}: ${text.slice(0, shownErrorCharacters)}`, true);
     if (status < 200 || status >= 300)
       throw new ToolFailure(`the server answered HTTP ${status}: ${text.slice(0, shownErrorCharacters)}`);
     return { kind: 'text', text };
@@ -153,7 +157,11 @@ function send(
 ): Promise<{ status: number; text: string }> {
   return new Promise((resolvePromise, reject) => {
     const isTls = url.protocol === 'https:';
-    const fail = (error: NodeJS.ErrnoException): void => reject(new ToolFailure(describeNetworkFailure(error, url)));
+    const fail = (error: NodeJS.ErrnoException): void => {
+      const message = describeNetworkFailure(error, url);
+      // Without a code it is ours: an answer that is too large, a call that was taken back.
+      reject(error.code === undefined ? new ToolFailure(message) : new ToolOutage(message, !unreached.has(error.code)));
+    };
     const request = (isTls ? requestTls : requestPlain)(url, {
       method,
       headers,

@@ -8,6 +8,17 @@ export type ToolOutput =
 /** A failure that the caller is to read: its message goes into the result of the tool. */
 export class ToolFailure extends Error {}
 
+/** What a tool works with did not answer as it should: counted, so that it is left alone when that does not end. */
+export class ToolOutage extends ToolFailure {
+  /** It had the call, so that the failure may be the fault of what was asked. */
+  readonly reached: boolean;
+
+  constructor(message: string, reached: boolean) {
+    super(message);
+    this.reached = reached;
+  }
+}
+
 export type ToolArguments = Readonly<Record<string, unknown>>;
 
 /** Runs one call. Rejects with a ToolFailure for what the caller is to know; anything else stays in the log. */

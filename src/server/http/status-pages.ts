@@ -9,6 +9,7 @@ import type { PageAccess } from './page-access.ts';
 export interface PageSources {
   readonly backends: readonly Backend[];
   readonly access: PageAccess;
+  describeHealth(): HealthAnswer;
   describeReadiness(backends: readonly Backend[], draining: boolean, detail: boolean): HealthAnswer;
   describeStatus(draining: boolean): HealthAnswer;
   renderMetrics(): string;
@@ -78,7 +79,7 @@ export class StatusPages {
 
   readonly #pages: Readonly<Record<string, (req: IncomingMessage, res: ServerResponse, draining: boolean) => void>> = {
     '/livez': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
-    '/health': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
+    '/health': (_req, res) => sendJson(res, 200, this.#sources.describeHealth().body, noStore),
     '/readyz': (req, res, draining) => {
       // A foreign page in the operator's browser learns whether, not why.
       const detail = this.#sources.access.isLocal(req) && this.#sources.refuses(req) === null;

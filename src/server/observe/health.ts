@@ -1,5 +1,6 @@
 import type { Backend } from '../types.ts';
 import type { MetricTotals } from './metrics.ts';
+import type { BreakerView } from '../backends/circuit-breaker.ts';
 import { redactText } from './redact.ts';
 
 export interface HealthAnswer {
@@ -45,6 +46,13 @@ export interface StatusInput {
   readonly memory: { readonly rss: number; readonly heapUsed: number };
 }
 
+/** The answer of /health: 200 as long as the process answers. Breakers are named while they are not closed. */
+export function describeHealth(backends: readonly Backend[]): HealthAnswer {
+  const breakers = backends.flatMap((backend) => backend.breakers?.() ?? []).filter(({ state }) => state !== 'closed');
+  const named = Object.fromEntries(breakers.map(({ name, state }) => [name, state]));
+  return { status: 200, body: JSON.stringify({ status: 'ok', ...(breakers.length === 0 ? {} : { breakers: named }) }) };
+}
+
 /** The answer of /status, for callers with a key or on loopback. Always 200: it reports, it does not judge. */
 export function describeStatus(input: StatusInput): HealthAnswer {
   const { backends, draining, memory } = input;
@@ -86,18 +94,43 @@ function readinessOf(
   draining: boolean,
 ): 'ready' | 'starting' | 'unavailable' | 'draining' {
   if (draining) return 'draining';
-  if (backends.some(({ state }) => state.state === 'up')) return 'ready';
+  if (backends.some(canBeCalled)) return 'ready';
   return backends.some(({ state }) => state.state === 'starting') ? 'starting' : 'unavailable';
 }
 
-function describeBackend({ name, state }: Backend, detail: boolean): Record<string, unknown> {
-  if (!detail || state.state === 'up' || state.state === 'starting') return { name, state: state.state };
+/** Its own breaker holds nobody back. Half-open counts: without calls it would never close. */
+function canBeCalled({ name, state, breakers }: Backend): boolean {
+  if (state.state !== 'up') return false;
+  return breakers?.().some((breaker) => breaker.name === name && isOpenForAll(breaker)) !== true;
+}
+
+function isOpenForAll({ state, onlyOneCaller }: BreakerView): boolean {
+  return state === 'open' && !onlyOneCaller;
+}
+
+function describeBackend(backend: Backend, detail: boolean): Record<string, unknown> {
+  const { name, state } = backend;
+  const breakers = (backend.breakers?.() ?? []).filter((breaker) => breaker.state !== 'closed');
+  const held =
+    breakers.length === 0
+      ? {}
+      : {
+          breakers: Object.fromEntries(
+            breakers.map((breaker) => [breaker.name, detail ? describeBreaker(breaker) : breaker.state]),
+          ),
+        };
+  if (!detail || state.state === 'up' || state.state === 'starting') return { name, state: state.state, ...held };
   return {
     name,
     state: state.state,
+    ...held,
     reason: redactText(state.reason),
     lastWords: state.lastWords.map(redactText),
     // Infinity: given up for good, which JSON has no number for.
     retryAt: Number.isFinite(state.retryAt) ? new Date(state.retryAt).toISOString() : null,
   };
+}
+
+function describeBreaker({ state, retryAt, onlyOneCaller }: BreakerView): Record<string, unknown> {
+  return { state, retryAt: new Date(retryAt).toISOString(), ...(onlyOneCaller ? { onlyOneCaller } : {}) };
 }

@@ -1,3 +1,4 @@
+import type { BreakerState } from '../backends/circuit-breaker.ts';
 import { createHistogram, observe, renderHistogram, type Histogram } from './histogram.ts';
 import { createLabelWords, createWordCounter, OTHER, renderLabels } from './label-words.ts';
 import { metricCatalogue, type MetricName } from './metric-catalogue.ts';
@@ -45,7 +46,9 @@ export interface MetricSources {
     readonly name: string;
     readonly up: boolean;
     readonly restarts: number;
-    readonly breaker?: 'closed' | 'open' | 'half-open';
+    readonly breaker?: BreakerState;
+    /** Those of its tools, where they have their own. */
+    readonly toolBreakers?: readonly { readonly name: string; readonly state: BreakerState }[];
   }[];
   /** Unix time in seconds; null without TLS. */
   certificateNotAfterSeconds(): number | null;
@@ -212,10 +215,13 @@ export function createMetrics(sources: MetricSources): Metrics {
     for (const [reason, count] of authFailures.counts) add('mcp_auth_failures_total', renderLabels({ reason }), count);
     for (const [scope, count] of rateLimited.counts) add('mcp_rate_limited_total', renderLabels({ scope }), count);
     for (const [kind, count] of errors.counts) add('mcp_errors_total', renderLabels({ kind }), count);
-    for (const { name, up, restarts, breaker } of sources.upstreams()) {
+    for (const { name, up, restarts, breaker, toolBreakers = [] } of sources.upstreams()) {
       const upstream = renderLabels({ upstream: name });
       if (breaker !== undefined) {
-        add('mcp_circuit_breaker_state', upstream, ['closed', 'open', 'half-open'].indexOf(breaker));
+        add('mcp_circuit_breaker_state', upstream, breakerStates.indexOf(breaker));
+      }
+      for (const tool of toolBreakers) {
+        add('mcp_circuit_breaker_state', renderLabels({ upstream: tool.name }), breakerStates.indexOf(tool.state));
       }
       add('mcp_upstream_up', upstream, up ? 1 : 0);
       add('mcp_upstream_restarts_total', upstream, restarts);
@@ -298,6 +304,9 @@ export function createMetrics(sources: MetricSources): Metrics {
     },
   };
 }
+
+/** In the order of the numbers that stand for them. */
+const breakerStates: readonly BreakerState[] = ['closed', 'open', 'half-open'];
 
 // Plain loops: this is on the way of every call, and a list of one or two needs no index.
 function findCell(cells: readonly Cell[], method: string, status: string | number): Cell | null {
