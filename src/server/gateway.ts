@@ -527,8 +527,9 @@ export function createGateway(
 }
 
 /** A process that is given up counts as open too: calls are answered at once, until a time that is known. */
-function describeBreakers({ name, state, breakers }: Backend) {
-  const views = breakers?.() ?? [];
+function describeBreakers(backend: Backend) {
+  const { name, state } = backend;
+  const views = backend.breakers?.() ?? [];
   const own = state.state === 'broken' ? 'open' : (views.find((view) => view.name === name)?.state ?? 'closed');
   return { breaker: own, toolBreakers: views.filter((view) => view.name !== name) };
 }

@@ -99,9 +99,9 @@ function readinessOf(
 }
 
 /** Its own breaker holds nobody back. Half-open counts: without calls it would never close. */
-function canBeCalled({ name, state, breakers }: Backend): boolean {
-  if (state.state !== 'up') return false;
-  return breakers?.().some((breaker) => breaker.name === name && isOpenForAll(breaker)) !== true;
+function canBeCalled(backend: Backend): boolean {
+  if (backend.state.state !== 'up') return false;
+  return backend.breakers?.().some((breaker) => breaker.name === backend.name && isOpenForAll(breaker)) !== true;
 }
 
 function isOpenForAll({ state, onlyOneCaller }: BreakerView): boolean {
