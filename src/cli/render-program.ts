@@ -5,7 +5,7 @@ import { noFlags, type MakeCommand } from './make-command.ts';
 export function addRenderCommands(make: MakeCommand, client: Command): void {
   make(
     'render [target...]',
-    'print configuration for nginx, caddy, systemd, launchd or docker',
+    'print configuration for nginx, caddy, haproxy, systemd, launchd or docker',
     defineRender,
     async (context, args, options) => (await import('./commands/render.ts')).runRender(context, args, options),
   );

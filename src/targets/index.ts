@@ -4,6 +4,8 @@ import { planCaddyCommands } from './caddy/commands.ts';
 import { renderCaddyFiles } from './caddy/files.ts';
 import { planDockerCommands } from './docker/commands.ts';
 import { renderDockerFiles } from './docker/files.ts';
+import { planHaproxyCommands } from './haproxy/commands.ts';
+import { renderHaproxyFiles } from './haproxy/files.ts';
 import { planLaunchdCommands } from './launchd/commands.ts';
 import { renderLaunchdFiles } from './launchd/files.ts';
 import { planNginxCommands } from './nginx/commands.ts';
@@ -27,6 +29,13 @@ export const targets: readonly Target[] = [
     program: 'caddy',
     files: renderCaddyFiles,
     commands: planCaddyCommands,
+  },
+  {
+    name: 'haproxy',
+    summary: 'reverse proxy and load balancer, where HAProxy is what the host has',
+    program: 'haproxy',
+    files: renderHaproxyFiles,
+    commands: planHaproxyCommands,
   },
   {
     name: 'systemd',

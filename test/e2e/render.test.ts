@@ -12,7 +12,7 @@ test('render prints one file as it is, writes all into a new folder, and never o
     expect(nginx.exitCode, nginx.stderr).toBe(0);
     expect(nginx.stdout).toContain('server_name mcp.example.com;');
 
-    const out = await cli('render', 'nginx', 'caddy', 'systemd', 'launchd', 'docker', '--out', 'made/here');
+    const out = await cli('render', 'nginx', 'caddy', 'haproxy', 'systemd', 'launchd', 'docker', '--out', 'made/here');
     expect(out.exitCode, out.stderr).toBe(0);
     const made = await readdir(join(folder, 'made/here'), { recursive: true });
     for (const name of ['Dockerfile', 'serve.js', 'compose.yaml']) {

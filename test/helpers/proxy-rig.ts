@@ -1,5 +1,5 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { findProgram } from './tools.ts';
@@ -65,6 +65,52 @@ export async function startHaproxy(file: string, ports: readonly number[]): Prom
   return start('haproxy', ['-db', '-f', file], {}, ports);
 }
 
+/**
+ * Runs HAProxy with this file beside a main file as a distribution ships it. What it logs to syslog comes into a file of
+ * the folder, since there is no syslog here.
+ */
+export async function startHaproxySite(
+  siteFile: string,
+  folder: string,
+  ports: readonly number[],
+): Promise<RunningProxy> {
+  const text = readFileSync(siteFile, 'utf8').replace('log /dev/log local0', 'log stdout format raw local0');
+  writeFileSync(siteFile, text);
+  const [, certificate = ''] = / ssl crt (\S+)/.exec(text) ?? [];
+  linkKeyFor(certificate);
+  const proxy = await start('haproxy', ['-db', '-f', writeHaproxyMain(folder), '-f', siteFile], {}, ports, (text) =>
+    appendFileSync(join(folder, 'mcp.access.log'), text),
+  );
+  return proxy;
+}
+
+/** A main configuration as Debian ships it, without the parts that need root. */
+export function writeHaproxyMain(folder: string): string {
+  const main = join(folder, 'haproxy.cfg');
+  writeFileSync(
+    main,
+    [
+      'global',
+      '    log stdout format raw local1',
+      '    maxconn 500',
+      'defaults',
+      '    mode http',
+      '    option httplog',
+      '    timeout connect 5000',
+      '    timeout client 50000',
+      '    timeout server 50000',
+      '',
+    ].join('\n'),
+  );
+  return main;
+}
+
+/** As the command of the target does: the key beside its certificate. */
+function linkKeyFor(certificate: string): void {
+  const key = certificate.replace(/\.crt$/, '.key');
+  if (key !== certificate && !existsSync(`${certificate}.key`)) symlinkSync(key, `${certificate}.key`);
+}
+
 /** Caddy keeps certificates and its last configuration below these. */
 export function caddyEnv(folder: string): NodeJS.ProcessEnv {
   for (const name of ['home', 'data', 'config']) mkdirSync(join(folder, name), { recursive: true });
@@ -102,12 +148,16 @@ async function start(
   args: readonly string[],
   env: NodeJS.ProcessEnv,
   ports: readonly number[],
+  onOutput: (text: string) => void = () => {},
 ): Promise<RunningProxy> {
   const path = findProgram(program);
   if (path === null) throw new Error(`${program} is not installed`);
   const child = spawn(path, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+    onOutput(chunk.toString());
+  });
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
   const listening = async (): Promise<boolean> => {
     if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}:\n${output}`);

@@ -10,7 +10,7 @@ import { createKeyIn } from '../../src/server/policy/key-store.ts';
 import { renderTarget } from '../../src/targets/index.ts';
 import { connectLegacy, connectModern } from '../helpers/clients.ts';
 import { callHttp, openStream } from '../helpers/http-call.ts';
-import { freePorts, startCaddy, startNginx, type RunningProxy } from '../helpers/proxy-rig.ts';
+import { freePorts, startCaddy, startHaproxySite, startNginx, type RunningProxy } from '../helpers/proxy-rig.ts';
 import { buildServerBundle } from '../helpers/server-bundle.ts';
 import { targetInput } from '../helpers/target-input.ts';
 import { testWithTools } from '../helpers/tools.ts';
@@ -52,6 +52,7 @@ interface Endpoint {
 describe.each([
   { target: 'nginx', start: startNginx },
   { target: 'caddy', start: startCaddy },
+  { target: 'haproxy', start: startHaproxySite },
 ])('MCP through $target', ({ target, start }) => {
   async function withEndpoint(run: (endpoint: Endpoint) => Promise<void>): Promise<void> {
     const [https = 0, http = 0, port = 0] = await freePorts(3);

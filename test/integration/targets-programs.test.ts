@@ -8,7 +8,7 @@ import { issueSelfSigned } from '../../src/pki/issue-certificate.ts';
 import { findTarget } from '../../src/targets/index.ts';
 import { isAtLeast, parseVersion } from '../../src/targets/parse-version.ts';
 import type { RenderedFile, TargetInput, TargetName } from '../../src/targets/types.ts';
-import { caddyEnv, writeCaddyMain, writeNginxMain } from '../helpers/proxy-rig.ts';
+import { caddyEnv, writeCaddyMain, writeHaproxyMain, writeNginxMain } from '../helpers/proxy-rig.ts';
 import { goldenCases } from '../helpers/target-golden.ts';
 import { findProgram, runTool, testWithTools } from '../helpers/tools.ts';
 
@@ -82,6 +82,23 @@ describe.each(goldenCases())('golden case $name', ({ name, input, targets }) => 
     const formatted = run('caddy', ['fmt', '--diff', site], environment);
     expect(formatted.stdout.split('\n').filter((line) => /^[-+]/.test(line))).toEqual([]);
     expect(formatted.status).toBe(0);
+  });
+
+  testWithTools(['haproxy'], `HAProxy accepts ${name} without a warning`, (context) => {
+    const rendered = renderBelow('haproxy');
+    if (rendered === null) return;
+    if (isNewerThanInstalled(rendered.input, 'haproxy', ['-v'])) context.skip('for a newer HAProxy than the one here');
+    const { root, files } = rendered;
+    const text = only(files).replaceAll('/etc/letsencrypt', `${root}/etc/letsencrypt`);
+    for (const [, crt = ''] of text.matchAll(/ ssl crt ('[^']*'|"(?:[^"\\]|\\.)*"|\S+)/g)) {
+      writePem(unquoteHaproxy(crt));
+      writePem(`${unquoteHaproxy(crt)}.key`);
+    }
+    for (const [, ca = ''] of text.matchAll(/ ca-file ('[^']*'|"(?:[^"\\]|\\.)*"|\S+)/g)) writePem(unquoteHaproxy(ca));
+    const file = join(root, 'site.cfg');
+    writeFileSync(file, text);
+    const { stdout, stderr, status } = run('haproxy', ['-c', '-f', writeHaproxyMain(root), '-f', file]);
+    expect([status, `${stdout}${stderr}`]).toEqual([0, expect.not.stringMatching(/\[(?:WARNING|ALERT)\]/)]);
   });
 
   testWithTools(['systemd-analyze'], `systemd accepts ${name} and finds it well confined`, () => {
@@ -266,6 +283,11 @@ function writePem(path: string): void {
 
 function unquoteNginx(quoted: string): string {
   return quoted.startsWith('"') ? quoted.slice(1, -1).replace(/\\(["\\])/g, '$1') : quoted;
+}
+
+function unquoteHaproxy(quoted: string): string {
+  if (quoted.startsWith("'")) return quoted.slice(1, -1);
+  return quoted.startsWith('"') ? quoted.slice(1, -1).replace(/\\(["\\$])/g, '$1') : quoted;
 }
 
 /** The tokens of a line of a Caddyfile. */

@@ -113,8 +113,8 @@ test('variables that upstreams refer to are handed through by name, without a va
   expect(compose.services.server.environment).toEqual(['TOKEN', 'LEVEL']);
 });
 
-test('a server name that is none is refused by name, for both proxies', () => {
-  for (const target of ['nginx', 'caddy']) {
+test('a server name that is none is refused by name, for every proxy', () => {
+  for (const target of ['nginx', 'caddy', 'haproxy']) {
     for (const name of [
       '; } {',
       'a b',

@@ -1,0 +1,103 @@
+import { isIP } from 'node:net';
+import { UserError } from '../../deployment/errors.ts';
+import { quoteHaproxy } from '../../render/quote/haproxy.ts';
+import { identifierOnHost } from '../name-on-host.ts';
+import { isAtLeast, parseVersion, type Version } from '../parse-version.ts';
+import { otherProblem, problemMembers, proxyProblems, type ProxyProblem } from '../proxy-problems.ts';
+import { describeProxySite, openPages, upstreamIdleSeconds, type ProxySite } from '../proxy-site.ts';
+import { hostAndPort } from '../proxy-upstream.ts';
+import type { TargetInput } from '../types.ts';
+
+/** The oldest version whose syntax is rendered; also what is assumed when none is known. */
+const oldestVersion: Version = [2, 4, 0];
+
+/** Everything templates/haproxy/site.cfg.hbs lays out. Texts are quoted for HAProxy. */
+export function haproxyView(input: TargetInput) {
+  const version = input.programVersion === undefined ? oldestVersion : parseVersion(input.programVersion);
+  if (!isAtLeast(version, oldestVersion)) {
+    throw new UserError(`HAProxy ${input.programVersion} is too old`, {
+      why: 'The configuration needs HAProxy 2.4 or newer.',
+      next: 'Install a newer HAProxy, or use nginx.',
+    });
+  }
+  const site = describeProxySite(input);
+  const id = identifierOnHost(site.name);
+  const problems = proxyProblems(site);
+  const problem = (status: number): ProxyProblem =>
+    problems.find((one) => one.status === status) ?? { status, ...otherProblem };
+  return {
+    name: site.name,
+    id,
+    httpsPort: site.httpsPort,
+    httpPort: site.httpPort,
+    redirectTo: redirectTo(site),
+    certificate: quoteHaproxy(haproxyCertificate(site).certificate, 'the certificate'),
+    ownErrors: ownErrors.map((status) => ({ status, body: problemBody(problem(status)) })),
+    retryStatus: 503,
+    refusals: Object.fromEntries([403, 404, 413, 429].map((status) => [`s${status}`, problemBody(problem(status))])),
+    mcpPath: quoteHaproxy(site.path, 'server.path'),
+    mcpPathSlash: quoteHaproxy(`${site.path}/`, 'server.path'),
+    openPages: openPages.join(' '),
+    maxBody: site.maxBodyBytes,
+    upstreamIdleSeconds,
+    securityHeaders: site.securityHeaders.map(({ name, value }) => ({ name, value: quoteHaproxy(value, name) })),
+    server: serverAddress(site),
+    tls: site.upstream.tls === null ? false : upstreamTls(site.upstream.tls),
+    addressLimit: input.addressLimit === undefined ? false : countIn10Seconds(input.addressLimit),
+  };
+}
+
+/** Statuses that HAProxy answers on its own. 413 and 414 come from rules of ours or not at all. */
+const ownErrors: readonly number[] = [400, 408, 500, 502, 503, 504];
+
+/** The pair that HAProxy ends TLS with. Throws a UserError when none is known. */
+export function haproxyCertificate(site: ProxySite): { certificate: string; key: string } {
+  const { certificate } = site;
+  switch (certificate.kind) {
+    case 'files':
+      return certificate;
+    case 'public-authority': {
+      const folder = `/etc/letsencrypt/live/${certificate.serverName.replace(/^\*\./, '')}`;
+      return { certificate: `${folder}/fullchain.pem`, key: `${folder}/privkey.pem` };
+    }
+    case 'none':
+      throw new UserError(`no certificate is known for ${site.serverNames.join(', ')}`, {
+        why: 'HAProxy ends TLS in front of the server, and neither tls nor proxy names a certificate for it.',
+        next: 'Set proxy.certificate and proxy.key in mcp-deploy.yaml.',
+      });
+  }
+}
+
+function problemBody(problem: ProxyProblem): string {
+  return quoteHaproxy(`{"type":"about:blank","status":${problem.status},${problemMembers(problem)}}`, 'problem');
+}
+
+/** The name itself when there is just one; otherwise what the client asked for, of which the template takes the port. */
+function redirectTo(site: ProxySite): string {
+  const [only] = site.serverNames;
+  const port = site.httpsPort === 443 ? '' : `:${site.httpsPort}`;
+  const isOne = site.serverNames.length === 1 && only !== undefined && !only.startsWith('*');
+  const host = isOne ? (isIP(only) === 6 ? `[${only}]` : only) : '%[req.hdr(host)]';
+  return quoteHaproxy(`https://${host}${port}%[pathq]`, 'proxy.serverName');
+}
+
+function serverAddress({ upstream }: ProxySite): string {
+  const { address } = upstream;
+  return address.kind === 'unix'
+    ? quoteHaproxy(`unix@${address.path}`, 'server.listen')
+    : quoteHaproxy(hostAndPort(address.host, address.port), 'server.listen');
+}
+
+function upstreamTls(tls: { serverName: string; caFile: string }) {
+  return {
+    verifyHost: quoteHaproxy(tls.serverName, 'tls.names'),
+    caFile: quoteHaproxy(tls.caFile, 'the CA file'),
+    // An address is not a name that may be sent in the handshake (RFC 6066, section 3).
+    sni: isIP(tls.serverName) === 0 ? quoteHaproxy(`str(${tls.serverName})`, 'tls.names') : false,
+  };
+}
+
+/** HAProxy counts over a period: one of ten seconds lets the burst through and holds the rate. */
+function countIn10Seconds(limit: { requestsPerSecond: number; burst: number }): { most: number } {
+  return { most: Math.ceil(limit.requestsPerSecond * 10) + limit.burst };
+}
