@@ -6,6 +6,8 @@ export default defineConfig({
     globalSetup: ['test/helpers/build-once.ts'],
     testTimeout: 30_000,
     hookTimeout: 120_000,
+    // A shared machine of two cores may stall anything for a moment. .ci/run names what needed its second try.
+    retry: process.env['CI'] === 'true' ? 1 : 0,
     projects: [
       {
         extends: true,
