@@ -260,6 +260,25 @@ const limitsSchema = z.strictObject({
     .describe('what may wait for slow readers, all together; beyond it the largest and slowest are cut'),
 });
 
+const tracesSchema = z.strictObject({
+  endpoint: z
+    .url({ protocol: /^https?$/, error: 'write a full URL, for example http://localhost:4318/v1/traces' })
+    .describe('URL that spans are posted to as OTLP in JSON, e.g. http://localhost:4318/v1/traces'),
+  headers: z
+    .record(z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'write the name of a header'), z.string())
+    .default({})
+    .describe('sent along; secrets as ${NAME}, ${file:PATH} or ${exec:COMMAND}'),
+  sampleRatio: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(1)
+    .describe('share of the calls that are traced, 0 to 1; a call whose caller has decided follows its caller'),
+  serviceName: z.string().min(1).max(255).optional().describe('service.name; the name of the deployment by default'),
+  caFile: z.string().min(1, 'give the path of a PEM file').optional().describe('CA of the collector, PEM'),
+  everyMs: z.int().min(1).max(60_000).default(5_000).describe('how long spans wait for each other'),
+});
+
 export const deploymentSchema = z.strictObject({
   version: z.literal(1).describe('format of this file'),
   name: slug.default('mcp').describe('names the service, its folders and its unit'),
@@ -307,6 +326,10 @@ export const deploymentSchema = z.strictObject({
         ])
         .default('off')
         .describe('told of every error in the log: a command gets the line on its input, a URL gets it as a POST'),
+      traces: z
+        .union([z.literal('off'), tracesSchema])
+        .default('off')
+        .describe('a span for every call and for the part of its upstream, to an OpenTelemetry collector; off = none'),
       auditFlushMs: z
         .int()
         .min(1)

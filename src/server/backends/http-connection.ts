@@ -1,3 +1,4 @@
+import { traceHeadersOf } from '../observe/trace-context.ts';
 import type { BackendCall, CancelCall, Era, RpcId } from '../types.ts';
 import {
   METHOD_NOT_FOUND,
@@ -524,9 +525,10 @@ export class HttpConnection {
   #headersOf({ call }: HttpCall): Record<string, string> {
     const { method, params } = call;
     if (this.era === 'legacy' && method !== 'server/discover') {
-      return method === 'initialize' ? {} : this.#sessionHeaders();
+      return method === 'initialize' ? {} : { ...this.#sessionHeaders(), ...traceHeadersOf(params) };
     }
     return {
+      ...traceHeadersOf(params),
       'mcp-protocol-version': MODERN_VERSION,
       ...nameHeaders(method, params),
       ...(method === 'tools/call' ? this.paramHeaders?.headersFor(params) : undefined),

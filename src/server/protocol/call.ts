@@ -1,7 +1,11 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import { UPSTREAM_BUSY } from '../backends/backend-errors.ts';
+import { saysError } from '../backends/says-error.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { AuditTrail } from '../observe/audit-trail.ts';
 import type { Metrics } from '../observe/metrics.ts';
+import { takeTraceContext, withTraceContext } from '../observe/trace-context.ts';
+import type { CallSpan, Traces } from '../observe/traces.ts';
 import type { BackendCall, Caller, CancelCall, Era, RpcError, RpcId } from '../types.ts';
 import type { CallOfKey, CallsInFlight } from './calls-in-flight.ts';
 import { missingCapabilityError, missingClientCapability } from './client-capabilities.ts';
@@ -26,6 +30,9 @@ export interface CallHost {
   /** Some callers see less than others: no result is for all of them. */
   callersDiffer(): boolean;
   readonly inFlight: CallsInFlight;
+  /** Null when no spans are recorded. */
+  readonly traces: Traces | null;
+  isKnownTool(name: string): boolean;
 }
 
 /** Code outside the range that JSON-RPC and MCP reserve: the client itself took the request back. */
@@ -67,6 +74,7 @@ export class Call implements BackendCall, CallOfKey {
 
   readonly #host: CallHost;
   readonly #startedMs: number;
+  readonly #span: CallSpan | null;
   #done = false;
   /** What the backend asked for and this client does not offer. */
   #missingCapability: string | null = null;
@@ -90,7 +98,6 @@ export class Call implements BackendCall, CallOfKey {
     this.id = id;
     this.answerId = id;
     this.method = method;
-    this.params = params;
     this.rule = rule;
     this.era = era;
     this.session = session;
@@ -100,6 +107,14 @@ export class Call implements BackendCall, CallOfKey {
     this.requestId = exchange.requestId;
     this.bytesIn = exchange.bytesIn;
     this.#startedMs = exchange.startedMs;
+    const { headers } = exchange.req;
+    if (host.traces === null) {
+      this.#span = null;
+      this.params = takeTraceContext(params, headers);
+    } else {
+      this.#span = this.#startSpan(host.traces, params, headers);
+      this.params = withTraceContext(params, this.#span.context);
+    }
     session?.addCall(this);
     host.inFlight.add(this);
   }
@@ -129,7 +144,7 @@ export class Call implements BackendCall, CallOfKey {
       result = rendered;
     }
     const failed = this.method === 'tools/call' && saysError(resultJson);
-    this.#end(failed ? 'error' : 'ok', result, failed ? 'the tool reported an error' : null);
+    this.#end(failed ? 'error' : 'ok', result, failed ? 'the tool reported an error' : null, failed ? 'tool_error' : null);
     this.#answer('result', result, 200);
   }
 
@@ -137,7 +152,7 @@ export class Call implements BackendCall, CallOfKey {
     if (this.#done) return;
     const error = this.era === 'modern' ? this.#inModernTerms(given) : given;
     const text = JSON.stringify(error);
-    this.#end('error', text, `${error.message} (${error.code})`);
+    this.#end('error', text, `${error.message} (${error.code})`, String(error.code));
     if (error.code === UPSTREAM_BUSY && this.exchange !== null) {
       this.exchange.extraHeaders = [...this.exchange.extraHeaders, 'Retry-After', busyRetrySeconds];
       this.#answer('error', text, 503);
@@ -228,13 +243,20 @@ export class Call implements BackendCall, CallOfKey {
 
   #cancel(reason: string): void {
     if (this.#done) return;
-    this.#end('cancelled', '', `${reason}; outcome unknown: it may have run.`);
+    this.#end('cancelled', '', `${reason}; outcome unknown: it may have run.`, 'cancelled');
     if (this.wasParked) this.#host.parked.forgetCall(this);
     this.cancel?.(reason);
   }
 
-  #end(status: 'ok' | 'error' | 'cancelled', resultText: string, error: string | null): void {
+  /** `failure`: what went wrong in one word or code, without anything of the call in it. */
+  #end(
+    status: 'ok' | 'error' | 'cancelled',
+    resultText: string,
+    error: string | null,
+    failure: string | null,
+  ): void {
     this.#done = true;
+    this.#span?.end(failure);
     this.session?.removeCall(this);
     if (this.#asked !== null) for (const id of this.#asked) this.session?.forgetAnswer(id);
     const seconds = (performance.now() - this.#startedMs) / 1_000;
@@ -247,6 +269,29 @@ export class Call implements BackendCall, CallOfKey {
     if (tool !== null) this.#host.metrics.toolExecution(tool, status, seconds);
     this.#host.audit?.ended(this, status, seconds, resultText, error);
     this.#host.inFlight.remove(this);
+  }
+
+  #startSpan(traces: Traces, params: Record<string, unknown> | undefined, headers: IncomingHttpHeaders): CallSpan {
+    const { method, era, id, requestId, caller } = this;
+    return traces.receive({
+      method,
+      target: this.#targetOf(params),
+      era,
+      id,
+      requestId,
+      address: caller.address,
+      keyLabel: caller.label,
+      startedMs: this.#startedMs,
+      params,
+      headers,
+    });
+  }
+
+  /** Names of spans are searched and counted: what a client invents is none. */
+  #targetOf(params: Record<string, unknown> | undefined): string | null {
+    if (this.method !== 'tools/call' && this.method !== 'prompts/get') return null;
+    const name = toolName(params);
+    return this.method === 'prompts/get' || this.#host.isKnownTool(name) ? name : null;
   }
 
   #endRefused(tool: string | null, seconds: number, why: string): void {
@@ -307,12 +352,6 @@ export class Call implements BackendCall, CallOfKey {
 function toolName(params: Record<string, unknown> | undefined): string {
   const name = params?.['name'];
   return typeof name === 'string' ? name : 'other';
-}
-
-/** Results are passed on unparsed, so this looks at the text; only the ends of a long one, where the flag stands. */
-function saysError(resultJson: string): boolean {
-  if (resultJson.length <= 65_536) return resultJson.includes('"isError":true');
-  return resultJson.slice(0, 256).includes('"isError":true') || resultJson.slice(-256).includes('"isError":true');
 }
 
 /** HTTP status of an error that a backend answered (spec 2026-07-28, transports). */
