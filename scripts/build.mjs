@@ -37,7 +37,13 @@ const results = await Promise.all([
     splitting: true,
     chunkNames: 'cli/chunks/[name]-[hash]',
   }),
-  build({ ...shared, entryPoints: { 'server/serve': 'src/server/main.ts' }, outdir: aside }),
+  // Packages that come in both forms are taken as modules: what nobody uses of them stays out of the one file.
+  build({
+    ...shared,
+    mainFields: ['module', 'main'],
+    entryPoints: { 'server/serve': 'src/server/main.ts' },
+    outdir: aside,
+  }),
 ]);
 
 await mkdir(aside, { recursive: true });

@@ -7,7 +7,7 @@ const hidden = '[hidden]';
 
 /**
  * The text of mcp-deploy.yaml or server.json (JSON is YAML) as it may be shown:
- * every literal value of an upstream's environment and headers, and arguments that look like secrets, are hidden; references stay.
+ * every literal value of an upstream's environment and headers, of the headers of traces, and arguments that look like secrets, are hidden; references stay.
  * Null when the text cannot be read, because then nothing can be told apart.
  */
 export function hideSecrets(text: string): string | null {
@@ -19,7 +19,11 @@ export function hideSecrets(text: string): string | null {
     cuts.push({ from, to, text: replacement });
   };
   for (const root of [[], ['deployment']]) {
-    for (const upstream of mapsWithSecrets(document.getIn([...root, 'server']))) {
+    const traces = document.getIn([...root, 'logs', 'traces']);
+    for (const upstream of [
+      ...mapsWithSecrets(document.getIn([...root, 'server'])),
+      ...(isMap(traces) ? [traces] : []),
+    ]) {
       for (const setting of ['env', 'headers']) {
         const texts = upstream.get(setting, true);
         for (const value of isMap(texts) ? texts.items.map((pair) => pair.value) : []) {

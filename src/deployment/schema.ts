@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { authSchema } from './auth-schema.ts';
 import { breakerSchema } from './breaker-schema.ts';
 import { acmeTlsSchema } from './acme-schema.ts';
-import { httpUpstreamSchema } from './http-upstream-schema.ts';
+import { headerName, httpUpstreamSchema } from './http-upstream-schema.ts';
 import { redisSchema } from './redis-schema.ts';
 import { contentSchema, toolName, toolSchema } from './tool-schema.ts';
 
@@ -265,7 +265,7 @@ const tracesSchema = z.strictObject({
     .url({ protocol: /^https?$/, error: 'write a full URL, for example http://localhost:4318/v1/traces' })
     .describe('URL that spans are posted to as OTLP in JSON, e.g. http://localhost:4318/v1/traces'),
   headers: z
-    .record(z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'write the name of a header'), z.string())
+    .record(headerName, z.string())
     .default({})
     .describe('sent along; secrets as ${NAME}, ${file:PATH} or ${exec:COMMAND}'),
   sampleRatio: z

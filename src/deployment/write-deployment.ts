@@ -78,6 +78,7 @@ const examples: Readonly<Record<string, unknown>> = {
   'limits.global.burst': 1_000,
   'logs.file': 'server.log',
   'logs.auditKeyFile': '/etc/mcp-deploy/audit.key',
+  'logs.traces': { endpoint: 'http://localhost:4318/v1/traces' },
   'proxy.serverName': 'mcp.example.com',
   'proxy.certificate': '/etc/letsencrypt/live/mcp.example.com/fullchain.pem',
   'proxy.key': '/etc/letsencrypt/live/mcp.example.com/privkey.pem',
@@ -86,7 +87,7 @@ const examples: Readonly<Record<string, unknown>> = {
 };
 
 /** Sections of which only the example is shown: few need them, and docs/ has them in full. */
-const shownBriefly: ReadonlySet<string> = new Set(['auth.oauth', 'auth.mtls']);
+const shownBriefly: ReadonlySet<string> = new Set(['logs.traces', 'auth.oauth', 'auth.mtls']);
 
 interface Setting {
   readonly path: readonly string[];

@@ -69,11 +69,14 @@ function withAbsoluteTool(tool: DeclaredTool, baseDir: string): DeclaredTool {
 const unset = deploymentSchema.parse({ version: 1 });
 
 function withAbsoluteLogs(logs: Deployment['logs'], baseDir: string, stateDir: string): Deployment['logs'] {
-  const { audit, auditKeyFile, file } = logs;
+  const { audit, auditKeyFile, file, traces } = logs;
   return {
     ...logs,
     audit: audit === 'off' ? 'off' : resolve(baseDir, audit),
     file: file === undefined ? projectPaths(stateDir).logFile : resolve(baseDir, file),
+    ...(traces === 'off' || traces.caFile === undefined
+      ? {}
+      : { traces: { ...traces, caFile: resolve(baseDir, traces.caFile) } }),
     ...(auditKeyFile === undefined ? {} : { auditKeyFile: resolve(baseDir, auditKeyFile) }),
   };
 }

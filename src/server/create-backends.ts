@@ -1,10 +1,13 @@
 import { UserError } from '../deployment/errors.ts';
+import type { Upstream } from '../deployment/schema.ts';
 import { createBuiltinBackend } from './backends/builtin-backend.ts';
 import { createDeclaredBackend } from './backends/declared-backend.ts';
 import { createHttpBackend } from './backends/http-backend.ts';
 import { guardBackend } from './backends/guarded-backend.ts';
 import { createStdioBackend } from './backends/stdio-backend.ts';
+import { traceBackend } from './backends/traced-backend.ts';
 import type { Log } from './observe/log.ts';
+import type { Traces, UpstreamPlace } from './observe/traces.ts';
 import type { ServerConfig } from './server-config.ts';
 import type { Backend } from './types.ts';
 
@@ -25,7 +28,12 @@ export interface BackendSet {
  */
 export function createBackends(
   { deployment, baseDir }: ServerConfig,
-  options: { readonly version: string; readonly env: NodeJS.ProcessEnv; readonly log: Log },
+  options: {
+    readonly version: string;
+    readonly env: NodeJS.ProcessEnv;
+    readonly log: Log;
+    readonly traces?: Traces | null;
+  },
   before: BackendSet | null = null,
 ): BackendSet {
   const { server } = deployment;
@@ -35,6 +43,7 @@ export function createBackends(
     const origin = JSON.stringify([...made, baseDir]);
     byOrigin.set(origin, before?.byOrigin.get(origin) ?? create());
   };
+  const traces = options.traces ?? null;
   for (const [name, upstream] of Object.entries(server.upstreams)) {
     take(['upstream', name, upstream], () => {
       const backend =
@@ -47,7 +56,8 @@ export function createBackends(
               serverVersion: version,
             })
           : createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version });
-      return upstream.breaker === 'off' ? backend : guardBackend(backend, upstream.breaker, log);
+      const traced = traces === null ? backend : traceBackend(backend, placeOf(name, upstream), traces);
+      return upstream.breaker === 'off' ? traced : guardBackend(traced, upstream.breaker, log);
     });
   }
   if (Object.keys(server.tools).length > 0 || server.content !== undefined) {
@@ -67,4 +77,15 @@ export function createBackends(
     });
   }
   return { backends, byOrigin };
+}
+
+function placeOf(name: string, upstream: Upstream): UpstreamPlace {
+  if (!('url' in upstream)) return { name, transport: 'pipe' };
+  const { hostname, port, protocol } = new URL(upstream.url);
+  return {
+    name,
+    transport: 'tcp',
+    host: hostname,
+    port: port === '' ? (protocol === 'https:' ? 443 : 80) : Number(port),
+  };
 }

@@ -87,6 +87,26 @@ export function parseLogLevel(text: string): Parsed<Deployment['logs']['level']>
   return level === undefined ? { problem: 'is not debug, info, warn or error' } : { value: level };
 }
 
+/** `NAME=VALUE,NAME=VALUE` as OpenTelemetry writes headers, with values percent-encoded; a `${` in a value is no reference. */
+export function parsePairs(text: string): Parsed<Record<string, string>> {
+  const pairs: Record<string, string> = {};
+  for (const entry of splitList(text)) {
+    const found = /^([A-Za-z0-9!#$%&'*+.^_`|~-]+)\s*=\s*(.*)$/.exec(entry);
+    try {
+      if (found !== null) pairs[found[1] ?? ''] = decodeURIComponent(found[2] ?? '').replaceAll('${', () => '$${');
+    } catch {
+      return { problem: 'has a value that is not percent-encoded as it should be' };
+    }
+    if (found === null) return { problem: 'is no list like NAME=VALUE,NAME=VALUE' };
+  }
+  return { value: pairs };
+}
+
+export function parseRatio(text: string): Parsed<number> {
+  const ratio = /^(?:0|1|0?\.\d{1,9}|[01]\.\d{1,9})$/.test(text) ? Number(text) : Number.NaN;
+  return ratio >= 0 && ratio <= 1 ? { value: ratio } : { problem: 'is no number from 0 to 1' };
+}
+
 /** Entries between commas, without the empty ones. */
 export function splitList(text: string): string[] {
   return text

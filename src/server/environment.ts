@@ -6,8 +6,10 @@ import {
   parseAddress,
   parseCount,
   parseLogLevel,
+  parsePairs,
   parsePort,
   parseRate,
+  parseRatio,
   parseSeconds,
   parseSize,
   parseSwitch,
@@ -190,6 +192,42 @@ export const environmentTable: readonly EnvironmentRow[] = [
   row('METRICS_ENABLED', 'true|false', 'whether /metrics answers', 'false', 'maybe', (value, all) =>
     keep(parseSwitch(value), (metrics) => change(all, 'server', { metrics })),
   ),
+  row(
+    'OTEL_EXPORTER_OTLP_ENDPOINT',
+    'URL',
+    'collector that spans of calls go to',
+    'http://localhost:4318',
+    'here',
+    (value, all) =>
+      isHttpUrl(value) ? sendTraces(all, `${value.replace(/\/+$/, '')}/v1/traces`) : 'is no URL with http or https',
+  ),
+  row(
+    'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT',
+    'URL',
+    'the same with its path; goes before the one above',
+    'http://localhost:4318/v1/traces',
+    'here',
+    (value, all) => (isHttpUrl(value) ? sendTraces(all, value) : 'is no URL with http or https'),
+  ),
+  row(
+    'OTEL_EXPORTER_OTLP_HEADERS',
+    'NAME=VALUE,…',
+    'headers for the collector',
+    'x-tenant=blue',
+    'blue',
+    (value, all) => keep(parsePairs(value), (headers) => changeTraces(all, { headers })),
+  ),
+  row('OTEL_EXPORTER_OTLP_CERTIFICATE', 'FILE', 'CA of the collector, PEM', 'ca.crt', null, (value, all) => {
+    changeTraces(all, { caFile: resolve(value) });
+    return null;
+  }),
+  row('OTEL_SERVICE_NAME', 'NAME', 'service.name of the spans', 'tools-gateway', null, (value, all) => {
+    changeTraces(all, { serviceName: value });
+    return null;
+  }),
+  row('OTEL_TRACES_SAMPLER_ARG', 'RATIO', 'share of the calls that are traced, 0 to 1', '0.1', '2', (value, all) =>
+    keep(parseRatio(value), (sampleRatio) => changeTraces(all, { sampleRatio })),
+  ),
 ];
 
 /**
@@ -322,6 +360,23 @@ function heartbeatRow(name: string): EnvironmentRow {
   return row(name, 'SECONDS', 'comment line on silent streams', '30s', 'often', (value, all) =>
     keep(parseSeconds(value, 1, 0.05, 3_600), (keepAliveSeconds) => change(all, 'server', { keepAliveSeconds })),
   );
+}
+
+function sendTraces(all: Settings, endpoint: string): null {
+  const { traces } = all.deployment.logs;
+  const others = traces === 'off' ? { headers: {}, sampleRatio: 1, everyMs: 5_000 } : traces;
+  change(all, 'logs', { traces: { ...others, endpoint } });
+  return null;
+}
+
+/** What is said of traces counts only where there is somebody to send them to. */
+function changeTraces(all: Settings, part: Partial<Exclude<Deployment['logs']['traces'], 'off'>>): void {
+  const { traces } = all.deployment.logs;
+  if (traces !== 'off') change(all, 'logs', { traces: { ...traces, ...part } });
+}
+
+function isHttpUrl(text: string): boolean {
+  return URL.canParse(text) && /^https?:$/.test(new URL(text).protocol);
 }
 
 function isOrigin(text: string): boolean {

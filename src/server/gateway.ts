@@ -22,6 +22,7 @@ import type { Log } from './observe/log.ts';
 import { throttledWarning } from './observe/throttled-warning.ts';
 import { createMetrics, metricsContentType } from './observe/metrics.ts';
 import { createAddressGate } from './policy/address-gate.ts';
+import type { Traces } from './observe/traces.ts';
 import { createAddressReader, type AddressReader } from './policy/client-address.ts';
 import { createKeyCheck, type KeyCheck } from './policy/key-check.ts';
 import { createTokens } from './policy/create-tokens.ts';
@@ -64,6 +65,8 @@ export interface GatewayOptions {
   readonly siblings?: Siblings | null;
   /** Certificates of clients; absent without. */
   readonly clientCertificates?: ClientCertificates | null;
+  /** Spans of calls; null or absent when none are recorded. Closed with the audit. */
+  readonly traces?: Traces | null;
 }
 
 /** Everything between a transport and the backends: protocol, policy, what is counted and written down. */
@@ -91,7 +94,7 @@ export interface Gateway {
   noteReload(problem: string | null): void;
   /** Ends sessions, streams and timers; what is on its way to clients is left alone. */
   closeClients(): void;
-  /** Writes the last audit lines. */
+  /** Writes the last audit lines, and sends the last spans. */
   closeAudit(): Promise<void>;
 }
 
@@ -209,6 +212,8 @@ export function createGateway(
     serverInfoJson: rememberFor(1_000, serverInfoJson),
     callersDiffer: () => now.keys?.callersDiffer() === true || clientCertificates?.callersDiffer === true,
     inFlight,
+    traces: options.traces ?? null,
+    isKnownTool: (name) => registry.knowsTool(name),
   };
   const protocol: ProtocolHost = {
     registry,
@@ -522,6 +527,7 @@ export function createGateway(
       await now.audit?.close();
       const dropped = droppedBefore + (now.audit?.dropped ?? 0);
       if (dropped > 0) log.error('audit.lines-lost', { dropped });
+      await options.traces?.close();
     },
   };
 }

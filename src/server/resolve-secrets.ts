@@ -40,7 +40,8 @@ export async function followReferences(
  * @throws UserError or EnvironmentError that names the setting.
  */
 export async function resolveSecrets(deployment: Deployment, secrets: SecretReader): Promise<Deployment> {
-  const { server } = deployment;
+  const { server, logs } = deployment;
+  const { traces } = logs;
   const texts = async (setting: string, given: Readonly<Record<string, string>>): Promise<Record<string, string>> => {
     const filled = await Promise.all(
       Object.entries(given).map(async ([name, text]) => [name, await fill(`${setting}.${name}`, text, secrets)]),
@@ -72,6 +73,10 @@ export async function resolveSecrets(deployment: Deployment, secrets: SecretRead
   );
   return {
     ...deployment,
+    logs: {
+      ...logs,
+      traces: traces === 'off' ? traces : { ...traces, headers: await texts('logs.traces.headers', traces.headers) },
+    },
     server: { ...server, upstreams: Object.fromEntries(upstreams), tools: Object.fromEntries(tools) },
   };
 }

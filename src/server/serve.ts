@@ -4,6 +4,7 @@ import { checkServer } from './check-server.ts';
 import { formatProblem } from './format-problem.ts';
 import { createLog } from './observe/log.ts';
 import { openLog, type OpenedLog } from './open-log.ts';
+import { openServerTraces, sayWhatNeedsRestart } from './open-server-traces.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { startServer } from './running-server.ts';
 import type { ServerConfig } from './server-config.ts';
@@ -85,6 +86,7 @@ async function serve(
     },
     onReloaded(next: ServerConfig) {
       log.useLevel(next.deployment.logs.level);
+      sayWhatNeedsRestart(config, next, log);
       if (flags.pidFile === null) return;
       try {
         writePidFile(flags.pidFile, serverVersion, readBytes);
@@ -94,14 +96,16 @@ async function serve(
     },
   };
   if (stdio) {
-    const server = startStdio(config, options, process.stdin, process.stdout);
+    const traces = await openServerTraces(config, process.env, log);
+    const server = startStdio(config, { ...options, traces }, process.stdin, process.stdout);
     log.info('server.on-stdio', { version: serverVersion, pid: process.pid });
     return finish(await signals.untilStopped(server, log, server.inputEnded), opened);
   }
   const workers = countWorkers(flags.workers ?? config.deployment.server.workers);
   if (workers > 1)
     return finish(await runPrimary({ argv, flags, configBytes, config, options, workers, signals }), opened);
-  const server = await startServer(config, options);
+  const traces = await openServerTraces(config, process.env, log);
+  const server = await startServer(config, { ...options, traces });
   for (const url of server.urls) process.stdout.write(`listening ${url}\n`);
   log.info('server.listening', { urls: server.urls, version: serverVersion, pid: process.pid });
   return finish(await signals.untilStopped(server, log), opened);

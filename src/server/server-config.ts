@@ -84,11 +84,14 @@ function resolveTls(tls: Tls, baseDir: string, state: string): Tls {
 }
 
 function resolveLogs(logs: Logs, baseDir: string): Logs {
-  const { audit, auditKeyFile, file } = logs;
+  const { audit, auditKeyFile, file, traces } = logs;
   return {
     ...logs,
     audit: audit === 'off' ? 'off' : absolute(audit, baseDir),
     ...(file === undefined ? {} : { file: absolute(file, baseDir) }),
+    ...(traces === 'off' || traces.caFile === undefined
+      ? {}
+      : { traces: { ...traces, caFile: absolute(traces.caFile, baseDir) } }),
     ...(auditKeyFile === undefined ? {} : { auditKeyFile: absolute(auditKeyFile, baseDir) }),
   };
 }

@@ -13,6 +13,7 @@ export async function buildServerBundle(folder = mkdtempSync(join(tmpdir(), 'mcp
     outfile,
     bundle: true,
     platform: 'node',
+    mainFields: ['module', 'main'],
     target: 'node20.19',
     format: 'esm',
     logLevel: 'warning',

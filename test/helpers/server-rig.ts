@@ -8,6 +8,7 @@ import { deploymentSchema, type DeploymentInput } from '../../src/deployment/sch
 import { createFetch } from '../../src/doctor/probes/https-fetch.ts';
 import { issueSelfSigned } from '../../src/pki/issue-certificate.ts';
 import { createLog } from '../../src/server/observe/log.ts';
+import { openTraces } from '../../src/server/observe/traces.ts';
 import { startServer, type RunningServer, type ServerOptions } from '../../src/server/running-server.ts';
 import type { Backend } from '../../src/server/types.ts';
 import { callHttp, type HttpAnswer, type HttpCall } from './http-call.ts';
@@ -26,6 +27,7 @@ export interface RigOptions {
   readonly keyStoreFile?: string;
   readonly upgradeAfterMs?: number;
   readonly timeouts?: ServerOptions['timeouts'];
+  readonly traces?: NonNullable<DeploymentInput['logs']>['traces'];
 }
 
 export interface ServerRig {
@@ -65,14 +67,26 @@ export async function startRig(options: RigOptions = {}): Promise<ServerRig> {
     limits: options.limits,
     auth: options.auth,
     tls,
-    logs: { level: 'debug', ...(options.audit === undefined ? {} : { audit: options.audit }) },
+    logs: {
+      level: 'debug',
+      ...(options.audit === undefined ? {} : { audit: options.audit }),
+      ...(options.traces === undefined ? {} : { traces: options.traces }),
+    },
+  });
+  const serverLog = createLog({ level: 'debug', write: (line) => void log.push(line) });
+  const traces = await openTraces(deployment.logs.traces, {
+    deploymentName: deployment.name,
+    version: '9.9.9',
+    env: process.env,
+    log: serverLog,
   });
   const server = await startServer(
     { deployment, baseDir: folder, keyStoreFile: options.keyStoreFile ?? null },
     {
       version: '9.9.9',
       env: process.env,
-      log: createLog({ level: 'debug', write: (line) => void log.push(line) }),
+      log: serverLog,
+      traces,
       extraKeys: [
         { label: 'first', key: firstKey },
         { label: 'second', key: secondKey },

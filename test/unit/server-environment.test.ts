@@ -21,6 +21,10 @@ const base = (): Settings => ({
 });
 const deploymentWith = (env: Record<string, string>): Deployment => applyEnvironment(base(), env).deployment;
 
+const collector = { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://localhost:4318' };
+const tracesOf = ({ deployment }: Settings): Partial<Exclude<Deployment['logs']['traces'], 'off'>> =>
+  deployment.logs.traces === 'off' ? {} : deployment.logs.traces;
+
 /** What the example of each row comes to; `with` is what else must be set. */
 function breakerOf(all: Settings) {
   const breaker = all.deployment.server.upstreams['main']?.breaker;
@@ -88,6 +92,19 @@ const outcomes: Readonly<
   REQUEST_TIMEOUT: { read: (all) => all.deployment.server.upstreams['main']?.callSeconds, is: 30 },
   LOG_LEVEL: { read: (all) => all.deployment.logs.level, is: 'debug' },
   METRICS_ENABLED: { read: (all) => all.deployment.server.metrics, is: false },
+  OTEL_EXPORTER_OTLP_ENDPOINT: {
+    read: (all) => all.deployment.logs.traces,
+    is: { endpoint: 'http://localhost:4318/v1/traces', headers: {}, sampleRatio: 1, everyMs: 5_000 },
+  },
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: {
+    with: { OTEL_EXPORTER_OTLP_ENDPOINT: 'http://other' },
+    read: (all) => tracesOf(all).endpoint,
+    is: 'http://localhost:4318/v1/traces',
+  },
+  OTEL_EXPORTER_OTLP_HEADERS: { with: collector, read: (all) => tracesOf(all).headers, is: { 'x-tenant': 'blue' } },
+  OTEL_EXPORTER_OTLP_CERTIFICATE: { with: collector, read: (all) => tracesOf(all).caFile, is: resolve('ca.crt') },
+  OTEL_SERVICE_NAME: { with: collector, read: (all) => tracesOf(all).serviceName, is: 'tools-gateway' },
+  OTEL_TRACES_SAMPLER_ARG: { with: collector, read: (all) => tracesOf(all).sampleRatio, is: 0.1 },
 };
 
 test('every row has an outcome here, and nothing else has', () => {

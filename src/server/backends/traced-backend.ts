@@ -2,42 +2,17 @@ import { withTraceContext } from '../observe/trace-context.ts';
 import type { CallSpan, Traces, UpstreamPlace } from '../observe/traces.ts';
 import type { Backend, BackendCall, CancelCall } from '../types.ts';
 import { callWith } from './call-with.ts';
+import { passingBackend } from './passing-backend.ts';
 import { saysError } from './says-error.ts';
 
 /** The same backend; its part in each traced call becomes a span, which the upstream is told as its parent. */
 export function traceBackend(backend: Backend, place: UpstreamPlace, traces: Traces): Backend {
-  return {
-    name: backend.name,
-    get state() {
-      return backend.state;
-    },
-    get capabilities() {
-      return backend.capabilities;
-    },
-    get serverInfo() {
-      return backend.serverInfo;
-    },
-    get instructions() {
-      return backend.instructions;
-    },
-    get restarts() {
-      return backend.restarts;
-    },
-    get inFlight() {
-      return backend.inFlight;
-    },
-    start: () => backend.start(),
-    stop: (graceMs) => backend.stop(graceMs),
+  return passingBackend(backend, {
     forward(call) {
       const span = traces.forward(place, call.method, call.params);
       return span === null ? backend.forward(call) : forwardTraced(backend, call, span);
     },
-    notify: (method, params, sessionId) => backend.notify(method, params, sessionId),
-    endSession: (sessionId) => backend.endSession(sessionId),
-    onStateChange: (listener) => backend.onStateChange(listener),
-    onListChanged: (listener) => backend.onListChanged(listener),
-    onResourceUpdated: (listener) => backend.onResourceUpdated(listener),
-  };
+  });
 }
 
 function forwardTraced(backend: Backend, call: BackendCall, span: CallSpan): CancelCall {

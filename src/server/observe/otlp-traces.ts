@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs';
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
-import { createTraceState, ROOT_CONTEXT, SpanKind, SpanStatusCode, trace, type Context, type Span } from '@opentelemetry/api';
+import {
+  createTraceState,
+  ROOT_CONTEXT,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  type Context,
+  type Span,
+} from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { defaultResource, detectResources, envDetector, resourceFromAttributes } from '@opentelemetry/resources';
 import {
@@ -47,7 +55,13 @@ export function createOtlpTraces(settings: Settings, options: TracesOptions): Tr
   const provider = new BasicTracerProvider({
     // From the weakest to the strongest word on what this service is.
     resource: defaultResource()
-      .merge(resourceFromAttributes({ 'service.name': deploymentName, 'service.version': version, 'process.pid': process.pid }))
+      .merge(
+        resourceFromAttributes({
+          'service.name': deploymentName,
+          'service.version': version,
+          'process.pid': process.pid,
+        }),
+      )
       .merge(detectResources({ detectors: [envDetector] }))
       .merge(resourceFromAttributes(serviceName === undefined ? {} : { 'service.name': serviceName })),
     sampler: new ParentBasedSampler({ root: new TraceIdRatioBasedSampler(settings.sampleRatio) }),
@@ -63,19 +77,21 @@ export function createOtlpTraces(settings: Settings, options: TracesOptions): Tr
   const tracer = provider.getTracer('mcp-deploy', version);
 
   return {
-    receive({ method, target, era, id, requestId, address, keyLabel, startedMs, params, headers }) {
+    receive({ method, isKnown, era, id, requestId, address, keyLabel, startedMs, params, headers }) {
       const inMessage = traceContextOf(params);
       const inHeaders = traceContextOfHeaders(headers);
       const parent = inMessage ?? inHeaders;
+      const target = targetOf(method, params);
+      const told = isKnown ? target : null;
       // The message is nearer to the caller than the connection; where both say something else, the other is linked.
       const other = inMessage !== null && inHeaders !== null && inMessage.traceparent !== inHeaders.traceparent;
       const span = tracer.startSpan(
-        nameOf(method, target),
+        nameOf(method, told),
         {
           kind: SpanKind.SERVER,
           startTime: startedMs,
           attributes: {
-            ...describeCall(method, target),
+            ...describeCall(method, told),
             'jsonrpc.request.id': String(id).slice(0, longestName),
             'client.address': address,
             'mcp_deploy.request.id': requestId,
@@ -86,18 +102,17 @@ export function createOtlpTraces(settings: Settings, options: TracesOptions): Tr
         },
         contextOf(parent),
       );
-      return describeSpan(span);
+      return describeSpan(span, method, target);
     },
     forward(upstream, method, params) {
       const parent = traceContextOf(params);
       if (parent === null) return null;
-      const target = targetOf(method, params);
       const span = tracer.startSpan(
-        nameOf(method, target),
+        method,
         {
           kind: SpanKind.CLIENT,
           attributes: {
-            ...describeCall(method, target),
+            ...describeCall(method, null),
             'network.transport': upstream.transport,
             'mcp_deploy.upstream': upstream.name,
             ...(upstream.transport === 'tcp' ? { 'server.address': upstream.host, 'server.port': upstream.port } : {}),
@@ -105,7 +120,7 @@ export function createOtlpTraces(settings: Settings, options: TracesOptions): Tr
         },
         contextOf(parent),
       );
-      return describeSpan(span);
+      return describeSpan(span, method, targetOf(method, params));
     },
     async close() {
       await Promise.race([provider.shutdown().catch(() => {}), after(closeMs)]);
@@ -146,7 +161,8 @@ function spanContextOf({ traceparent, tracestate }: TraceContext) {
   };
 }
 
-function describeSpan(span: Span): CallSpan {
+/** @param target gets its place in the name once it has answered well: what a client invents is no name. */
+function describeSpan(span: Span, method: string, target: string | null): CallSpan {
   const { traceId, spanId, traceFlags, traceState } = span.spanContext();
   const tracestate = traceState?.serialize() ?? '';
   return {
@@ -155,7 +171,9 @@ function describeSpan(span: Span): CallSpan {
       tracestate: tracestate === '' ? null : tracestate,
     },
     end(failure) {
-      if (failure !== null) {
+      if (failure === null) {
+        if (target !== null) span.updateName(nameOf(method, target)).setAttributes(describeCall(method, target));
+      } else {
         span.setAttribute('error.type', failure);
         if (/^-?\d+$/.test(failure)) span.setAttribute('rpc.response.status_code', failure);
         // No message: what a server says in an error may repeat arguments and secrets.
@@ -209,7 +227,7 @@ function sayFailures(exporter: SpanExporter, log: Log): SpanExporter {
   return {
     export(spans, done) {
       exporter.export(spans, (result) => {
-        if (result.code !== 0) warn({ lostSpans: spans.length, reason: result.error?.message ?? 'unknown' });
+        if (result.error !== undefined) warn({ lostSpans: spans.length, reason: result.error.message });
         done(result);
       });
     },

@@ -31,7 +31,8 @@ export function traceContextOfHeaders({ traceparent, tracestate }: IncomingHttpH
 /** The same params with this context in their `_meta`; a context that was there is replaced. */
 export function withTraceContext(params: Params, { traceparent, tracestate }: TraceContext): Record<string, unknown> {
   const meta = params?.['_meta'];
-  const { tracestate: _before, ...kept } = typeof meta === 'object' && meta !== null ? (meta as { tracestate?: unknown }) : {};
+  const { tracestate: _before, ...kept } =
+    typeof meta === 'object' && meta !== null ? (meta as { tracestate?: unknown }) : {};
   return { ...params, _meta: { ...kept, traceparent, ...(tracestate === null ? {} : { tracestate }) } };
 }
 

@@ -4,16 +4,12 @@ import type { Era, RpcId } from '../types.ts';
 import type { Log } from './log.ts';
 import type { TraceContext } from './trace-context.ts';
 
-/** A call as a span names it. There is nothing in it of arguments, results, sessions or keys. */
-export interface SpannedCall {
+/** A call that came in. Nothing of its arguments, its result, its session or its key gets into a span. */
+export interface ReceivedCall {
   readonly method: string;
-  /** Name of the tool or prompt; null for other methods, and for names that nobody has. */
-  readonly target: string | null;
   readonly era: Era;
-}
-
-/** A call that came in. */
-export interface ReceivedCall extends SpannedCall {
+  /** The tool exists, so that spans may be named after it also when it fails. */
+  readonly isKnown: boolean;
   readonly id: RpcId;
   readonly requestId: string;
   readonly address: string;
@@ -59,7 +55,10 @@ export interface TracesOptions {
  * loaded here and nowhere else, so that a server without traces does not pay for them.
  * @throws UserError or EnvironmentError for a header or a certificate that cannot be read.
  */
-export async function openTraces(settings: Deployment['logs']['traces'], options: TracesOptions): Promise<Traces | null> {
+export async function openTraces(
+  settings: Deployment['logs']['traces'],
+  options: TracesOptions,
+): Promise<Traces | null> {
   if (settings === 'off') return null;
   const { createOtlpTraces } = await import('./otlp-traces.ts');
   return createOtlpTraces(settings, options);

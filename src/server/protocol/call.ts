@@ -144,7 +144,12 @@ export class Call implements BackendCall, CallOfKey {
       result = rendered;
     }
     const failed = this.method === 'tools/call' && saysError(resultJson);
-    this.#end(failed ? 'error' : 'ok', result, failed ? 'the tool reported an error' : null, failed ? 'tool_error' : null);
+    this.#end(
+      failed ? 'error' : 'ok',
+      result,
+      failed ? 'the tool reported an error' : null,
+      failed ? 'tool_error' : null,
+    );
     this.#answer('result', result, 200);
   }
 
@@ -249,12 +254,7 @@ export class Call implements BackendCall, CallOfKey {
   }
 
   /** `failure`: what went wrong in one word or code, without anything of the call in it. */
-  #end(
-    status: 'ok' | 'error' | 'cancelled',
-    resultText: string,
-    error: string | null,
-    failure: string | null,
-  ): void {
+  #end(status: 'ok' | 'error' | 'cancelled', resultText: string, error: string | null, failure: string | null): void {
     this.#done = true;
     this.#span?.end(failure);
     this.session?.removeCall(this);
@@ -275,7 +275,7 @@ export class Call implements BackendCall, CallOfKey {
     const { method, era, id, requestId, caller } = this;
     return traces.receive({
       method,
-      target: this.#targetOf(params),
+      isKnown: method === 'tools/call' && this.#host.isKnownTool(toolName(params)),
       era,
       id,
       requestId,
@@ -285,13 +285,6 @@ export class Call implements BackendCall, CallOfKey {
       params,
       headers,
     });
-  }
-
-  /** Names of spans are searched and counted: what a client invents is none. */
-  #targetOf(params: Record<string, unknown> | undefined): string | null {
-    if (this.method !== 'tools/call' && this.method !== 'prompts/get') return null;
-    const name = toolName(params);
-    return this.method === 'prompts/get' || this.#host.isKnownTool(name) ? name : null;
   }
 
   #endRefused(tool: string | null, seconds: number, why: string): void {

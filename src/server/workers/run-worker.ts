@@ -1,5 +1,6 @@
 import { ExplainedError } from '../../deployment/errors.ts';
 import { openLog } from '../open-log.ts';
+import { openServerTraces, sayWhatNeedsRestart } from '../open-server-traces.ts';
 import { startServer, type RunningServer } from '../running-server.ts';
 import { formatProblem } from '../format-problem.ts';
 import { parseServeFlags } from '../serve-flags.ts';
@@ -51,7 +52,9 @@ export async function runWorker(): Promise<number> {
     const log = root.child({ worker: start.slot });
     const { config, ...keys } = await followReferences(settings, process.env, log);
     side = createWorkerSide(start, send);
+    const traces = await openServerTraces(config, process.env, log);
     const running = await startServer(config, {
+      traces,
       version: serverVersion,
       env: process.env,
       log,
@@ -63,6 +66,7 @@ export async function runWorker(): Promise<number> {
       onReloaded(next) {
         reloads++;
         root.useLevel(next.deployment.logs.level);
+        sayWhatNeedsRestart(config, next, log);
       },
       siblings: side.siblings,
       open: side.open,
