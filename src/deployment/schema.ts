@@ -274,7 +274,12 @@ const tracesSchema = z.strictObject({
     .max(1)
     .default(1)
     .describe('share of the calls that are traced, 0 to 1; a call whose caller has decided follows its caller'),
-  serviceName: z.string().min(1).max(255).optional().describe('service.name; the name of the deployment by default'),
+  serviceName: z
+    .string()
+    .min(1, 'give a name, for example: tools-gateway')
+    .max(255)
+    .optional()
+    .describe('service.name; the name of the deployment by default'),
   caFile: z.string().min(1, 'give the path of a PEM file').optional().describe('CA of the collector, PEM'),
   everyMs: z.int().min(1).max(60_000).default(5_000).describe('how long spans wait for each other'),
 });

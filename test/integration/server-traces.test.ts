@@ -189,8 +189,10 @@ describe('a span', () => {
     await callTool(rig, 'modern', 'no-such-tool-7f3a');
     const spans = await spansOf('tools/call', 4);
     expect(spans.map(({ name }) => name).sort()).toEqual([
-      ...['tools/call', 'tools/call'],
-      ...['tools/call echo', 'tools/call echo'],
+      'tools/call',
+      'tools/call',
+      'tools/call echo',
+      'tools/call echo',
     ]);
     expect(JSON.stringify(spans)).not.toContain('no-such-tool');
   });
