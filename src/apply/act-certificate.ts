@@ -1,10 +1,11 @@
 import { EnvironmentError } from '../deployment/errors.ts';
 import type { Action } from '../plan/types.ts';
+import { servePair } from './act-pair.ts';
 import { shown, type ActContext } from './act.ts';
 
 type CertificateAction = Extract<Action, { type: 'issue-private-ca' | 'issue-certificate' }>;
 
-/** Issues the private CA or a certificate of it. The key is written first, so that no certificate is ever there without its key. */
+/** Issues the private CA or a certificate of it. The key of a CA is written first, so that it is never there without its key. */
 export async function actCertificate(action: CertificateAction, context: ActContext): Promise<string> {
   const { files, issuer } = context.ports;
   if (action.type === 'issue-private-ca') {
@@ -19,8 +20,7 @@ export async function actCertificate(action: CertificateAction, context: ActCont
     names: action.names,
     validDays: action.validDays,
   });
-  await files.writeAtomic(action.keyFile, keyPem, 0o600);
-  await files.writeAtomic(action.certificateFile, certificatePem, 0o644);
+  await servePair(action, { keyPem, certificatePem }, files);
   return `${action.names.join(', ')}; ${action.validDays} days`;
 }
 

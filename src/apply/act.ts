@@ -2,6 +2,7 @@ import { relative } from 'node:path';
 import type { Action, Plan } from '../plan/types.ts';
 import { actAcme, createAccountKey } from './act-acme.ts';
 import { actCertificate } from './act-certificate.ts';
+import { movePair } from './act-pair.ts';
 import { actServer } from './act-server.ts';
 import { runCommand } from './run-command.ts';
 import { serveCertificate } from './serve-certificate.ts';
@@ -45,6 +46,8 @@ export async function act(action: Action, context: ActContext): Promise<string |
     case 'issue-private-ca':
     case 'issue-certificate':
       return actCertificate(action, context);
+    case 'move-pair':
+      return movePair(action, files);
     case 'create-acme-account-key':
       return createAccountKey(action, context);
     case 'issue-acme-certificate':

@@ -1,4 +1,5 @@
 import type { Plan, Step } from '../plan/types.ts';
+import { removeFormerPairs } from './act-pair.ts';
 import { act, type ActContext } from './act.ts';
 import { capturePreImages } from './pre-images.ts';
 import { commitPlan } from './commit.ts';
@@ -146,7 +147,10 @@ async function beginStep(step: Step, index: number, journal: Journal, ports: App
 async function clearUp(plan: Plan, journal: Journal, { ports, stateDir }: ApplyOptions): Promise<readonly string[]> {
   try {
     if (plan.purpose === 'uninstall') await removeStateFolderContent(ports.files, stateDir);
-    else await ports.files.removeTree(journal.preImageDir);
+    else {
+      await ports.files.removeTree(journal.preImageDir);
+      await removeFormerPairs(ports.files, stateDir);
+    }
     return [];
   } catch (error) {
     const path = plan.purpose === 'uninstall' ? stateDir : journal.preImageDir;

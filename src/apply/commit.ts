@@ -1,6 +1,7 @@
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { pathsTouchedBy, type Plan } from '../plan/types.ts';
 import type { FileFact, ReleaseRecord } from '../plan/facts.ts';
+import { isPairLink } from '../plan/served-pair.ts';
 import { capturePreImages, sha256Of } from './pre-images.ts';
 import { isInside } from './state-folder.ts';
 import type { Journal } from './journal.ts';
@@ -135,6 +136,7 @@ function isOurs(path: string, stateDir: string, journal: Journal, before: Releas
     .begun.flatMap(({ preImages }) => preImages)
     .find((each) => each.path === path);
   if (image === undefined || image.kind === 'absent') return true;
+  if (image.kind === 'link') return true;
   return image.kind === 'file' && image.sha256 === before?.files[path]?.sha256;
 }
 
@@ -148,9 +150,11 @@ function directoriesMade(journal: Journal): readonly string[] {
   );
 }
 
-/** Hash and mode of a plain file; null for anything else. */
-async function readFileFact(files: FileSystem, path: string): Promise<FileFact | null> {
-  const stat = await files.stat(path);
+/** Hash and mode of a plain file, also behind a link of ours; null for anything else. */
+export async function readFileFact(files: FileSystem, path: string): Promise<FileFact | null> {
+  const found = await files.stat(path);
+  const isOurLink = found?.target !== undefined && isPairLink(found.target);
+  const stat = isOurLink ? await files.stat(join(dirname(path), found.target)) : found;
   if (stat?.kind !== 'file') return null;
   const bytes = await files.read(path);
   return bytes === null ? null : { sha256: sha256Of(bytes), mode: stat.mode };

@@ -14,6 +14,8 @@ export interface FileSystem {
   list(path: string): Promise<readonly string[]>;
   /** All or nothing: written beside (`PATH.mcpd-tmp`), fsynced, renamed, folder fsynced. */
   writeAtomic(path: string, content: Buffer | string, mode: number): Promise<void>;
+  /** Makes or replaces a symbolic link in one step; false where the disk or the system has none. */
+  linkAtomic(path: string, target: string): Promise<boolean>;
   /** Appends one line and fsyncs: the journal. */
   appendDurably(path: string, line: string, mode: number): Promise<void>;
   /** Creates the file with this content only if it does not exist; false when it does. Atomic: the lock. */
@@ -29,7 +31,9 @@ export interface FileSystem {
 }
 
 export interface FileStat {
-  readonly kind: 'file' | 'directory' | 'other';
+  readonly kind: 'file' | 'directory' | 'link' | 'other';
+  /** Of a link: what it points to, as it says. */
+  readonly target?: string;
   readonly mode: number;
   readonly size: number;
 }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { EnvironmentError } from '../deployment/errors.ts';
+import { isPairLink } from '../plan/served-pair.ts';
 import { isInside } from './state-folder.ts';
 import { temporaryFileOf } from './temporary-file.ts';
 import type { FileSystem } from './ports.ts';
@@ -16,13 +17,15 @@ export type PreImage =
       readonly mode: number;
       readonly sha256: string;
       readonly copy: string;
-    };
+    }
+  /** A link of ours; `copy` is one like it, to be moved into its place. */
+  | { readonly path: string; readonly kind: 'link'; readonly target: string; readonly copy: string };
 
 /**
  * Captures how the paths are now. Copies of files go into `folder` (0600 in a
  * 0700 folder, since they may hold keys) and are on disk when this resolves.
  *
- * @throws EnvironmentError for a path that is neither a file nor a folder: it is not ours to replace
+ * @throws EnvironmentError for a path that is neither a file nor a folder nor a link of a served pair: it is not ours to replace
  */
 export async function capturePreImages(
   files: FileSystem,
@@ -43,6 +46,11 @@ export async function capturePreImages(
       if ((await files.stat(options.folder)) === null) await files.makeDirectory(options.folder, 0o700);
       await files.writeAtomic(join(options.folder, copy), bytes, 0o600);
       images.push({ path, kind: 'file', mode: stat.mode, sha256: sha256Of(bytes), copy });
+    } else if (stat.target !== undefined && isPairLink(stat.target)) {
+      const copy = `${options.prefix}-${index}`;
+      if ((await files.stat(options.folder)) === null) await files.makeDirectory(options.folder, 0o700);
+      await files.linkAtomic(join(options.folder, copy), stat.target);
+      images.push({ path, kind: 'link', target: stat.target, copy });
     } else {
       throw new EnvironmentError(`${path} is not a plain file.`, {
         why: 'It is a symbolic link or a device, and replacing it could not be undone.',
@@ -94,6 +102,13 @@ export async function restorePreImage(
       const copy = join(options.folder, image.copy);
       if ((await files.stat(copy)) === null) return `${image.path} (its copy ${copy} is gone)`;
       await files.chmod(copy, image.mode);
+      await files.rename(copy, image.path);
+      return null;
+    }
+    case 'link': {
+      if (now?.target === image.target) return null;
+      const copy = join(options.folder, image.copy);
+      if ((await files.stat(copy)) === null) return `${image.path} (its copy ${copy} is gone)`;
       await files.rename(copy, image.path);
       return null;
     }

@@ -9,6 +9,7 @@ import {
   readJournals,
   type JournalState,
 } from './journal.ts';
+import { removeFormerPairs } from './act-pair.ts';
 import { releasesDirOf } from './commit.ts';
 import { removeStateFolderContent, removeUnusedScaffold } from './state-folder.ts';
 import { isTemporaryFile } from './temporary-file.ts';
@@ -92,6 +93,7 @@ async function removeStrays({ files, processes }: ApplyPorts, stateDir: string):
     if (isTemporaryFile(name)) await files.removeFile(path);
     else if (!name.endsWith('.jsonl')) await files.removeTree(preImageDirOf(path));
   }
+  await removeFormerPairs(files, stateDir);
   for (const name of await files.list(releasesDirOf(stateDir))) {
     if (isTemporaryFile(name)) await files.removeFile(join(releasesDirOf(stateDir), name));
   }

@@ -26,12 +26,14 @@ export async function serveCertificate(live: LiveCertificate, { ports, signal }:
   const proven: string[] = [];
   for (const socket of live.sockets) {
     if (socket.hop === 'server' && !running) continue;
-    if (socket.hop === 'proxy' && live.proxyReload !== null) await reloadProxy(live.proxyReload, ports);
+    // An undo comes here when the proxy refused its configuration: what it never dropped need not be loaded again.
+    if (socket.hop === 'proxy' && live.proxyReload !== null && !(await shows(socket, wanted, ports)))
+      await reloadProxy(live, live.proxyReload, ports);
     await proveSocket(socket, wanted, live, { ports, ...(signal === undefined ? {} : { signal }) });
     proven.push(`${socket.host}:${socket.port}`);
   }
   if (live.proxyReload !== null && !live.sockets.some(({ hop }) => hop === 'proxy')) {
-    await reloadProxy(live.proxyReload, ports);
+    await reloadProxy(live, live.proxyReload, ports);
     proven.push('proxy reloaded, not proven (set proxy.probe)');
   }
   return proven.length === 0 ? 'nothing serves it at this moment' : `proven on ${proven.join(', ')}`;
@@ -56,7 +58,21 @@ async function readFingerprint(live: LiveCertificate, { files }: Pick<ApplyPorts
   return parseCertificates(certificate, live.certificateFile)[0].x509.fingerprint256;
 }
 
-async function reloadProxy(argv: readonly string[], { processes }: Pick<ApplyPorts, 'processes'>): Promise<void> {
+async function reloadProxy(
+  { proxyCheck }: LiveCertificate,
+  argv: readonly string[],
+  { processes }: Pick<ApplyPorts, 'processes'>,
+): Promise<void> {
+  if (proxyCheck !== null) {
+    const checked = await processes.run(proxyCheck, 30_000);
+    if (checked.exitCode !== null && checked.exitCode !== 0) {
+      throw new EnvironmentError(`hop proxy: it refuses its configuration: ${proxyCheck.join(' ')}`, {
+        why: `It ended with ${checked.exitCode}, so it was not reloaded.`,
+        next: 'Mend what it says, then: mcp-deploy cert renew --force',
+        excerpt: checked.lastWords,
+      });
+    }
+  }
   const { exitCode, lastWords } = await processes.run(argv, 30_000);
   if (exitCode === 0) return;
   throw new EnvironmentError(`hop proxy: its reload command failed: ${argv.join(' ')}`, {
@@ -64,6 +80,11 @@ async function reloadProxy(argv: readonly string[], { processes }: Pick<ApplyPor
     next: 'Try it by hand, and correct proxy.reload in mcp-deploy.yaml.',
     excerpt: lastWords,
   });
+}
+
+async function shows(socket: LiveSocket, wanted: string, { endpoint }: Pick<ApplyPorts, 'endpoint'>): Promise<boolean> {
+  const seen = await endpoint.servedFingerprint(socket, handshakeTimeoutMs);
+  return 'fingerprint256' in seen && seen.fingerprint256 === wanted;
 }
 
 async function proveSocket(

@@ -1,5 +1,19 @@
 import { constants } from 'node:fs';
-import { link, lstat, mkdir, open, readFile, readdir, rename, rm, rmdir, unlink, chmod } from 'node:fs/promises';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  readFile,
+  readdir,
+  readlink,
+  rename,
+  rm,
+  rmdir,
+  symlink,
+  unlink,
+  chmod,
+} from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { FileSystem } from '../apply/ports.ts';
 import { temporaryFileOf } from '../apply/temporary-file.ts';
@@ -19,6 +33,7 @@ export function createFileSystem(hardLink: typeof link = link): FileSystem {
     stat: (path) => explained('look at', path, () => readStat(path)),
     list: (path) => explained('list', path, async () => (await orNull(readdir(path))) ?? []),
     writeAtomic: (path, content, mode) => explained('write', path, () => writeAtomic(path, content, mode)),
+    linkAtomic: (path, target) => explained('link', path, () => linkAtomic(path, target)),
     appendDurably: (path, line, mode) => explained('write', path, () => appendDurably(path, line, mode)),
     createExclusive: (path, content, mode) =>
       explained('write', path, () => createExclusive(path, content, mode, hardLink)),
@@ -57,12 +72,14 @@ async function orNull<T>(result: Promise<T>): Promise<T | null> {
   }
 }
 
-/** A symbolic link is 'other': what it points to is not ours to replace. */
+/** A symbolic link is told with its target and never followed. */
 async function readStat(path: string): ReturnType<FileSystem['stat']> {
   const found = await orNull(lstat(path));
   if (found === null) return null;
+  const about = { mode: found.mode & 0o7777, size: found.size };
+  if (found.isSymbolicLink()) return { kind: 'link', target: await readlink(path), ...about };
   const kind = found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other';
-  return { kind, mode: found.mode & 0o7777, size: found.size };
+  return { kind, ...about };
 }
 
 async function writeAtomic(path: string, content: Buffer | string, mode: number): Promise<void> {
@@ -88,6 +105,22 @@ async function writeNew(path: string, content: Buffer | string, mode: number): P
   } finally {
     await handle.close();
   }
+}
+
+async function linkAtomic(path: string, target: string): Promise<boolean> {
+  const temporary = temporaryFileOf(path);
+  await rm(temporary, { force: true });
+  try {
+    await symlink(target, temporary);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true }).catch(() => {});
+    // Windows asks for a privilege, exFAT and some network mounts have no links at all.
+    if (hasCode(error, 'EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS')) return false;
+    throw error;
+  }
+  await syncFolder(dirname(path));
+  return true;
 }
 
 async function appendDurably(path: string, line: string, mode: number): Promise<void> {

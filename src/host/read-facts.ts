@@ -1,7 +1,6 @@
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
-import { readNewestRelease } from '../apply/commit.ts';
-import { sha256Of } from '../apply/pre-images.ts';
+import { readFileFact, readNewestRelease } from '../apply/commit.ts';
 import { readUnfinished } from '../apply/recover.ts';
 import type { ApplyPorts, FileSystem } from '../apply/ports.ts';
 import { isInside } from '../apply/state-folder.ts';
@@ -9,6 +8,8 @@ import { EnvironmentError, ExplainedError } from '../deployment/errors.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
 import type { FileFact, HostFacts, ReleaseRecord, ServerFact } from '../plan/facts.ts';
+import { projectPaths } from '../plan/project-paths.ts';
+import { isPairLink, pairNumberOf } from '../plan/served-pair.ts';
 import { listKeysIn } from '../server/policy/key-store.ts';
 import { createPorts } from './ports.ts';
 import { findPortHolder } from './port-holder.ts';
@@ -58,6 +59,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
     deploymentFile: { path: deploymentFile, text: (await files.read(deploymentFile))?.toString('utf8') ?? null },
     files: await readFiles(files, await managedFiles(files, { stateDir, deploymentFile, release })),
     directories: await readDirectories(files, stateDir, release),
+    servedPair: await readServedPair(files, stateDir),
     caCertificate: await readCaFact(files, ca, now),
     serverCertificate: await readServerCertificateFact(files, {
       files: certificateFilesOf(deployment, baseDir, stateDir),
@@ -113,13 +115,11 @@ async function managedFiles(
 async function readFiles(files: FileSystem, paths: ReadonlySet<string>): Promise<Record<string, FileFact>> {
   const facts: Record<string, FileFact> = {};
   for (const path of paths) {
-    const stat = await files.stat(path);
-    const bytes = stat?.kind === 'file' ? await files.read(path) : null;
-    if (stat === null || bytes === null) continue;
-    const text = [...textFiles].some((name) => path.endsWith(`/.mcp-deploy/${name}`))
-      ? { text: bytes.toString('utf8') }
-      : {};
-    facts[path] = { sha256: sha256Of(bytes), mode: stat.mode, ...text };
+    const fact = await readFileFact(files, path);
+    if (fact === null) continue;
+    const isText = [...textFiles].some((name) => path.endsWith(`/.mcp-deploy/${name}`));
+    const bytes = isText ? await files.read(path) : null;
+    facts[path] = { ...fact, ...(bytes === null ? {} : { text: bytes.toString('utf8') }) };
   }
   return facts;
 }
@@ -135,6 +135,16 @@ async function readDirectories(
     if ((await files.stat(path))?.kind === 'directory') found.push(path);
   }
   return found;
+}
+
+async function readServedPair(files: FileSystem, stateDir: string): Promise<NonNullable<HostFacts['servedPair']>> {
+  const { pkiDir, serverCertificate, serverKey } = projectPaths(stateDir);
+  const names = await files.list(pkiDir);
+  const found = [await files.stat(serverCertificate), await files.stat(serverKey)].filter((stat) => stat !== null);
+  return {
+    numbers: names.flatMap((name) => pairNumberOf(name) ?? []),
+    isLinked: found.every(({ target }) => target !== undefined && isPairLink(target)),
+  };
 }
 
 function certificateFilesOf(deployment: Deployment | null, baseDir: string, stateDir: string): CertificateFiles {

@@ -97,6 +97,7 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
       return [entry(action.keyFile, { why: 'key of the account with the authority' })];
     case 'create-api-key':
       return [entry(action.keyFile, { why: `API key "${action.label}", ${why}` })];
+    case 'move-pair':
     case 'start-server':
     case 'stop-server':
     case 'wait-until-ready':

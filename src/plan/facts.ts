@@ -23,6 +23,13 @@ export interface HostFacts {
   readonly directories?: readonly string[];
   readonly caCertificate: CertificateFact | null;
   readonly serverCertificate: CertificateFact | null;
+  /** How the pair of the server lies on the disk; left out where there is none. */
+  readonly servedPair?: {
+    /** Of the folders `pki/live-N`. */
+    readonly numbers: readonly number[];
+    /** Whether its two names are links into them; plain files otherwise. */
+    readonly isLinked: boolean;
+  };
   /** Labels of keys in the store that are neither revoked nor expired. */
   readonly activeKeyLabels: readonly string[];
   readonly server: ServerFact;

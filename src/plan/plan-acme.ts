@@ -6,6 +6,7 @@ import type { HostFacts } from './facts.ts';
 import { judgeRenewal } from './judge-renewal.ts';
 import { folderStep } from './plan-service.ts';
 import { projectPaths } from './project-paths.ts';
+import { nextPair } from './served-pair.ts';
 import type { AcmeOrder, Step } from './types.ts';
 
 /** The certificate of `tls: {source: acme}`, asked for when there is none or it does not serve any more. */
@@ -18,6 +19,7 @@ export function acmeSteps(tls: AcmeTls, facts: HostFacts): readonly Step[] {
 export function acmeIssueSteps(tls: AcmeTls, facts: HostFacts, why: string): readonly Step[] {
   const paths = projectPaths(facts.stateDir);
   const accountKeyFile = accountKeyFileOf(tls, facts.stateDir);
+  const pair = nextPair(facts);
   const account: readonly Step[] =
     facts.files[accountKeyFile] === undefined
       ? [
@@ -38,6 +40,7 @@ export function acmeIssueSteps(tls: AcmeTls, facts: HostFacts, why: string): rea
   return [
     ...account,
     ...folderStep(facts, { id: 'pki-folder', path: paths.pkiDir, group: 'certificate' }),
+    ...pair.steps,
     {
       id: 'server-certificate',
       title: `ask for a certificate for ${tls.names.join(', ')}`,
@@ -47,8 +50,7 @@ export function acmeIssueSteps(tls: AcmeTls, facts: HostFacts, why: string): rea
         type: 'issue-acme-certificate',
         order: acmeOrderOf(tls, facts.baseDir),
         accountKeyFile,
-        certificateFile: paths.serverCertificate,
-        keyFile: paths.serverKey,
+        ...pair.place,
         reuseKey: tls.reuseKey && facts.serverCertificate?.keyMatches === true,
       },
       undo: { type: 'restore' },

@@ -4,6 +4,7 @@ import type { CertificateFact, HostFacts } from './facts.ts';
 import { acmeSteps } from './plan-acme.ts';
 import { folderStep } from './plan-service.ts';
 import { projectPaths } from './project-paths.ts';
+import { nextPair } from './served-pair.ts';
 import type { Step } from './types.ts';
 
 /** A certificate is renewed when a third of its life is left, and a long-lived one 30 days before its end. */
@@ -36,6 +37,7 @@ export function privateCaSteps(
   const reason = caReason === null ? (why ?? whyNewCertificate(names, validDays, facts)) : 'signed by the new CA';
   if (reason === null) return [];
 
+  const pair = nextPair(facts);
   const certificate: Step = {
     id: 'server-certificate',
     title: 'issue server certificate',
@@ -45,15 +47,14 @@ export function privateCaSteps(
       type: 'issue-certificate',
       caCertificateFile: paths.caCertificate,
       caKeyFile: paths.caKey,
-      certificateFile: paths.serverCertificate,
-      keyFile: paths.serverKey,
+      ...pair.place,
       names,
       validDays,
     },
     undo: { type: 'restore' },
   };
   const folder = folderStep(facts, { id: 'pki-folder', path: paths.pkiDir, group: 'certificate' });
-  if (caReason === null) return [...folder, certificate];
+  if (caReason === null) return [...folder, ...pair.steps, certificate];
   const ca: Step = {
     id: 'private-ca',
     title: 'make private CA',
@@ -68,7 +69,7 @@ export function privateCaSteps(
     },
     undo: { type: 'restore' },
   };
-  return [...folder, ca, certificate];
+  return [...folder, ...pair.steps, ca, certificate];
 }
 
 function whyNewCa(names: readonly string[], { caCertificate: ca, files, stateDir }: HostFacts): string | null {

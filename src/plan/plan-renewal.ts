@@ -2,6 +2,7 @@ import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import type { Deployment } from '../deployment/schema.ts';
+import { proxyCheckOf } from '../targets/proxy-reload.ts';
 import { wantedCertificateNames } from './certificate-names.ts';
 import type { HostFacts } from './facts.ts';
 import { judgeRenewal, type RenewalJudgement, type RenewalQuestion } from './judge-renewal.ts';
@@ -13,6 +14,15 @@ import type { LiveCertificate, Plan, Step } from './types.ts';
 export interface RenewalOptions {
   readonly force: boolean;
   readonly window: RenewalQuestion['window'];
+  /** A proxy found on this machine; what mcp-deploy.yaml says goes before it. */
+  readonly proxy?: FoundProxy | null;
+}
+
+/** A proxy that shows the certificate, and where. */
+export interface FoundProxy {
+  readonly reload: readonly string[];
+  /** host:port */
+  readonly probe: string;
 }
 
 export interface RenewalPlan {
@@ -36,7 +46,7 @@ export function planRenewal(deployment: Deployment, facts: HostFacts, options: R
       ? (judgement?.reason ?? 'none yet')
       : null;
   const issue = reason === null ? [] : issueSteps(deployment, facts, reason);
-  const steps = issue.length === 0 ? [] : [...issue, serveStep(deployment, facts)];
+  const steps = issue.length === 0 ? [] : [...issue, serveStep(deployment, facts, options.proxy ?? null)];
   const release = facts.release?.release ?? 0;
   return {
     judgement,
@@ -84,8 +94,8 @@ function issueSteps(deployment: Deployment, facts: HostFacts, why: string): read
   }
 }
 
-function serveStep(deployment: Deployment, facts: HostFacts): Step {
-  const live = liveCertificateOf(deployment, facts);
+function serveStep(deployment: Deployment, facts: HostFacts, proxy: FoundProxy | null): Step {
+  const live = liveCertificateOf(deployment, facts, proxy);
   return {
     id: 'serve-certificate',
     title: 'have it served, and prove it',
@@ -100,6 +110,7 @@ function serveStep(deployment: Deployment, facts: HostFacts): Step {
 export function liveCertificateOf(
   { server, tls, proxy }: Deployment,
   { baseDir, stateDir }: Pick<HostFacts, 'baseDir' | 'stateDir'>,
+  found: FoundProxy | null = null,
 ): LiveCertificate {
   const paths = projectPaths(stateDir);
   const files =
@@ -108,7 +119,8 @@ export function liveCertificateOf(
       : { certificateFile: paths.serverCertificate, keyFile: paths.serverKey };
   const address = listenAddresses(server).find((each) => each.kind === 'tcp');
   const everywhere = (host: string): string => (host === '' || host === 'localhost' ? '127.0.0.1' : host);
-  const probe = /^(.+):(\d+)$/.exec(proxy.probe ?? '');
+  const probe = /^(.+):(\d+)$/.exec(proxy.probe ?? found?.probe ?? '');
+  const reload = proxy.reload ?? found?.reload ?? null;
   const serverName =
     proxy.serverName ?? ('names' in tls ? tls.names?.find((name) => isIP(name) === 0) : undefined) ?? null;
   return {
@@ -129,7 +141,8 @@ export function liveCertificateOf(
             },
           ]),
     ],
-    proxyReload: proxy.reload ?? null,
+    proxyReload: reload,
+    proxyCheck: reload === null ? null : proxyCheckOf(reload),
     timeoutMs: serveTimeoutMs,
   };
 }

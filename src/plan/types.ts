@@ -1,3 +1,5 @@
+import { liveLinkOf, type PairPlace } from './served-pair.ts';
+
 /**
  * A plan is plain data: no closures, no clock, no randomness, no secrets. The
  * same deployment and the same host facts always give the same plan, and a
@@ -57,9 +59,13 @@ export type Action =
       readonly caKeyFile: string;
       readonly certificateFile: string;
       readonly keyFile: string;
+      /** Where the new pair is written before both names point into it. */
+      readonly folder: string;
       readonly names: readonly string[];
       readonly validDays: number;
     }
+  /** Moves a pair of plain files into a folder of its own; its names become links. */
+  | ({ readonly type: 'move-pair' } & PairPlace)
   | { readonly type: 'create-acme-account-key'; readonly keyFile: string }
   /** Asks an ACME authority; it may take minutes. */
   | {
@@ -68,6 +74,7 @@ export type Action =
       readonly accountKeyFile: string;
       readonly certificateFile: string;
       readonly keyFile: string;
+      readonly folder: string;
       /** Keeps the key that is in keyFile. */
       readonly reuseKey: boolean;
     }
@@ -119,6 +126,8 @@ export interface LiveCertificate {
   readonly sockets: readonly LiveSocket[];
   /** Command that makes the proxy read its certificate anew; null when there is none. */
   readonly proxyReload: readonly string[] | null;
+  /** Asks that proxy first whether it takes its configuration; null when there is no such question. */
+  readonly proxyCheck: readonly string[] | null;
   /** Longest wait at each socket. */
   readonly timeoutMs: number;
 }
@@ -172,9 +181,12 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'remove-directory':
       return [action.path];
     case 'issue-private-ca':
+      return [action.certificateFile, action.keyFile];
     case 'issue-certificate':
     case 'issue-acme-certificate':
-      return [action.certificateFile, action.keyFile];
+    case 'move-pair':
+      // Taken back from the end: the names first, then the link that decides, then what nothing points to any more.
+      return [action.folder, liveLinkOf(action), action.keyFile, action.certificateFile];
     case 'create-acme-account-key':
       return [action.keyFile];
     case 'create-api-key':

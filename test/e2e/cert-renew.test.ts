@@ -1,12 +1,11 @@
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import type { IncomingMessage } from 'node:http';
-import { request } from 'node:https';
 import { createServer } from 'node:tls';
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { documentOf, runBin, withFolder } from '../helpers/cli.ts';
+import { openEventStream } from '../helpers/open-event-stream.ts';
 import { freePorts, startPebble } from '../helpers/pebble.ts';
 import { testWithTools } from '../helpers/tools.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
@@ -18,45 +17,6 @@ interface Shown {
 async function servedFingerprint(folder: string, port: number | undefined): Promise<string> {
   const shown = documentOf<Shown>(await runBin(['cert', 'show', `localhost:${port}`, '--json'], { cwd: folder }));
   return shown.sources[0]?.certificates[0]?.fingerprint256 ?? '';
-}
-
-/** An open event stream of the legacy era: says how many bytes came and whether it still stands. */
-async function openStream(folder: string, port: number | undefined) {
-  const key = (await readFile(join(folder, '.mcp-deploy/keys/default.key'), 'utf8')).trim();
-  const ca = await readFile(join(folder, '.mcp-deploy/pki/ca.crt'), 'utf8');
-  const headers = { authorization: `Bearer ${key}`, accept: 'application/json, text/event-stream' };
-  const send = (method: string, more: Record<string, string>, body?: unknown) =>
-    new Promise<IncomingMessage>((resolve, reject) => {
-      const call = request(
-        {
-          host: '127.0.0.1',
-          port,
-          path: '/mcp',
-          servername: 'localhost',
-          ca,
-          method,
-          agent: false,
-          headers: { ...headers, ...more },
-        },
-        resolve,
-      );
-      call.on('error', reject);
-      call.end(body === undefined ? undefined : JSON.stringify(body));
-    });
-  const params = { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'test', version: '1' } };
-  const hello = await send(
-    'POST',
-    { 'content-type': 'application/json' },
-    { jsonrpc: '2.0', id: 1, method: 'initialize', params },
-  );
-  hello.resume();
-  const session = String(hello.headers['mcp-session-id']);
-  const stream = await send('GET', { 'mcp-session-id': session });
-  let bytes = 0;
-  let ended = false;
-  stream.on('data', (chunk: Buffer) => (bytes += chunk.length));
-  stream.on('close', () => (ended = true));
-  return { status: stream.statusCode, bytes: () => bytes, ended: () => ended, close: () => stream.destroy() };
 }
 
 test('cert renew: not due, forced, proven on the live socket, while an open stream lives on', async () => {
@@ -71,7 +31,7 @@ test('cert renew: not due, forced, proven on the live socket, while an open stre
     );
     documentOf(await cli('apply', '--json'));
     const first = await servedFingerprint(folder, port);
-    const stream = await openStream(folder, port);
+    const stream = await openEventStream(folder, port);
     expect(stream.status).toBe(200);
 
     expect(documentOf(await cli('cert', 'renew', '--json'))).toMatchObject({ renewed: false, due: false });

@@ -66,7 +66,7 @@ test('a server whose folder was moved is still this deployment’s; that of a co
     const copy = `${folder}-copy`;
     const moved = `${folder}-moved`;
     try {
-      await cp(folder, copy, { recursive: true });
+      await cp(folder, copy, { recursive: true, verbatimSymlinks: true });
       const ofCopy = documentOf<Status>(await runBin(['status', '--json'], { cwd: copy }));
       expect(ofCopy.server).toEqual({ state: 'stopped' });
 

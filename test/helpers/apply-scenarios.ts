@@ -94,6 +94,7 @@ export function planOf(scenario: Scenario, baseDir: string): Plan {
   );
   const certificate = step('certificate', 'certificate', {
     type: 'issue-certificate',
+    folder: join(paths.stateDir, `pki/live-${scenario === 'second' ? 2 : 1}`),
     caCertificateFile: paths.caCertificate,
     caKeyFile: paths.caKey,
     certificateFile: paths.certificate,

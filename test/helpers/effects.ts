@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { appendFile, mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ApplyPorts, FileSystem, Processes } from '../../src/apply/ports.ts';
 
@@ -18,6 +18,7 @@ export interface Effect {
 
 const fileEffects = [
   'writeAtomic',
+  'linkAtomic',
   'appendDurably',
   'createExclusive',
   'makeDirectory',
@@ -127,6 +128,8 @@ async function leaveHalf(name: Effect['name'], args: readonly unknown[], ports: 
   // What is not named here is one system call: it is done or not.
   if (name === 'writeAtomic') {
     await writeFile(`${path}.mcpd-tmp`, content.slice(0, content.length / 2), { mode: 0o600 });
+  } else if (name === 'linkAtomic') {
+    await symlink(String(args[1]), `${path}.mcpd-tmp`);
   } else if (name === 'appendDurably') {
     await appendFile(path, content.slice(0, content.length / 2));
   } else if (name === 'createExclusive') {

@@ -141,6 +141,7 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
       };
     case 'stop-server':
       return { ...nothing, server: { state: 'stopped' } };
+    case 'move-pair':
     case 'remove-directory':
     case 'wait-until-ready':
     case 'verify-endpoint':

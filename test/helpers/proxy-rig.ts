@@ -48,9 +48,14 @@ export function writeNginxMain(siteFile: string, folder: string): string {
   return main;
 }
 
-/** Runs Caddy with this file imported by a main Caddyfile. `folder` must be empty and is written to. */
-export async function startCaddy(siteFile: string, folder: string, ports: readonly number[]): Promise<RunningProxy> {
-  const main = writeCaddyMain(siteFile, folder);
+/** Runs Caddy with this file imported by a main Caddyfile, which may be there already. `folder` is written to. */
+export async function startCaddy(
+  siteFile: string,
+  folder: string,
+  ports: readonly number[],
+  { keepMain = false } = {},
+): Promise<RunningProxy> {
+  const main = keepMain ? join(folder, 'Caddyfile') : writeCaddyMain(siteFile, folder);
   return start('caddy', ['run', '--config', main, '--adapter', 'caddyfile'], caddyEnv(folder), ports);
 }
 

@@ -114,7 +114,7 @@ async function prepareSite(scenario: Scenario): Promise<Site> {
       await runCommand(command({ world }).ports, baseDir, planOf('first', baseDir));
       renameSync(baseDir, template);
     }
-    cpSync(template, baseDir, { recursive: true, preserveTimestamps: true });
+    cpSync(template, baseDir, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
     const { pidFile, logFile } = scenarioPaths(baseDir);
     if (!world.isRunning(pidFile))
       await world.command().processes.startServer({ type: 'start-server', argv: [], cwd: baseDir, pidFile, logFile });

@@ -414,7 +414,7 @@ async function prepareSite(scenario: Scenario): Promise<Site> {
     await runCommand(siteIn(baseDir).ports, baseDir, planOf('first', baseDir));
     renameSync(baseDir, template);
   }
-  cpSync(template, baseDir, { recursive: true });
+  cpSync(template, baseDir, { recursive: true, verbatimSymlinks: true });
   const { pidFile, logFile } = scenarioPaths(baseDir);
   await site.ports.processes.startServer({ type: 'start-server', argv: [], cwd: baseDir, pidFile, logFile });
   return site;

@@ -1,4 +1,4 @@
-import { chmod, cp, mkdir, mkdtemp, readFile, rm, unlink, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, cp, mkdir, mkdtemp, readFile, rm, unlink, writeFile } from 'node:fs/promises';
 import { createServer, type AddressInfo, type Server } from 'node:net';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,7 +32,7 @@ beforeAll(async () => {
 
 beforeEach(async () => {
   folder = join(await mkdtemp(join(root, 'case-')), 'project');
-  await cp(template, folder, { recursive: true });
+  await cp(template, folder, { recursive: true, verbatimSymlinks: true });
 });
 
 afterAll(async () => {
@@ -116,7 +116,8 @@ describe('broken files', () => {
 
   test('a key that is missing, garbage or of another certificate does not match', async () => {
     const paths = scenarioPaths(folder);
-    await cp(paths.caKey, paths.key, { force: true });
+    await unlink(paths.key);
+    await copyFile(paths.caKey, paths.key);
     expect((await look()).serverCertificate?.keyMatches).toBe(false);
     await rm(paths.key, { force: true });
     await writeFile(paths.key, 'garbage');
@@ -162,8 +163,8 @@ describe('a certificate of the user’s own', () => {
   test('is looked at where mcp-deploy.yaml says', async () => {
     const paths = scenarioPaths(folder);
     await mkdir(join(folder, 'tls'));
-    await cp(paths.certificate, join(folder, 'tls/site.crt'));
-    await cp(paths.key, join(folder, 'tls/site.key'));
+    await copyFile(paths.certificate, join(folder, 'tls/site.crt'));
+    await copyFile(paths.key, join(folder, 'tls/site.key'));
     expect((await look(folder, 'localhost:1', tls)).serverCertificate).toMatchObject({
       names: ['localhost'],
       keyMatches: true,
@@ -181,9 +182,9 @@ describe('a certificate of the user’s own', () => {
     await mkdir(join(folder, 'tls'));
     await writeFile(join(folder, 'tls/site.crt'), 'garbage');
     expect(await messageOf()).toBe(`The file of tls.certificate is no certificate: ${join(folder, 'tls/site.crt')}`);
-    await cp(paths.certificate, join(folder, 'tls/site.crt'));
+    await copyFile(paths.certificate, join(folder, 'tls/site.crt'));
     expect(await messageOf()).toBe(`The file of tls.key is not there: ${join(folder, 'tls/site.key')}`);
-    await cp(paths.caKey, join(folder, 'tls/site.key'));
+    await copyFile(paths.caKey, join(folder, 'tls/site.key'));
     await chmod(join(folder, 'tls/site.key'), 0o600);
     expect(await messageOf()).toContain('does not belong to the certificate');
   });

@@ -124,7 +124,21 @@ test('read, stat and removeFile take a missing file for what it is', async () =>
 
 test('stat does not look through a link', async () => {
   await symlink(folder, join(folder, 'link'));
-  expect(await files.stat(join(folder, 'link'))).toMatchObject({ kind: 'other' });
+  expect(await files.stat(join(folder, 'link'))).toMatchObject({ kind: 'link', target: folder });
+});
+
+test('linkAtomic makes a link, replaces a link or a file in one step, and leaves nothing beside it', async () => {
+  const path = join(folder, 'live');
+  await writeFile(path, 'a file');
+  await writeFile(join(folder, 'live.mcpd-tmp'), 'of a killed one');
+  for (const target of ['live-1', 'live-2']) {
+    expect(await files.linkAtomic(path, target)).toBe(true);
+    expect(await files.stat(path)).toMatchObject({ kind: 'link', target });
+  }
+  expect(await readdir(folder)).toEqual(['live']);
+  await mkdir(join(folder, 'in-the-way'));
+  await expect(files.linkAtomic(join(folder, 'in-the-way'), 'x')).rejects.toThrow(EnvironmentError);
+  expect((await readdir(folder)).toSorted()).toEqual(['in-the-way', 'live']);
 });
 
 test('appendDurably adds lines, one each, and makes the file with its mode', async () => {

@@ -3,6 +3,7 @@ import { serveCertificate } from '../../apply/serve-certificate.ts';
 import { directoryUrlOf } from '../../deployment/acme-schema.ts';
 import { EnvironmentError, UserError } from '../../deployment/errors.ts';
 import type { Deployment } from '../../deployment/schema.ts';
+import { findProxy } from '../find-proxy.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
 import { liveCertificateOf, planRenewal, type RenewalPlan } from '../../plan/plan-renewal.ts';
 import { projectPaths } from '../../plan/project-paths.ts';
@@ -32,7 +33,11 @@ export async function runCertRenew(context: CommandContext, options: Record<stri
     const { installTimer } = await import('./install-timer.ts');
     return installTimer(context, deployment, { kind: options['installTimer'], dryRun: options['dryRun'] === true });
   }
-  const renewal = { force: options['force'] === true, window: await readWindow(context, deployment) };
+  const renewal = {
+    force: options['force'] === true,
+    window: await readWindow(context, deployment),
+    proxy: await findProxy(context, deployment),
+  };
   if (options['dryRun'] === true) {
     const facts = await lookAtHost(context, deployment);
     const planned = planRenewal(deployment, facts, renewal);
@@ -78,7 +83,7 @@ async function lookAfterOwn(
   const facts = await lookAtHost(context, deployment);
   const planned = planRenewal(deployment, facts, { ...renewal, force: false });
   for (const notice of planned.plan.notices) context.output.warning(notice.text);
-  await serveCertificate(liveCertificateOf(deployment, context), { ports, signal });
+  await serveCertificate(liveCertificateOf(deployment, context, renewal.proxy ?? null), { ports, signal });
   describe(context, deployment, planned, { dryRun: false, renewed: false, proven: facts.server.state === 'running' });
   return 0;
 }

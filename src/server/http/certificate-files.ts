@@ -26,8 +26,7 @@ export interface CertificateFiles {
  * @throws UserError or EnvironmentError that says which file and why.
  */
 export function readCertificate(files: CertificateFiles): ServedCertificate {
-  const certificate = readNamed(files.certificate, 'certificate');
-  const key = readNamed(files.key, 'private key');
+  const { certificate, key } = readPair(files);
   let leaf: X509Certificate;
   try {
     leaf = new X509Certificate(certificate);
@@ -136,6 +135,20 @@ export class CertificateWatch {
         }
       })
       .join('|');
+  }
+}
+
+/**
+ * Two reads cannot be one: a pair that is switched between them would be half old and half new. So the first file is read
+ * again behind the second; when both reads agree, the key was that of this certificate.
+ */
+function readPair(files: CertificateFiles): { readonly certificate: Buffer; readonly key: Buffer } {
+  let certificate = readNamed(files.certificate, 'certificate');
+  for (let attempt = 0; ; attempt += 1) {
+    const key = readNamed(files.key, 'private key');
+    const again = readNamed(files.certificate, 'certificate');
+    if (again.equals(certificate) || attempt === 9) return { certificate: again, key };
+    certificate = again;
   }
 }
 

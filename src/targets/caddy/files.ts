@@ -15,6 +15,6 @@ export function renderCaddyFiles(input: TargetInput): readonly RenderedFile[] {
   ];
 }
 
-function caddyFileName(input: TargetInput): string {
-  return `${nameOnHost(input.deployment.name)}.caddyfile`;
+export function caddyFileName({ deployment }: { readonly deployment: { readonly name: string } }): string {
+  return `${nameOnHost(deployment.name)}.caddyfile`;
 }

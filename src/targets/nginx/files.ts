@@ -16,6 +16,6 @@ export function renderNginxFiles(input: TargetInput): readonly RenderedFile[] {
 }
 
 /** conf.d/*.conf is read by the nginx of Debian, Red Hat and nginx.org alike. */
-export function nginxFileName(input: TargetInput): string {
-  return `${nameOnHost(input.deployment.name)}.conf`;
+export function nginxFileName({ deployment }: { readonly deployment: { readonly name: string } }): string {
+  return `${nameOnHost(deployment.name)}.conf`;
 }

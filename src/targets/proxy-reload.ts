@@ -1,0 +1,54 @@
+import { basename } from 'node:path';
+import { caddyFileName } from './caddy/files.ts';
+import { nginxFileName } from './nginx/files.ts';
+
+/** Where the rendered site of a proxy lies once it is installed, and what makes that proxy read its certificate anew. */
+export interface ProxySiteFile {
+  readonly program: 'nginx' | 'caddy';
+  readonly siteFile: string;
+  readonly reload: readonly string[];
+}
+
+/** The proxies that we render sites for; they are reloaded by systemd where it manages services, else by themselves. */
+export function proxySiteFiles(deployment: { readonly name: string }, hasSystemd: boolean): readonly ProxySiteFile[] {
+  const caddy = ['caddy', 'reload', '--config', '/etc/caddy/Caddyfile', '--adapter', 'caddyfile'];
+  return [
+    {
+      program: 'nginx',
+      siteFile: `/etc/nginx/conf.d/${nginxFileName({ deployment })}`,
+      reload: hasSystemd ? ['systemctl', 'reload', 'nginx'] : ['nginx', '-s', 'reload'],
+    },
+    {
+      program: 'caddy',
+      siteFile: `/etc/caddy/Caddyfile.d/${caddyFileName({ deployment })}`,
+      reload: hasSystemd ? ['systemctl', 'reload', 'caddy'] : caddy,
+    },
+  ];
+}
+
+/**
+ * What asks the proxy of a reload command whether it would take its configuration, or null when that is not known. A
+ * reload over a broken configuration can leave the old certificate in use, or no proxy at all after the next restart.
+ */
+export function proxyCheckOf(reload: readonly string[]): readonly string[] | null {
+  const [program = '', ...words] = reload;
+  const name = basename(program);
+  if (name === 'nginx') {
+    const signal = words.indexOf('-s');
+    return signal < 0 ? null : [program, ...words.slice(0, signal), ...words.slice(signal + 2), '-t', '-q'];
+  }
+  if (name === 'caddy' && words[0] === 'reload') {
+    const config = words.flatMap((word, index) =>
+      word === '--config' || word === '-c' || word === '--adapter' || word === '-a'
+        ? [word, words[index + 1] ?? '']
+        : [],
+    );
+    return config.length === 0 ? null : [program, 'validate', ...config];
+  }
+  if (name === 'systemctl' && words.includes('reload')) {
+    const unit = words.at(-1)?.replace(/\.service$/, '');
+    if (unit === 'nginx') return ['nginx', '-t', '-q'];
+    if (unit === 'caddy') return ['caddy', 'validate', '--config', '/etc/caddy/Caddyfile', '--adapter', 'caddyfile'];
+  }
+  return null;
+}
