@@ -245,15 +245,15 @@ testWithTools(
 /** Page by page until nothing more goes in, then as much back as shall be free. */
 async function fillDisk(disk: string, freeKb: number): Promise<void> {
   const pages: string[] = [];
-  for (let full = false; !full;) {
+  for (;;) {
     const page = join(disk, `page-${pages.length}`);
-    await writeFile(page, Buffer.alloc(4_096)).then(
-      () => pages.push(page),
-      async () => {
-        full = true;
-        await rm(page, { force: true });
-      },
-    );
+    try {
+      await writeFile(page, Buffer.alloc(4_096));
+      pages.push(page);
+    } catch {
+      await rm(page, { force: true });
+      break;
+    }
   }
   for (const page of pages.slice(pages.length - freeKb / 4)) await rm(page);
 }
