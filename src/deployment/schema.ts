@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { authSchema } from './auth-schema.ts';
 import { breakerSchema } from './breaker-schema.ts';
+import { cacheSchema } from './cache-schema.ts';
 import { acmeTlsSchema } from './acme-schema.ts';
 import { headerName, httpUpstreamSchema } from './http-upstream-schema.ts';
 import { redisSchema } from './redis-schema.ts';
@@ -132,6 +133,17 @@ const serverSchema = z.strictObject({
   content: contentSchema
     .optional()
     .describe('module that exports resources, prompts and completions of this endpoint itself'),
+  cache: cacheSchema,
+  compression: z
+    .enum(['off', 'auto'])
+    .default('off')
+    .describe('JSON answers above 1 KB in the coding that the client takes; event streams never'),
+  idleConnectionSeconds: z
+    .number()
+    .min(5)
+    .max(3_600)
+    .default(80)
+    .describe('how long a connection without requests is kept; longer than the proxy in front keeps it'),
   builtinTools: z
     .enum(['auto', 'on', 'off'])
     .default('auto')

@@ -1,5 +1,8 @@
+import type { CacheSetting } from '../deployment/cache-schema.ts';
 import { UserError } from '../deployment/errors.ts';
 import type { Upstream } from '../deployment/schema.ts';
+import { cacheBackend } from './backends/cached-backend.ts';
+import { KeptAnswers } from './backends/kept-answers.ts';
 import { createBuiltinBackend } from './backends/builtin-backend.ts';
 import { createDeclaredBackend } from './backends/declared-backend.ts';
 import { createHttpBackend } from './backends/http-backend.ts';
@@ -19,6 +22,8 @@ export interface BackendSet {
   readonly backends: readonly Backend[];
   /** A backend made from the same is the same: it can stay when the configuration changes elsewhere. */
   readonly byOrigin: ReadonlyMap<string, Backend>;
+  /** Answers that are kept, for as long as this setting stays. */
+  readonly kept: { readonly setting: string; readonly answers: KeptAnswers } | null;
 }
 
 /**
@@ -39,8 +44,14 @@ export function createBackends(
   const { server } = deployment;
   const { version, env, log } = options;
   const byOrigin = new Map<string, Backend>();
+  const kept = keptAnswers(server.cache, before);
+  const cached = (backend: Backend, perKey: boolean): Backend =>
+    server.cache === 'off' || kept === null
+      ? backend
+      : cacheBackend(backend, server.cache, kept.answers.shelf(), perKey);
   const take = (made: readonly unknown[], create: () => Backend): void => {
-    const origin = JSON.stringify([...made, baseDir]);
+    // Other rules of the cache make another backend.
+    const origin = JSON.stringify([...made, server.cache, baseDir]);
     byOrigin.set(origin, before?.byOrigin.get(origin) ?? create());
   };
   const traces = options.traces ?? null;
@@ -57,12 +68,15 @@ export function createBackends(
             })
           : createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version });
       const traced = traces === null ? backend : traceBackend(backend, placeOf(name, upstream), traces);
-      return upstream.breaker === 'off' ? traced : guardBackend(traced, upstream.breaker, log);
+      const guarded = upstream.breaker === 'off' ? traced : guardBackend(traced, upstream.breaker, log);
+      const instances = 'url' in upstream ? 'shared' : upstream.instances;
+      // What a session has its own process for is nobody else's.
+      return instances === 'per-session' ? guarded : cached(guarded, instances === 'per-key');
     });
   }
   if (Object.keys(server.tools).length > 0 || server.content !== undefined) {
     take(['tools', server.tools, server.content], () =>
-      createDeclaredBackend(server, { env, baseDir, log, serverVersion: version }),
+      cached(createDeclaredBackend(server, { env, baseDir, log, serverVersion: version }), false),
     );
   }
   if (server.builtinTools === 'on' || (server.builtinTools === 'auto' && byOrigin.size === 0)) {
@@ -76,7 +90,14 @@ export function createBackends(
       next: 'Name an upstream or a tool, or set server.builtinTools to auto.',
     });
   }
-  return { backends, byOrigin };
+  return { backends, byOrigin, kept };
+}
+
+function keptAnswers(cache: CacheSetting, before: BackendSet | null): BackendSet['kept'] {
+  if (cache === 'off') return null;
+  const setting = JSON.stringify(cache);
+  if (before?.kept?.setting === setting) return before.kept;
+  return { setting, answers: new KeptAnswers(cache.maxMegabytes * 1_048_576, cache.maxEntries) };
 }
 
 function placeOf(name: string, upstream: Upstream): UpstreamPlace {

@@ -5,6 +5,7 @@ import { createBackends, type BackendSet } from './create-backends.ts';
 import { sendProblem } from './http/answers.ts';
 import type { ClientCertificates } from './http/client-certificates.ts';
 import type { ServedCertificate } from './http/certificate-files.ts';
+import { CompressedAnswers } from './http/compress-answers.ts';
 import { OpenStreams } from './http/event-stream.ts';
 import { Front } from './http/front.ts';
 import { createPageAccess } from './http/page-access.ts';
@@ -163,6 +164,7 @@ export function createGateway(
         up: backend.state.state === 'up',
         restarts: backend.restarts,
         ...describeBreakers(backend),
+        cache: backend.cacheCounts?.() ?? null,
       })),
     certificateNotAfterSeconds: () => certificate()?.notAfterSeconds ?? null,
     auditDropped: () => droppedBefore + (now.audit?.dropped ?? 0),
@@ -333,6 +335,7 @@ export function createGateway(
       bodyBytes: limits.bodyBytes,
       streams,
       waiting,
+      compressed: server.compression === 'auto' ? new CompressedAnswers() : null,
       protocol,
       keys,
       readAddress,
@@ -554,7 +557,7 @@ function buildGuard({ deployment }: ServerConfig, certificate: ServedCertificate
 }
 
 function givenBackends(backends: readonly Backend[]): BackendSet {
-  return { backends, byOrigin: new Map() };
+  return { backends, byOrigin: new Map(), kept: null };
 }
 
 function sameSets(one: readonly Backend[], other: readonly Backend[]): boolean {

@@ -112,10 +112,14 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
   }
 
   function treatmentOf({ deployment: { server } }: ServerConfig): Treatment {
-    const { tlsProfile, proxyProtocol: mode } = server;
+    const { tlsProfile, proxyProtocol: mode, idleConnectionSeconds } = server;
     // Asked for each connection: who is trusted can change while the listener stays.
     const trusts = (address: string | undefined): boolean => proxies.trusts(address);
-    return { tlsProfile, proxyProtocol: mode === 'off' ? null : { mode, trusts } };
+    return {
+      tlsProfile,
+      proxyProtocol: mode === 'off' ? null : { mode, trusts },
+      keepAliveTimeout: idleConnectionSeconds * 1_000,
+    };
   }
 
   /** Everything is judged, opened and started first; what is old is let go of last. */

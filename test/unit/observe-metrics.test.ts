@@ -195,7 +195,7 @@ describe('counting', () => {
         { name: 'files', up: true, restarts: 0, breaker: 'closed' },
         { name: 'web', up: false, restarts: 4, breaker: 'open' },
         { name: 'old', up: false, restarts: 1, breaker: 'half-open' },
-        { name: 'plain', up: true, restarts: 0 },
+        { name: 'plain', up: true, restarts: 0, cache: { hits: 3, misses: 1 } },
       ],
       certificateNotAfterSeconds: () => 1_800_000_000,
       redis: () => ({ isUp: true, errors: 1 }),

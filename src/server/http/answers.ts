@@ -21,19 +21,19 @@ export function sendJson(
   send(res, status, jsonType, body, extra);
 }
 
-/** Sends any text body with its head in one write. */
+/** Sends any body with its head in one write. */
 export function send(
   res: ServerResponse,
   status: number,
   contentType: string,
-  body: string,
+  body: string | Buffer,
   extra: readonly string[] = noHeaders,
 ): void {
   if (res.headersSent || res.destroyed) return;
   const head = ['Content-Type', contentType, 'Content-Length', String(Buffer.byteLength(body))];
   for (const part of extra) head.push(part);
   res.writeHead(status, head);
-  if (body.length > longBodyCharacters) sendInPieces(res, body);
+  if (typeof body === 'string' && body.length > longBodyCharacters) sendInPieces(res, body);
   else res.end(body);
 }
 

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Session } from '../protocol/session.ts';
 import type { Caller } from '../types.ts';
 import { sendEmpty, sendJson, sendKeyRefused } from './answers.ts';
+import type { CompressedAnswers } from './compress-answers.ts';
 import type { EventStream, OpenStreams } from './event-stream.ts';
 import type { WaitingExchanges } from './waiting-exchanges.ts';
 
@@ -34,6 +35,8 @@ interface AnswerStream {
 export interface ExchangeHost {
   readonly streams: OpenStreams;
   readonly waiting: WaitingExchanges;
+  /** Null when answers go out as they are. */
+  readonly compressed: CompressedAnswers | null;
   /** Takes one of the caller's open streams and gives the way to return it; null when it has none left. */
   openStream(caller: Caller): (() => void) | null;
   /** How many keys have stopped being accepted so far. */
@@ -171,7 +174,10 @@ export class Exchange {
       return;
     }
     this.#finish();
-    sendJson(this.res, this.#parts === null ? status : 200, body, this.extraHeaders);
+    const { compressed } = this.host;
+    const shown = this.#parts === null ? status : 200;
+    if (compressed === null) sendJson(this.res, shown, body, this.extraHeaders);
+    else compressed.send(this.req, this.res, shown, body, this.extraHeaders);
   }
 
   /** Accepted, and there is nothing to answer. */

@@ -41,6 +41,7 @@ export interface FrontParts extends AdmissionParts {
   readonly bodyBytes: number;
   readonly streams: ExchangeHost['streams'];
   readonly waiting: ExchangeHost['waiting'];
+  readonly compressed: ExchangeHost['compressed'];
   readonly protocol: ProtocolHost;
   readonly pages: StatusPages;
   /** The other workers of this server; null when it is the only process. */
@@ -54,6 +55,7 @@ const unfinishedBodiesBytes = 256 * 1_048_576;
 export class Front implements ExchangeHost {
   readonly streams: ExchangeHost['streams'];
   readonly waiting: ExchangeHost['waiting'];
+  readonly compressed: ExchangeHost['compressed'];
   readonly admission: Admission;
   endedKeys = 0;
 
@@ -79,6 +81,7 @@ export class Front implements ExchangeHost {
     this.admission.again = (req, res) => this.handle(req, res);
     this.streams = parts.streams;
     this.waiting = parts.waiting;
+    this.compressed = parts.compressed;
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {

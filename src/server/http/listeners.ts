@@ -101,10 +101,12 @@ export interface Treatment {
   readonly tlsProfile?: TlsProfile;
   /** Null when clients connect without a PROXY protocol header. */
   readonly proxyProtocol?: Omit<ProxyProtocolOptions, 'log'> | null;
+  /** How long a connection without requests is kept, in ms; 80,000 when absent. */
+  readonly keepAliveTimeout?: number;
 }
 
 /** How connections are treated; node:http's own time limits may be shorter in tests. */
-export interface ListenOptions extends ServerOptions, Treatment {
+export interface ListenOptions extends Omit<ServerOptions, 'keepAliveTimeout'>, Treatment {
   readonly stalledAfterMs?: number;
   /** The CA that handshakes ask clients for a certificate of; absent when none is asked for. */
   readonly clientAuthorities?: (() => Buffer) | null;
@@ -235,9 +237,10 @@ function sameAddress(one: ListenAddress, other: ListenAddress): boolean {
 }
 
 /** A Unix socket speaks plain HTTP. */
-export function kindOf({ kind }: ListenAddress, isSecure: boolean, { tlsProfile, proxyProtocol }: Treatment): string {
+export function kindOf({ kind }: ListenAddress, isSecure: boolean, treatment: Treatment): string {
+  const { tlsProfile, proxyProtocol, keepAliveTimeout } = treatment;
   const tls = kind === 'tcp' && isSecure ? (tlsProfile ?? 'intermediate') : 'plain';
-  return `${tls} ${proxyProtocol?.mode ?? 'direct'}`;
+  return `${tls} ${proxyProtocol?.mode ?? 'direct'} ${keepAliveTimeout ?? httpOptions.keepAliveTimeout}`;
 }
 
 function isInTheWay({ address: old, open }: Bound, address: ListenAddress): boolean {

@@ -23,6 +23,8 @@ export const metricCatalogue = [
   describe('mcp_circuit_breaker_state', 'gauge', ['upstream'], 'Breaker: 0 closed, 1 open, 2 half-open.'),
   describe('mcp_upstream_up', 'gauge', ['upstream'], '1 while the upstream can be called, else 0.'),
   describe('mcp_upstream_restarts_total', 'counter', ['upstream'], 'Times that the upstream was started again.'),
+  describe('mcp_cache_hits_total', 'counter', ['upstream'], 'Calls answered without the upstream.'),
+  describe('mcp_cache_misses_total', 'counter', ['upstream'], 'Calls whose answer was not kept.'),
   describe('mcp_errors_total', 'counter', ['kind'], 'Failures of the server and its upstreams.'),
   describe('mcp_tls_certificate_not_after_seconds', 'gauge', [], 'End of the served certificate, Unix time.'),
   describe('mcp_key_age_seconds', 'gauge', ['label'], 'Age of the newest key of a label, of the 100 oldest.'),

@@ -47,6 +47,8 @@ export interface MetricSources {
     readonly up: boolean;
     readonly restarts: number;
     readonly breaker?: BreakerState;
+    /** Null or absent where no answers are kept. */
+    readonly cache?: { readonly hits: number; readonly misses: number } | null;
     /** Those of its tools, where they have their own. */
     readonly toolBreakers?: readonly { readonly name: string; readonly state: BreakerState }[];
   }[];
@@ -215,7 +217,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     for (const [reason, count] of authFailures.counts) add('mcp_auth_failures_total', renderLabels({ reason }), count);
     for (const [scope, count] of rateLimited.counts) add('mcp_rate_limited_total', renderLabels({ scope }), count);
     for (const [kind, count] of errors.counts) add('mcp_errors_total', renderLabels({ kind }), count);
-    for (const { name, up, restarts, breaker, toolBreakers = [] } of sources.upstreams()) {
+    for (const { name, up, restarts, breaker, cache = null, toolBreakers = [] } of sources.upstreams()) {
       const upstream = renderLabels({ upstream: name });
       if (breaker !== undefined) {
         add('mcp_circuit_breaker_state', upstream, breakerStates.indexOf(breaker));
@@ -225,6 +227,10 @@ export function createMetrics(sources: MetricSources): Metrics {
       }
       add('mcp_upstream_up', upstream, up ? 1 : 0);
       add('mcp_upstream_restarts_total', upstream, restarts);
+      if (cache !== null) {
+        add('mcp_cache_hits_total', upstream, cache.hits);
+        add('mcp_cache_misses_total', upstream, cache.misses);
+      }
     }
     const notAfter = sources.certificateNotAfterSeconds();
     if (notAfter !== null) add('mcp_tls_certificate_not_after_seconds', '', notAfter);
