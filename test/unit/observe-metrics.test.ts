@@ -342,7 +342,7 @@ describe('docs/metrics.md', () => {
 
   test('what is rendered has exactly these names, types and labels', () => {
     const metrics = open({
-      upstreams: () => [{ name: 'files', up: true, restarts: 0, breaker: 'closed' }],
+      upstreams: () => [{ name: 'files', up: true, restarts: 0, breaker: 'closed', cache: { hits: 3, misses: 1 } }],
       certificateNotAfterSeconds: () => 1_800_000_000,
       keyAges: () => [{ label: 'laptop', seconds: 60 }],
     });
