@@ -14,6 +14,7 @@ import {
   type MeaningProblem,
 } from './judge-texts.ts';
 import { judgeAcme } from './judge-acme.ts';
+import { judgeLimits } from './judge-limits.ts';
 import { judgeTools } from './judge-tools.ts';
 import { defaultMaxInstances, type Deployment, type StdioUpstream } from './schema.ts';
 import { quoted } from './shape-sentences.ts';
@@ -56,6 +57,7 @@ const rules: readonly Rule[] = [
   { reads: [], judge: judgeTools },
   { reads: ['auth', 'tls', 'server.publicUrl'], judge: judgeAuth },
   { reads: ['tls'], judge: judgeTls },
+  { reads: ['limits'], judge: judgeLimits },
   {
     reads: ['redis'],
     judge: ({ redis }) =>

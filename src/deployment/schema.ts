@@ -4,6 +4,7 @@ import { breakerSchema } from './breaker-schema.ts';
 import { cacheSchema } from './cache-schema.ts';
 import { acmeTlsSchema } from './acme-schema.ts';
 import { headerName, httpUpstreamSchema } from './http-upstream-schema.ts';
+import { limitsSchema } from './limits-schema.ts';
 import { redisSchema } from './redis-schema.ts';
 import { contentSchema, toolName, toolSchema } from './tool-schema.ts';
 
@@ -232,46 +233,6 @@ const tlsSchema = z.discriminatedUnion('source', [
   z.strictObject({ source: z.literal('off').describe('plain HTTP, on loopback or behind a proxy only') }),
 ]);
 
-const rateSchema = z.strictObject({
-  requests: z.int().min(1).max(100_000_000).describe('calls per window'),
-  windowSeconds: z.number().positive().max(86_400).default(60).describe('length of the window'),
-  burst: z
-    .int()
-    .min(1)
-    .max(100_000_000)
-    .optional()
-    .describe('calls at once; a tenth of requests by default, at least 20'),
-});
-
-const limitsSchema = z.strictObject({
-  perKey: z
-    .union([rateSchema, z.literal('off')])
-    .default({ requests: 1_200, windowSeconds: 60 })
-    .describe('tool calls and reads of one key; lists and handshakes are free'),
-  global: z
-    .union([rateSchema, z.literal('off')])
-    .default('off')
-    .describe('all keys together'),
-  bodyBytes: z.int().min(1_024).max(1_073_741_824).default(4_194_304).describe('largest request body'),
-  streamsPerKey: z.int().min(1).max(1_000_000).default(1_000).describe('open event streams of one key'),
-  freePerKey: z
-    .union([rateSchema, z.literal('off')])
-    .default({ requests: 60_000, windowSeconds: 60, burst: 10_000 })
-    .describe('what perKey does not count, of one key: handshakes, lists, notifications, requests that are refused'),
-  concurrencyPerKey: z
-    .int()
-    .min(1)
-    .max(20_000)
-    .default(1_000)
-    .describe('calls of one key in flight at once; open event streams are not calls'),
-  unreadBytes: z
-    .int()
-    .min(1_048_576)
-    .max(68_719_476_736)
-    .default(268_435_456)
-    .describe('what may wait for slow readers, all together; beyond it the largest and slowest are cut'),
-});
-
 const tracesSchema = z.strictObject({
   endpoint: z
     .url({ protocol: /^https?$/, error: 'write a full URL, for example http://localhost:4318/v1/traces' })
@@ -416,4 +377,4 @@ export type DeploymentInput = z.input<typeof deploymentSchema>;
 export type Deployment = z.output<typeof deploymentSchema>;
 export type StdioUpstream = z.output<typeof stdioUpstreamSchema>;
 export type Upstream = Deployment['server']['upstreams'][string];
-export type RateLimit = z.output<typeof rateSchema>;
+export type { RateLimit } from './limits-schema.ts';

@@ -75,7 +75,11 @@ const examples: Readonly<Record<string, unknown>> = {
   'auth.oauth': { issuer: 'https://login.example.com' },
   'auth.mtls': { ca: 'clients-ca.pem', required: true },
   'limits.perKey.burst': 120,
+  'limits.perKey.windowMs': 60_000,
+  'limits.perKey.form': 'token-bucket',
   'limits.global.burst': 1_000,
+  'limits.tiers': { gold: { concurrencyPerKey: 2_000 } },
+  'limits.perTool': { 'search*': { concurrency: 8 } },
   'logs.file': 'server.log',
   'logs.auditKeyFile': '/etc/mcp-deploy/audit.key',
   'logs.traces': { endpoint: 'http://localhost:4318/v1/traces' },
@@ -87,7 +91,15 @@ const examples: Readonly<Record<string, unknown>> = {
 };
 
 /** Sections of which only the example is shown: few need them, and docs/ has them in full. */
-const shownBriefly: ReadonlySet<string> = new Set(['logs.traces', 'auth.oauth', 'auth.mtls']);
+const shownBriefly: ReadonlySet<string> = new Set([
+  'logs.traces',
+  'auth.oauth',
+  'auth.mtls',
+  'limits.tiers',
+  'limits.perTool',
+  'limits.perAddress',
+  'limits.freePerKey',
+]);
 
 interface Setting {
   readonly path: readonly string[];

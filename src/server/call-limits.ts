@@ -1,9 +1,11 @@
-import type { Deployment } from '../deployment/schema.ts';
+import type { Limits, RateLimit } from '../deployment/limits-schema.ts';
 import type { Metrics } from './observe/metrics.ts';
-import { createRateLimiter } from './policy/rate-limiter.ts';
-import { payerOf } from './protocol/calls-in-flight.ts';
+import type { LimitSharing } from './policy/limit-sharing.ts';
+import { networkOfAddress } from './policy/network-of-address.ts';
+import { createRateLimiter, limitHeaders, type RateLimiter } from './policy/rate-limiter.ts';
+import { payerOf, type ToolCount } from './protocol/calls-in-flight.ts';
+import { createToolLimits } from './tool-limits.ts';
 import type { Caller, LimitDecision } from './types.ts';
-import type { Siblings } from './workers/siblings.ts';
 
 /**
  * What a request counts against. `call`: the rate of calls and the calls in flight. `step`: the rate of calls, where
@@ -11,9 +13,10 @@ import type { Siblings } from './workers/siblings.ts';
  */
 export type RequestCost = 'call' | 'step' | 'list' | 'free';
 
-/** Why a request is answered with 429. */
+/** Why a request is answered with 429, or with 503 where what limits are counted in is gone. */
 export interface LimitRefusal {
-  /** Name of the limit: key, global, free, concurrency. */
+  readonly status: 429 | 503;
+  /** Name of the limit: key, tier, global, address, tool, free, concurrency, shared-state. */
   readonly policy: string;
   readonly detail: string;
   readonly retryAfterSeconds: number;
@@ -21,75 +24,211 @@ export interface LimitRefusal {
   readonly headers: readonly string[];
 }
 
+/** The limits of one configuration. */
+export interface CallLimits {
+  /**
+   * One step of the limits for one request. Null when it may go on; otherwise it has used up nothing of any limit.
+   * @param tool name of the tool that is called, else null
+   */
+  judge(caller: Caller, cost: RequestCost, tool: string | null): LimitRefusal | null;
+  /** Head lines about the request that was let through last, flat; of its tightest limit, empty where none are wanted. */
+  headers(): readonly string[];
+  /** Counts what is in flight of the tool; null where nobody needs it. */
+  readonly countTool: ((tool: string) => ToolCount | null) | null;
+  /** Open event streams that this caller may have. */
+  streamsOf(caller: Caller): number;
+}
+
+/** What the limits ask of the calls in flight. */
+export interface InFlightCounts {
+  readonly size: number;
+  countOf(payer: string): number;
+}
+
+/** How limits are counted together with other processes. */
+export interface SharedCounting {
+  /** Processes of this server that share what it may do at once. */
+  readonly processes: number;
+  readonly sharing: LimitSharing | null;
+  /** Calls are refused: the counts are not known, and without them nothing is let through. */
+  readonly refusesCalls: () => boolean;
+}
+
 /** A call that ends makes room at once; when one will is not known. */
 const retryWhenFullSeconds = 1;
+const noHeaders: readonly string[] = [];
 
-/**
- * One step of the limits for one request: its own key first, then all keys together. Null when it may go on.
- * @param inFlightOf calls in flight of one payer
- */
+interface PayerLimits {
+  readonly scope: 'key' | 'tier';
+  readonly calls: RateLimiter | null;
+  readonly free: RateLimiter | null;
+  readonly concurrency: number;
+  readonly streams: number;
+}
+
+/** Puts together all that limits one request: the key or its tier, its address, its tool, and all keys together. */
 export function createCallLimits(
-  limits: Deployment['limits'],
+  limits: Limits,
   metrics: Pick<Metrics, 'rateLimited'>,
-  inFlightOf: (payer: string) => number,
-  siblings: Pick<Siblings, 'count' | 'sharing'> | null = null,
-): (caller: Caller, cost: RequestCost) => LimitRefusal | null {
-  const sharing = siblings?.sharing ?? null;
-  const perKey = limits.perKey === 'off' ? null : createRateLimiter(limits.perKey, 'key', undefined, sharing);
-  const global = limits.global === 'off' ? null : createRateLimiter(limits.global, 'global', undefined, sharing);
-  const free = limits.freePerKey === 'off' ? null : createRateLimiter(limits.freePerKey, 'free', undefined, sharing);
-  const most = Math.ceil(limits.concurrencyPerKey / (siblings?.count ?? 1));
-
-  return (caller, cost) => {
-    const payer = payerOf(caller);
-    if ((cost === 'call' || cost === 'list') && inFlightOf(payer) >= most) {
-      metrics.rateLimited('concurrency');
-      return describeFull(most);
-    }
-    if (cost === 'list' || cost === 'free') {
-      const decision = free?.take(payer);
-      if (decision?.allowed !== false) return null;
-      metrics.rateLimited('free');
-      return describeRefusal(decision);
-    }
-    const own = perKey?.take(payer);
-    if (own?.allowed === false) {
-      metrics.rateLimited('key');
-      return describeRefusal(own);
-    }
-    const all = global?.take('all');
-    if (all?.allowed === false) {
-      metrics.rateLimited('global');
-      return describeRefusal(all);
-    }
-    return null;
+  inFlight: InFlightCounts,
+  { processes, sharing, refusesCalls }: SharedCounting,
+): CallLimits {
+  const share = (most: number): number => Math.ceil(most / processes);
+  const open = (limit: RateLimit | 'off', policy: string): RateLimiter | null =>
+    limit === 'off' ? null : createRateLimiter(limit, policy, undefined, sharing);
+  const ownKey: PayerLimits = {
+    scope: 'key',
+    calls: open(limits.perKey, 'key'),
+    free: open(limits.freePerKey, 'free'),
+    concurrency: share(limits.concurrencyPerKey),
+    streams: share(limits.streamsPerKey),
   };
-}
+  const tiers = new Map<string, PayerLimits>(
+    Object.entries(limits.tiers).map(([tier, own]) => [
+      tier,
+      {
+        scope: 'tier',
+        calls: own.perKey === undefined ? ownKey.calls : open(own.perKey, `tier-${tier}`),
+        free: own.freePerKey === undefined ? ownKey.free : open(own.freePerKey, `free-${tier}`),
+        concurrency: share(own.concurrencyPerKey ?? limits.concurrencyPerKey),
+        streams: share(own.streamsPerKey ?? limits.streamsPerKey),
+      },
+    ]),
+  );
+  const global = open(limits.global, 'global');
+  const perAddress = open(limits.perAddress, 'address');
+  const tools = createToolLimits(limits.perTool, share, sharing);
+  const mostInFlight = share(limits.concurrency);
+  const tellsOnSuccess = limits.headers !== 'refusals';
 
-function describeFull(most: number): LimitRefusal {
+  // Kept from one request to the next, so that a call makes no garbage.
+  const taken: RateLimiter[] = [];
+  const buckets: string[] = [];
+  let tightest: LimitDecision | null = null;
+  let refused: LimitDecision | null = null;
+  let refusedScope = '';
+
+  function take(limiter: RateLimiter | null, bucket: string, scope: string): void {
+    if (limiter === null) return;
+    const decision = limiter.take(bucket);
+    if (decision.allowed) {
+      taken.push(limiter);
+      buckets.push(bucket);
+      if (tellsOnSuccess && (tightest === null || isTighter(decision, tightest))) tightest = decision;
+    } else if (refused === null || decision.retryAfterSeconds > refused.retryAfterSeconds) {
+      refused = decision;
+      refusedScope = scope;
+    }
+  }
+
+  /** A refused call uses up nothing: what other limits gave goes back. */
+  function refuseAll(decision: LimitDecision): LimitRefusal {
+    for (const [at, limiter] of taken.entries()) limiter.giveBack(buckets[at] ?? '');
+    metrics.rateLimited(refusedScope);
+    return describeRefusal(decision, limits.headers);
+  }
+
+  function full(policy: string, detail: string): LimitRefusal {
+    metrics.rateLimited(policy);
+    return {
+      status: 429,
+      policy,
+      detail,
+      retryAfterSeconds: retryWhenFullSeconds,
+      headers: ['Retry-After', String(retryWhenFullSeconds)],
+    };
+  }
+
+  function payerLimits({ tier = null }: Caller): PayerLimits {
+    return tier === null || tiers.size === 0 ? ownKey : (tiers.get(tier) ?? ownKey);
+  }
+
   return {
-    policy: 'concurrency',
-    detail: `A key may have ${most} calls in flight; wait until some are answered.`,
-    retryAfterSeconds: retryWhenFullSeconds,
-    headers: ['Retry-After', String(retryWhenFullSeconds)],
+    judge(caller, cost, tool) {
+      const payer = payerOf(caller);
+      const own = payerLimits(caller);
+      tightest = null;
+      if (cost === 'call' || cost === 'list') {
+        if (inFlight.countOf(payer) >= own.concurrency) {
+          const detail = `A key may have ${own.concurrency} calls in flight; wait until some are answered.`;
+          return full('concurrency', detail);
+        }
+        if (inFlight.size >= mostInFlight) {
+          return full('global-concurrency', `${mostInFlight} calls are in flight; wait until some are answered.`);
+        }
+      }
+      taken.length = 0;
+      buckets.length = 0;
+      refused = null;
+      if (cost === 'list' || cost === 'free') {
+        take(own.free, payer, 'free');
+        tightest = null;
+        return refused === null ? null : refuseAll(refused);
+      }
+      if (refusesCalls()) {
+        metrics.rateLimited('shared-state');
+        return withoutCounts;
+      }
+      const rule = tool === null || tools === null ? null : tools.find(tool);
+      if (rule !== null) {
+        if (cost === 'call' && rule.count.inFlight >= rule.concurrency) {
+          const detail = `${rule.concurrency} calls of ${rule.pattern} may be in flight; wait until some are answered.`;
+          return full('tool-concurrency', detail);
+        }
+        take(rule.limiter, rule.isForAll ? 'all' : payer, 'tool');
+      }
+      take(own.calls, payer, own.scope);
+      if (perAddress !== null) take(perAddress, networkOfAddress(caller.address), 'address');
+      take(global, 'all', 'global');
+      return refused === null ? null : refuseAll(refused);
+    },
+    headers: () => (tightest === null ? noHeaders : describeHeaders(tightest, limits.headers)),
+    countTool: tools === null || !tools.countsCalls ? null : (tool) => tools.find(tool)?.count ?? null,
+    streamsOf: (caller) => payerLimits(caller).streams,
   };
 }
 
-function describeRefusal(decision: LimitDecision): LimitRefusal {
+/** For calls while the shared counts cannot be asked and the deployment wants them to be. */
+const withoutCounts: LimitRefusal = {
+  status: 503,
+  policy: 'shared-state',
+  detail: 'The store in which this server counts calls together with others cannot be reached; try again in a moment.',
+  retryAfterSeconds: 5,
+  headers: ['Retry-After', '5'],
+};
+
+function isTighter(one: LimitDecision, other: LimitDecision): boolean {
+  return one.remaining / one.limit < other.remaining / other.limit;
+}
+
+function describeRefusal(decision: LimitDecision, form: Limits['headers']): LimitRefusal {
+  const { policy, limit, windowSeconds } = decision;
   const retryAfterSeconds = Math.max(1, Math.ceil(decision.retryAfterSeconds));
-  const reset = Math.max(1, Math.ceil(decision.resetSeconds));
-  const { policy, limit, windowSeconds, remaining } = decision;
   return {
+    status: 429,
     policy,
     detail: `The limit of ${limit} calls in ${windowSeconds} s is used up; try again in ${retryAfterSeconds} s.`,
     retryAfterSeconds,
-    headers: [
-      'Retry-After',
-      String(retryAfterSeconds),
-      'RateLimit-Policy',
-      `"${policy}";q=${limit};w=${windowSeconds}`,
-      'RateLimit',
-      `"${policy}";r=${Math.max(0, Math.floor(remaining))};t=${reset}`,
-    ],
+    headers: describeHeaders({ ...decision, resetSeconds: Math.max(1, decision.resetSeconds) }, form),
   };
+}
+
+/**
+ * The fields of the current draft, and for clients of older servers those of its drafts up to 07 (one field for each
+ * number) or the ones that servers wrote before there was a draft.
+ */
+function describeHeaders(decision: LimitDecision, form: Limits['headers']): readonly string[] {
+  const headers = limitHeaders(decision).flat();
+  if (form === 'refusals' || form === 'standard') return headers;
+  const prefix = form === 'separate' ? 'RateLimit' : 'X-RateLimit';
+  return [
+    ...headers,
+    `${prefix}-Limit`,
+    String(decision.limit),
+    `${prefix}-Remaining`,
+    String(decision.remaining),
+    `${prefix}-Reset`,
+    // The old fields have the time of day in them, the drafts the seconds until then.
+    String(form === 'separate' ? decision.resetSeconds : Math.ceil(Date.now() / 1_000) + decision.resetSeconds),
+  ];
 }

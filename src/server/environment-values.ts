@@ -42,8 +42,10 @@ export function parseRate(text: string): Parsed<RateLimit | 'off'> {
   if (!(perSecond * 60 >= 1) || perSecond > 100_000_000) {
     return { problem: 'is no number of calls per second, and not 0 either' };
   }
-  if (Number.isInteger(perSecond)) return { value: { requests: perSecond, windowSeconds: 1 } };
-  return { value: { requests: Math.round(perSecond * 60), windowSeconds: 60 } };
+  // As many at once as a second brings, as servers with this setting count.
+  const burst = Math.ceil(perSecond);
+  if (Number.isInteger(perSecond)) return { value: { requests: perSecond, windowSeconds: 1, burst } };
+  return { value: { requests: Math.round(perSecond * 60), windowSeconds: 60, burst } };
 }
 
 const unitSeconds: Readonly<Record<string, number>> = { ms: 0.001, s: 1, m: 60, h: 3_600 };

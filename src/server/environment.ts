@@ -36,7 +36,6 @@ interface Pieces {
   key: string | null;
   windowMs: number | null;
   maxRequests: number | null;
-  rateIsSet: boolean;
 }
 
 /** One environment variable that `serve` understands. */
@@ -109,20 +108,11 @@ export const environmentTable: readonly EnvironmentRow[] = [
   row('RATE_LIMIT_WINDOW_MS', 'MS', 'length of the rate limit window (900000)', '60000', 'soon', (value, _, pieces) =>
     keep(parseCount(value, 1, 86_400_000), (windowMs) => (pieces.windowMs = windowMs)),
   ),
-  row('RATE_LIMIT_MAX_REQUESTS', 'N', 'calls of one key in that window (100)', '500', '0', (value, _, pieces) =>
+  row('RATE_LIMIT_MAX_REQUESTS', 'N', 'calls of one address in that window (100)', '500', '0', (value, _, pieces) =>
     keep(parseCount(value, 1, 100_000_000), (requests) => (pieces.maxRequests = requests)),
   ),
-  row(
-    'MCP_RATE_LIMIT',
-    'N',
-    'calls of one key per second, 0 = off; goes before the two',
-    '10',
-    '-1',
-    (value, all, pieces) =>
-      keep(parseRate(value), (perKey) => {
-        pieces.rateIsSet = true;
-        change(all, 'limits', { perKey });
-      }),
+  row('MCP_RATE_LIMIT', 'N', 'calls per second, of all keys together; 0 = off', '10', '-1', (value, all) =>
+    keep(parseRate(value), (global) => change(all, 'limits', { perKey: 'off', global })),
   ),
   row(
     'REDIS_URL',
@@ -245,7 +235,6 @@ export function applyEnvironment(settings: Settings, env: NodeJS.ProcessEnv): Se
     key: null,
     windowMs: null,
     maxRequests: null,
-    rateIsSet: false,
   };
   for (const { name, form, example, take } of environmentTable) {
     const value = env[name]?.trim() ?? '';
@@ -260,10 +249,12 @@ export function applyEnvironment(settings: Settings, env: NodeJS.ProcessEnv): Se
   }
   placeAddresses(all, pieces);
   placeTls(all, pieces);
-  if (!pieces.rateIsSet && (pieces.windowMs !== null || pieces.maxRequests !== null)) {
+  if (pieces.windowMs !== null || pieces.maxRequests !== null) {
     const requests = pieces.maxRequests ?? 100;
-    const windowSeconds = (pieces.windowMs ?? 900_000) / 1_000;
-    change(all, 'limits', { perKey: { requests, windowSeconds, burst: requests } });
+    const windowMs = pieces.windowMs ?? 900_000;
+    const perAddress = { requests, windowSeconds: windowMs / 1_000, windowMs, form: 'fixed-window' as const };
+    // Servers with this pair have no other limit, and tell on every answer what is left.
+    change(all, 'limits', { perKey: 'off', perAddress, headers: 'separate' });
   }
   return all;
 }

@@ -144,6 +144,7 @@ export function createGateway(
   const share = siblings?.count ?? 1;
   const startedAtMs = Date.now();
   const inFlight = new CallsInFlight();
+  const counting = { processes: share, sharing: siblings?.sharing ?? null, refusesCalls: () => false };
   let lastReload: LastReload | null = null;
   /** Lines that the files of earlier configurations lost. */
   let droppedBefore = 0;
@@ -202,7 +203,7 @@ export function createGateway(
   );
   const parked = new ParkedCalls(limits.bodyBytes, siblings?.makeId);
   const gate = new HandshakeGate(registry);
-  const quota = createStreamQuota(() => Math.ceil(now.config.deployment.limits.streamsPerKey / share));
+  const quota = createStreamQuota();
   const serverInfoJson = (): string => JSON.stringify(describeServerInfo(registry, version));
   const listeners = new ListenStreams(registry, streams, serverInfoJson);
   const sseConnections = new Map<string, SseConnection>();
@@ -234,14 +235,15 @@ export function createGateway(
     isFull: () => inFlight.size >= maxInFlight,
     isAuditBlocked: () => now.audit !== null && now.audit.isBlocked,
     charge(request, cost, era, id, method, params) {
-      const refusal = now.limit(request.caller, cost);
+      const name = method === 'tools/call' ? params?.['name'] : undefined;
+      const tool = typeof name === 'string' ? name : null;
+      const refusal = now.limit.judge(request.caller, cost, tool);
       if (refusal === null) return null;
-      const name = params?.['name'];
-      metrics.request(method ?? '', method === 'tools/call' && typeof name === 'string' ? name : null, 'refused', 0);
+      metrics.request(method ?? '', tool, 'refused', 0);
       now.trail?.refused({
         ...describeRefused(
           request,
-          refusal.policy === 'concurrency' ? 'limit of calls in flight' : `rate limit of ${refusal.policy}`,
+          refusal.policy.endsWith('concurrency') ? 'limit of calls in flight' : `rate limit of ${refusal.policy}`,
         ),
         params,
         ...(id === null ? {} : { id }),
@@ -250,9 +252,10 @@ export function createGateway(
       });
       return refusal;
     },
+    limitHeaders: () => now.limit.headers(),
     refused: (request, why) => now.trail?.refused(describeRefused(request, why)),
     openStream(caller) {
-      const release = quota.take(payerOf(caller));
+      const release = quota.take(payerOf(caller), now.limit.streamsOf(caller));
       if (release === null) metrics.rateLimited('streams');
       return release;
     },
@@ -261,7 +264,7 @@ export function createGateway(
       if (release === null) {
         const requestId = extraHeaders[extraHeaders.indexOf('X-Request-Id') + 1] ?? '';
         now.trail?.refused({ requestId, why: 'limit of open streams', address: caller.address, key: caller.label });
-        const detail = `A key may have ${now.config.deployment.limits.streamsPerKey} event streams open; close some.`;
+        const detail = `A key may have ${now.limit.streamsOf(caller) * share} event streams open; close some.`;
         sendProblem(res, 429, 'Too Many Requests', detail, ['Retry-After', '30', ...extraHeaders]);
       }
       return release;
@@ -373,6 +376,7 @@ export function createGateway(
     parked.abandonAllOf(keyId);
   }
   now.keys?.onRevoked(endAllOf);
+  inFlight.countTool = now.limit.countTool;
 
   function openFirst(first: ServerConfig): Settings {
     const { auth, logs, server, limits } = first.deployment;
@@ -402,7 +406,7 @@ export function createGateway(
       audit,
       trail: openTrail(audit),
       readAddress,
-      limit: createCallLimits(limits, metrics, (payer) => inFlight.countOf(payer), siblings),
+      limit: createCallLimits(limits, metrics, inFlight, counting),
       redis,
     };
   }
@@ -444,9 +448,7 @@ export function createGateway(
     const tokens = sameTokens ? before.tokens : createTokens(config, resource, log);
     const sameLimits = JSON.stringify(limits) === JSON.stringify(old.limits);
     // The buckets of clients keep their level while the limits stay.
-    const limit = sameLimits
-      ? before.limit
-      : createCallLimits(limits, metrics, (payer) => inFlight.countOf(payer), siblings);
+    const limit = sameLimits ? before.limit : createCallLimits(limits, metrics, inFlight, counting);
     const redis = sameRedis ? before.redis : target === null ? null : createSharedRedis(target, log);
 
     return {
@@ -460,6 +462,7 @@ export function createGateway(
         }
         if (!sameTokens) before.tokens?.close();
         calls.audit = trail;
+        inFlight.countTool = limit.countTool;
         useKeys();
         sessions.useLimits({ ...server.sessions, max: Math.ceil(server.sessions.max / share) });
         unread.useBound(limits.unreadBytes);

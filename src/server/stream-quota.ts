@@ -1,16 +1,15 @@
 /** Counts the open event streams of each key. */
 export interface StreamQuota {
   /** Takes one stream and gives the way to return it, which works once; null when the key has none left. */
-  take(keyId: string): (() => void) | null;
+  take(keyId: string, most: number): (() => void) | null;
 }
 
-/** @param mostPerKey read for each new stream, so that another limit counts at once */
-export function createStreamQuota(mostPerKey: () => number): StreamQuota {
+export function createStreamQuota(): StreamQuota {
   const open = new Map<string, number>();
   return {
-    take(keyId) {
+    take(keyId, most) {
       const count = open.get(keyId) ?? 0;
-      if (count >= mostPerKey()) return null;
+      if (count >= most) return null;
       open.set(keyId, count + 1);
       let returned = false;
       return () => {

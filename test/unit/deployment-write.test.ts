@@ -233,7 +233,7 @@ describe('formatDeployment', () => {
     const written = formatDeployment({});
     for (const [name, schema] of Object.entries(settingsOf(deploymentSchema) ?? {})) {
       expect(written).toMatch(new RegExp(`^(?:# )?${name}:`, 'm'));
-      for (const inner of Object.keys(name === 'tls' ? {} : (settingsOf(schema) ?? {}))) {
+      for (const inner of Object.keys(name === 'tls' || name === 'redis' ? {} : (settingsOf(schema) ?? {}))) {
         expect(written, `${name}.${inner}`).toMatch(new RegExp(`^ *(?:# *)?${inner}:`, 'm'));
       }
     }

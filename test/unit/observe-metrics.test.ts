@@ -345,6 +345,7 @@ describe('docs/metrics.md', () => {
       upstreams: () => [{ name: 'files', up: true, restarts: 0, breaker: 'closed', cache: { hits: 3, misses: 1 } }],
       certificateNotAfterSeconds: () => 1_800_000_000,
       keyAges: () => [{ label: 'laptop', seconds: 60 }],
+      redis: () => ({ isUp: true, errors: 1 }),
     });
     metrics.request('tools/call', 'echo', 200, 0.001);
     metrics.toolExecution('echo', 'ok', 0.001);

@@ -56,17 +56,17 @@ const outcomes: Readonly<
   MCP_API_KEYS: { read: (all) => all.extraKeys.map(({ key }) => key), is: ['mZ6Yf3c0vQ8n1bTq', 'W2rXo9k4sD7u5eLp'] },
   MCP_AUTH_REQUIRED: { read: (all) => all.deployment.auth.required, is: false },
   RATE_LIMIT_WINDOW_MS: {
-    read: (all) => all.deployment.limits.perKey,
-    is: { requests: 100, windowSeconds: 60, burst: 100 },
+    read: (all) => all.deployment.limits.perAddress,
+    is: { requests: 100, windowSeconds: 60, windowMs: 60_000, form: 'fixed-window' },
   },
   RATE_LIMIT_MAX_REQUESTS: {
-    read: (all) => all.deployment.limits.perKey,
-    is: { requests: 500, windowSeconds: 900, burst: 500 },
+    read: ({ deployment: { limits } }) => [limits.perAddress, limits.perKey, limits.headers],
+    is: [{ requests: 500, windowSeconds: 900, windowMs: 900_000, form: 'fixed-window' }, 'off', 'separate'],
   },
   MCP_RATE_LIMIT: {
     with: { RATE_LIMIT_MAX_REQUESTS: '3' },
-    read: (all) => all.deployment.limits.perKey,
-    is: { requests: 10, windowSeconds: 1 },
+    read: ({ deployment: { limits } }) => [limits.global, limits.perKey],
+    is: [{ requests: 10, windowSeconds: 1, burst: 10 }, 'off'],
   },
   REDIS_URL: {
     read: (all) => all.deployment.redis,
@@ -180,8 +180,8 @@ test('only names that are about MCP ask for a server on their own', () => {
 describe('values', () => {
   test.each([
     ['0', 'off'],
-    ['0.5', { requests: 30, windowSeconds: 60 }],
-    ['100', { requests: 100, windowSeconds: 1 }],
+    ['0.5', { requests: 30, windowSeconds: 60, burst: 1 }],
+    ['100', { requests: 100, windowSeconds: 1, burst: 100 }],
   ])('a rate of %s', (text, value) => {
     expect(parseRate(text)).toEqual({ value });
   });

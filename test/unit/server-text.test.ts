@@ -141,13 +141,13 @@ describe('parseListenFilter', () => {
 });
 
 test('a stream is given back once, whoever returns it twice', () => {
-  const quota = createStreamQuota(() => 2);
-  const first = quota.take('k');
-  expect(quota.take('k')).not.toBeNull();
-  expect(quota.take('k')).toBeNull();
-  expect(quota.take('other')).not.toBeNull();
+  const quota = createStreamQuota();
+  const first = quota.take('k', 2);
+  expect(quota.take('k', 2)).not.toBeNull();
+  expect(quota.take('k', 2)).toBeNull();
+  expect(quota.take('other', 2)).not.toBeNull();
   first?.();
   first?.();
-  expect(quota.take('k')).not.toBeNull();
-  expect(quota.take('k')).toBeNull();
+  expect(quota.take('k', 2)).not.toBeNull();
+  expect(quota.take('k', 2)).toBeNull();
 });

@@ -92,13 +92,25 @@ export function sendOAuthError(
   sendJson(res, status, JSON.stringify({ error, error_description: description }), [...inertHeaders, ...extra]);
 }
 
-/** 429 with Retry-After, and the RateLimit fields of draft-ietf-httpapi-ratelimit-headers where a rate was the reason. */
+/**
+ * 429 with Retry-After, and where a rate was the reason the RateLimit fields and the problem type of
+ * draft-ietf-httpapi-ratelimit-headers; 503 where nothing could be counted.
+ */
 export function sendRateLimited(
   res: ServerResponse,
   refusal: LimitRefusal,
   extra: readonly string[] = noHeaders,
 ): void {
-  sendProblem(res, 429, 'Too Many Requests', refusal.detail, [...refusal.headers, ...extra]);
+  const { status, policy, detail, headers } = refusal;
+  const isRate = headers.includes('RateLimit');
+  const body = JSON.stringify({
+    type: isRate ? 'https://iana.org/assignments/http-problem-types#quota-exceeded' : 'about:blank',
+    title: status === 429 ? 'Too Many Requests' : 'Service Unavailable',
+    status,
+    detail,
+    ...(status === 429 ? { 'violated-policies': [policy] } : {}),
+  });
+  send(res, status, 'application/problem+json', body, [...inertHeaders, ...headers, ...extra]);
 }
 
 /** 401 for a key that is missing or not accepted. RFC 6750 3.1: no error code when the request carried none at all. */

@@ -140,7 +140,19 @@ export function createMetrics(sources: MetricSources): Metrics {
     'insufficient-scope',
     'unavailable',
   ]);
-  const rateLimited = createWordCounter(['key', 'global', 'free', 'concurrency', 'streams']);
+  const rateLimited = createWordCounter([
+    'key',
+    'tier',
+    'address',
+    'tool',
+    'global',
+    'free',
+    'concurrency',
+    'tool-concurrency',
+    'global-concurrency',
+    'streams',
+    'shared-state',
+  ]);
   const errors = createWordCounter([]);
   const slowReaders = createWordCounter(['stream', 'all']);
   const reloads = { ok: 0, refused: 0 };

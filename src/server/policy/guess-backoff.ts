@@ -1,5 +1,5 @@
-import { isIPv6 } from 'node:net';
 import { createUnshared, type LimitSharing } from './limit-sharing.ts';
+import { networkOfAddress } from './network-of-address.ts';
 
 const FAILURES_ALLOWED = 10;
 const WINDOW_MS = 60_000;
@@ -65,7 +65,7 @@ export function createGuessBackoff(now: () => number, sharing: LimitSharing | nu
 
   return {
     failed(address) {
-      const source = networkOf(address);
+      const source = networkOfAddress(address);
       unshared?.add(source, 1, FAILURES_ALLOWED / 2);
       return count(source, 1);
     },
@@ -78,18 +78,4 @@ export function createGuessBackoff(now: () => number, sharing: LimitSharing | nu
 function isForgiven(guesser: Guesser, nowMs: number): boolean {
   if (guesser.waitSeconds === 0) return nowMs - guesser.sinceMs >= WINDOW_MS;
   return nowMs - guesser.quietFromMs >= WINDOW_MS;
-}
-
-/** One IPv6 customer has at least a /64 to take addresses from, so those count as one. */
-function networkOf(address: string): string {
-  if (!isIPv6(address)) return address;
-  const [head = '', tail] = (address.split('%')[0] ?? '').split('::');
-  const left = head === '' ? [] : head.split(':');
-  const right = tail === undefined || tail === '' ? [] : tail.split(':');
-  const zeros = tail === undefined ? 0 : Math.max(0, 8 - left.length - right.length);
-  const groups = [...left, ...Array.from({ length: zeros }, () => '0'), ...right];
-  return `${groups
-    .slice(0, 4)
-    .map((group) => Number.parseInt(group, 16).toString(16))
-    .join(':')}::/64`;
 }

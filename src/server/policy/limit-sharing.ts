@@ -11,12 +11,24 @@ export interface LimitSharing {
   publish(topic: string, deltas: readonly LimitDelta[]): void;
   /** Called with what was consumed elsewhere; one listener for each topic, the last one counts. */
   onRemote(topic: string, listener: (deltas: readonly LimitDelta[]) => void): void;
+  /**
+   * Where something keeps the sums of all: what is used of a bucket, everything published here included, and how long
+   * its window still runs. Answers to `publish`, for the buckets that were published.
+   */
+  onTotal?(topic: string, shape: LimitShape, listener: (bucket: string, used: number, leftMs: number) => void): void;
 }
+
+/** How what is used of a bucket goes away again: evenly, or all at the end of its window. */
+export type LimitShape =
+  | { readonly kind: 'bucket'; readonly capacity: number; readonly tokensPerMs: number }
+  | { readonly kind: 'window'; readonly windowMs: number };
 
 /** What was consumed here and is not told yet. */
 export interface Unshared {
   /** `urgentFrom`: with this much of one bucket untold it is told at the end of this turn. */
   add(bucket: string, amount: number, urgentFrom: number): void;
+  /** What of a bucket is not told yet. */
+  amountOf(bucket: string): number;
 }
 
 /** At most this often, unless much was consumed at once. */
@@ -41,6 +53,7 @@ export function createUnshared(topic: string, sharing: LimitSharing): Unshared {
   }
 
   return {
+    amountOf: (bucket) => untold.get(bucket) ?? 0,
     add(bucket, amount, urgentFrom) {
       const sum = (untold.get(bucket) ?? 0) + amount;
       untold.set(bucket, sum);

@@ -7,7 +7,7 @@ import type { Metrics } from '../observe/metrics.ts';
 import { takeTraceContext, withTraceContext } from '../observe/trace-context.ts';
 import type { CallSpan, Traces } from '../observe/traces.ts';
 import type { BackendCall, Caller, CancelCall, Era, RpcError, RpcId } from '../types.ts';
-import type { CallOfKey, CallsInFlight } from './calls-in-flight.ts';
+import type { CallOfKey, CallsInFlight, ToolCount } from './calls-in-flight.ts';
 import { missingCapabilityError, missingClientCapability } from './client-capabilities.ts';
 import type { MethodRule } from './methods.ts';
 import { renderModernResult } from './modern-result.ts';
@@ -69,6 +69,7 @@ export class Call implements BackendCall, CallOfKey {
   /** Kept by the calls in flight, both. */
   callsOfKey: CallOfKey[] = noCalls;
   placeAmongThem = 0;
+  toolCount: ToolCount | null = null;
   /** Its backend has asked a modern client something. */
   wasParked = false;
 

@@ -1,11 +1,20 @@
 import type { Caller } from '../types.ts';
 
+/** Calls in flight of the tools that one limit is for. */
+export interface ToolCount {
+  inFlight: number;
+}
+
 /** A call as far as its key is concerned. */
 export interface CallOfKey {
   readonly caller: Caller;
   /** The calls of its key, itself among them; kept here. */
   callsOfKey: CallOfKey[];
   placeAmongThem: number;
+  /** Null for all that is no call of a tool with a limit of its own; kept here. */
+  toolCount: ToolCount | null;
+  readonly method: string;
+  readonly params: Record<string, unknown> | undefined;
   /** Its key is not accepted any more. */
   endForKey(): void;
 }
@@ -22,6 +31,8 @@ export function payerOf({ keyId, address }: Caller): string {
 export class CallsInFlight {
   readonly #perKey = new Map<string, CallOfKey[]>();
   #size = 0;
+  /** Set where tools have limits of their own. */
+  countTool: ((tool: string) => ToolCount | null) | null = null;
 
   get size(): number {
     return this.#size;
@@ -43,10 +54,15 @@ export class CallsInFlight {
     call.placeAmongThem = calls.length;
     calls.push(call);
     this.#size++;
+    if (this.countTool === null || call.method !== 'tools/call') return;
+    const name = call.params?.['name'];
+    call.toolCount = typeof name === 'string' ? this.countTool(name) : null;
+    if (call.toolCount !== null) call.toolCount.inFlight++;
   }
 
   remove(call: CallOfKey): void {
     this.#size--;
+    if (call.toolCount !== null) call.toolCount.inFlight--;
     const last = call.callsOfKey.pop();
     if (last === undefined || last === call) return;
     call.callsOfKey[call.placeAmongThem] = last;

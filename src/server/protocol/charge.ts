@@ -6,9 +6,6 @@ import type { ProtocolHost } from './protocol-host.ts';
 import { refuseUnaudited } from './refuse-unaudited.ts';
 import { renderRpcError } from './rpc-text.ts';
 
-/** Code outside the range that JSON-RPC and MCP reserve, for a batch entry that found a limit used up. */
-const rateLimitedCode = 429;
-
 /**
  * Counts one message against the limits of its key. False when it must not go on; it has been answered then, a
  * notification of a batch apart, which is dropped.
@@ -25,13 +22,24 @@ export function charge(
   const costsCall = cost === 'call' || cost === 'step';
   if (costsCall && id !== null && refuseUnaudited(host, exchange, id)) return false;
   const refusal = host.charge(exchange, cost, era, id, method, params);
-  if (refusal === null) return true;
+  if (refusal === null) {
+    const headers = host.limitHeaders();
+    if (headers.length > 0) tell(exchange, headers);
+    return true;
+  }
   if (!exchange.isBatch) {
     sendRateLimited(exchange.res, refusal, exchange.extraHeaders);
     exchange.answered();
   } else if (id !== null) {
-    const { detail: message, retryAfterSeconds } = refusal;
-    exchange.complete(renderRpcError(id, { code: rateLimitedCode, message, data: { retryAfterSeconds } }));
+    const { detail: message, retryAfterSeconds, status: code } = refusal;
+    exchange.complete(renderRpcError(id, { code, message, data: { retryAfterSeconds } }));
   }
   return false;
+}
+
+/** Of the entries of a batch the last one is told of. */
+function tell(exchange: Exchange, headers: readonly string[]): void {
+  const { extraHeaders } = exchange;
+  const before = exchange.isBatch ? extraHeaders.indexOf(headers[0] ?? '') : -1;
+  exchange.extraHeaders = [...(before === -1 ? extraHeaders : extraHeaders.slice(0, before)), ...headers];
 }

@@ -48,6 +48,8 @@ export interface ProtocolHost {
     method: string | null,
     params: Record<string, unknown> | undefined,
   ): LimitRefusal | null;
+  /** Head lines about limits for the request that was charged last, flat; mostly empty. */
+  limitHeaders(): readonly string[];
   /** Audits a request that was refused for another reason than a limit. */
   refused(request: ChargedRequest, why: string): void;
   /** Takes one of the caller's open streams and gives the way to return it; null when there is none left. */
