@@ -25,6 +25,7 @@ import { createMetrics, metricsContentType } from './observe/metrics.ts';
 import { createAddressGate } from './policy/address-gate.ts';
 import type { Traces } from './observe/traces.ts';
 import { createAddressReader, type AddressReader } from './policy/client-address.ts';
+import { combineSharing } from './policy/limit-sharing.ts';
 import { createKeyCheck, type KeyCheck } from './policy/key-check.ts';
 import { createTokens } from './policy/create-tokens.ts';
 import { describeProtectedResource } from './policy/protected-resource.ts';
@@ -39,6 +40,7 @@ import type { ChargedRequest, ProtocolHost } from './protocol/protocol-host.ts';
 import { legacyRevisions, modernRevisions } from './protocol/revisions.ts';
 import { renderNotification } from './protocol/rpc-text.ts';
 import { SessionStore } from './protocol/session-store.ts';
+import { createRedisLimits, type RedisLimits } from './shared-state/redis-limits.ts';
 import { readRedisTarget, type RedisTarget } from './shared-state/redis-target.ts';
 import { createSharedRedis, type SharedRedis } from './shared-state/shared-redis.ts';
 import { openAudit } from './open-audit.ts';
@@ -123,6 +125,8 @@ interface Settings {
   readonly tokens: ReturnType<typeof createTokens>;
   readonly limit: ReturnType<typeof createCallLimits>;
   readonly redis: SharedRedis | null;
+  /** Counts the limits together with other replicas; null where they do not. */
+  readonly together: RedisLimits | null;
 }
 
 /** Calls in flight, parked ones included: what is more gets 503, so that memory stays bounded. */
@@ -144,7 +148,6 @@ export function createGateway(
   const share = siblings?.count ?? 1;
   const startedAtMs = Date.now();
   const inFlight = new CallsInFlight();
-  const counting = { processes: share, sharing: siblings?.sharing ?? null, refusesCalls: () => false };
   let lastReload: LastReload | null = null;
   /** Lines that the files of earlier configurations lost. */
   let droppedBefore = 0;
@@ -379,7 +382,7 @@ export function createGateway(
   inFlight.countTool = now.limit.countTool;
 
   function openFirst(first: ServerConfig): Settings {
-    const { auth, logs, server, limits } = first.deployment;
+    const { auth, logs, server } = first.deployment;
     const { extraKeys, readKeys } = options;
     const readAddress = createAddressReader(server.trustedProxies);
     // Judged before a file is opened.
@@ -406,9 +409,27 @@ export function createGateway(
       audit,
       trail: openTrail(audit),
       readAddress,
-      limit: createCallLimits(limits, metrics, inFlight, counting),
+      ...openLimits(first, redis),
       redis,
     };
+  }
+
+  function openLimits(
+    { deployment: { limits, redis: settings } }: ServerConfig,
+    redis: SharedRedis | null,
+  ): Pick<Settings, 'limit' | 'together'> {
+    const together = redis === null ? null : createRedisLimits(redis, log);
+    const graceMs = settings === 'off' || settings.whenDown === 'open' ? null : settings.graceSeconds * 1_000;
+    const limit = createCallLimits(limits, metrics, inFlight, {
+      processes: share,
+      // The workers of one replica tell each other too: without Redis they still have one limit.
+      sharing: combineSharing([siblings?.sharing ?? null, together?.sharing ?? null]),
+      refusesCalls() {
+        if (graceMs === null || together === null || together.failingSinceMs === null) return false;
+        return performance.now() - together.failingSinceMs >= graceMs;
+      },
+    });
+    return { limit, together };
   }
 
   /** On standard input and output there is one client, who shares with nobody. */
@@ -446,16 +467,18 @@ export function createGateway(
     const sameTokens =
       JSON.stringify([auth, resource?.metadataJson]) === JSON.stringify([old.auth, before.resource?.metadataJson]);
     const tokens = sameTokens ? before.tokens : createTokens(config, resource, log);
-    const sameLimits = JSON.stringify(limits) === JSON.stringify(old.limits);
-    // The buckets of clients keep their level while the limits stay.
-    const limit = sameLimits ? before.limit : createCallLimits(limits, metrics, inFlight, counting);
     const redis = sameRedis ? before.redis : target === null ? null : createSharedRedis(target, log);
+    const sameLimits =
+      sameRedis && JSON.stringify([limits, config.deployment.redis]) === JSON.stringify([old.limits, old.redis]);
+    // The buckets of clients keep their level while the limits stay.
+    const { limit, together } = sameLimits ? before : openLimits(config, redis);
 
     return {
       added: set.backends.filter((backend) => !before.set.backends.includes(backend)),
       removed: before.set.backends.filter((backend) => !set.backends.includes(backend)),
       commit() {
-        now = { config, set, keys, audit, trail, readAddress, limit, resource, tokens, redis };
+        now = { config, set, keys, audit, trail, readAddress, limit, together, resource, tokens, redis };
+        if (!sameLimits) before.together?.close();
         if (!sameRedis && before.redis !== null) {
           redisErrorsBefore += before.redis.errors;
           before.redis.close();
@@ -487,6 +510,7 @@ export function createGateway(
       discard() {
         if (keys !== before.keys) keys?.close();
         if (!sameTokens) tokens?.close();
+        if (!sameLimits) together?.close();
         if (!sameRedis) redis?.close();
         if (!sameAudit) void audit?.close();
       },
@@ -525,6 +549,7 @@ export function createGateway(
       streams.close();
       waiting.close();
       unread.close();
+      now.together?.close();
       now.redis?.close();
       metrics.close();
     },

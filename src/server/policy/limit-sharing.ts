@@ -62,3 +62,21 @@ export function createUnshared(topic: string, sharing: LimitSharing): Unshared {
     },
   };
 }
+
+/** Tells all of them, and listens to all of them. Null for none. */
+export function combineSharing(given: readonly (LimitSharing | null)[]): LimitSharing | null {
+  const all = given.filter((sharing) => sharing !== null);
+  const [only] = all;
+  if (all.length < 2) return only ?? null;
+  return {
+    publish(topic, deltas) {
+      for (const sharing of all) sharing.publish(topic, deltas);
+    },
+    onRemote(topic, listener) {
+      for (const sharing of all) sharing.onRemote(topic, listener);
+    },
+    onTotal(topic, shape, listener) {
+      for (const sharing of all) sharing.onTotal?.(topic, shape, listener);
+    },
+  };
+}
