@@ -20,6 +20,9 @@ export interface RigOptions {
   readonly server?: DeploymentInput['server'];
   readonly limits?: DeploymentInput['limits'];
   readonly auth?: DeploymentInput['auth'];
+  readonly redis?: DeploymentInput['redis'];
+  /** In the place of its reference. */
+  readonly redisUrl?: string;
   readonly tls?: boolean;
   /** Path of the audit file. */
   readonly audit?: string;
@@ -66,6 +69,7 @@ export async function startRig(options: RigOptions = {}): Promise<ServerRig> {
     server: { listen: '127.0.0.1:0', drainSeconds: 5, ...options.server },
     limits: options.limits,
     auth: options.auth,
+    redis: options.redis,
     tls,
     logs: {
       level: 'debug',
@@ -80,8 +84,10 @@ export async function startRig(options: RigOptions = {}): Promise<ServerRig> {
     env: process.env,
     log: serverLog,
   });
+  const { redis } = deployment;
+  const placed = redis === 'off' || options.redisUrl === undefined ? redis : { ...redis, url: options.redisUrl };
   const server = await startServer(
-    { deployment, baseDir: folder, keyStoreFile: options.keyStoreFile ?? null },
+    { deployment: { ...deployment, redis: placed }, baseDir: folder, keyStoreFile: options.keyStoreFile ?? null },
     {
       version: '9.9.9',
       env: process.env,
