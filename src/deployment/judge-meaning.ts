@@ -42,6 +42,16 @@ const rules: readonly Rule[] = [
   { reads: ['server.listen'], judge: judgeListenOverlap },
   { reads: ['server.listen', 'auth.required'], judge: judgeOpenWithoutKeys },
   { reads: ['server.listen', 'server.behindProxy', 'tls'], judge: judgeOpenWithoutTls },
+  {
+    reads: [
+      'server.metricsListen',
+      'server.statusListen',
+      'server.healthListen',
+      'server.listen',
+      'server.metricsFrom',
+    ],
+    judge: judgePageListeners,
+  },
   { reads: ['server.path'], judge: ({ server }) => judgePath(['server', 'path'], server.path) },
   { reads: ['server.path', 'server.aliases', 'server.legacySse'], judge: judgeFurtherPaths },
   { reads: ['server.publicUrl', 'server.path'], judge: judgePublicUrl },
@@ -95,7 +105,50 @@ function listenEntries({ server }: Deployment): readonly ListenEntry[] {
 }
 
 function judgeListenForms(deployment: Deployment): MeaningProblem[] {
-  return listenEntries(deployment).flatMap(({ path, text, address }): MeaningProblem[] => {
+  return judgeAddressForms(listenEntries(deployment));
+}
+
+/** Addresses for pages alone: no TLS there and no keys, so what is secret stays on this machine. */
+function judgePageListeners(deployment: Deployment): MeaningProblem[] {
+  const { server } = deployment;
+  const entries = (['metricsListen', 'statusListen', 'healthListen'] as const).flatMap((name): ListenEntry[] => {
+    const text = server[name];
+    return text === undefined ? [] : [{ path: ['server', name], text, address: parseListenAddress(text) }];
+  });
+  const problems = judgeAddressForms(entries);
+  const isOpen = (name: string): ListenEntry | undefined =>
+    entries.find(({ path, address }) => path[1] === name && !isLoopback(address));
+  const status = isOpen('statusListen');
+  if (status !== undefined) {
+    const message = `opens ${quoted(status.text)} to other machines`;
+    problems.push({
+      path: status.path,
+      message,
+      hint: 'write an address of this machine; others ask /status with a key',
+    });
+  }
+  const metrics = isOpen('metricsListen');
+  if (metrics !== undefined && server.metricsFrom.every((entry) => entry === 'loopback' || entry === 'unix')) {
+    const message = 'listens to other machines, but server.metricsFrom names none that may read';
+    problems.push({ path: metrics.path, message, hint: 'list the networks of those who read in server.metricsFrom' });
+  }
+  for (const { path, address } of entries) {
+    const taken = listenEntries(deployment).find((other) => sharesSocket(other.address, address));
+    if (taken === undefined) continue;
+    const message = `asks for the same port as ${quoted(taken.text)}, where the endpoint is`;
+    problems.push({ path, message, hint: 'take another port, or leave it out: the endpoint answers pages too' });
+  }
+  for (const [index, { path, text, address }] of entries.entries()) {
+    const taken = entries.slice(0, index).find((other) => other.text !== text && sharesSocket(other.address, address));
+    if (taken === undefined) continue;
+    const message = `asks for the same port as ${quoted(taken.text)}`;
+    problems.push({ path, message, hint: 'write both alike, or take another port' });
+  }
+  return problems;
+}
+
+function judgeAddressForms(entries: readonly ListenEntry[]): MeaningProblem[] {
+  return entries.flatMap(({ path, text, address }): MeaningProblem[] => {
     if (address.kind === 'unix') {
       // sockaddr_un holds 108 bytes on Linux and 104 on macOS, with the closing zero.
       if (Buffer.byteLength(address.path) <= 103) return [];

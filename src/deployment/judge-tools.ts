@@ -98,10 +98,6 @@ function judgeCommandCall(base: SettingPath, command: CommandToolCall, judgeTemp
       problems.push({ path, message: 'cannot hold {{...}}: arguments of a call do not reach the environment' });
     }
   }
-  for (const [index, pattern] of command.denyPatterns.entries()) {
-    if (isPattern(pattern)) continue;
-    problems.push({ path: [...base, 'denyPatterns', index], message: 'is not a regular expression' });
-  }
   return command.cwd === undefined ? problems : [...problems, ...judgeFilePath([...base, 'cwd'], command.cwd)];
 }
 
@@ -115,12 +111,4 @@ function knownArguments(schema: Readonly<Record<string, unknown>>): ReadonlySet<
 function textsIn(value: unknown): readonly string[] {
   if (typeof value === 'string') return [value];
   return typeof value === 'object' && value !== null ? Object.values(value).flatMap(textsIn) : [];
-}
-
-function isPattern(text: string): boolean {
-  try {
-    return Boolean(new RegExp(text, 'u'));
-  } catch {
-    return false;
-  }
 }

@@ -6,7 +6,7 @@ import { acmeTlsSchema } from './acme-schema.ts';
 import { headerName, httpUpstreamSchema } from './http-upstream-schema.ts';
 import { limitsSchema } from './limits-schema.ts';
 import { redisSchema } from './redis-schema.ts';
-import { contentSchema, toolName, toolSchema } from './tool-schema.ts';
+import { contentSchema, denyPatterns, toolName, toolSchema } from './tool-schema.ts';
 
 /**
  * The shape of `mcp-deploy.yaml`: the one file that says what the user wants.
@@ -122,6 +122,15 @@ const serverSchema = z.strictObject({
     .array(z.string())
     .default(['loopback'])
     .describe('who may read /metrics without a key: addresses (CIDR); loopback does not count behind a proxy'),
+  metricsListen: listenAddress
+    .optional()
+    .describe('address for /metrics alone, plain HTTP, in place of the main one; metricsFrom says who may read'),
+  statusListen: listenAddress
+    .optional()
+    .describe('address of this machine for /status beside the main one, plain HTTP'),
+  healthListen: listenAddress
+    .optional()
+    .describe('address for /health, /livez and /readyz beside the main one, plain HTTP'),
   publicUrl: z
     .url({ protocol: /^https?$/, error: 'write a full URL, for example https://mcp.example.com/mcp' })
     .optional()
@@ -131,6 +140,19 @@ const serverSchema = z.strictObject({
     .default({})
     .describe('the MCP servers behind this endpoint'),
   tools: z.record(toolName, toolSchema).default({}).describe('tools of this endpoint itself, without an MCP server'),
+  safety: z
+    .strictObject({
+      deny: denyPatterns.describe(
+        'no command tool runs with a command line that matches one, e.g. "rm -rf*"; * stands for any characters',
+      ),
+      approvalSeconds: z
+        .number()
+        .positive()
+        .max(600)
+        .default(120)
+        .describe('how long the user of a client may think about a tool of tier confirm; then the call is refused'),
+    })
+    .prefault({}),
   content: contentSchema
     .optional()
     .describe('module that exports resources, prompts and completions of this endpoint itself'),

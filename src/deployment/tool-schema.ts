@@ -16,6 +16,10 @@ const about = {
     .optional()
     .describe('hints for clients: readOnlyHint, destructiveHint, idempotentHint, openWorldHint, title'),
   breaker: breakerSchema,
+  tier: z
+    .enum(['auto', 'confirm', 'forbidden'])
+    .default('auto')
+    .describe('auto = runs; confirm = the user of the client is asked before each call; forbidden = never runs'),
 };
 
 const timeoutSeconds = z.number().positive().max(3_600).default(30).describe('how long one call may take');
@@ -39,6 +43,12 @@ const httpCall = z.strictObject({
   timeoutSeconds,
 });
 
+/** Globs, not regular expressions: what a client sends is matched in one pass, whatever the pattern. */
+export const denyPatterns = z
+  .array(z.string().min(1, 'give the beginning of a command line, for example: rm -rf*').max(500))
+  .max(200)
+  .default([]);
+
 const commandCall = z.strictObject({
   command: z.string().min(1, 'give the program to run').describe('program to run (found on PATH)'),
   args: z
@@ -57,10 +67,7 @@ const commandCall = z.strictObject({
   cwd: z.string().optional().describe('folder to run it in; the folder of this file by default'),
   timeoutSeconds,
   maxOutputBytes: z.int().min(1).max(1_073_741_824).default(1_048_576).describe('what it may print; more is an error'),
-  denyPatterns: z
-    .array(z.string().min(1, 'give a regular expression'))
-    .default([])
-    .describe('regular expressions; a call whose command line matches one is refused'),
+  deny: denyPatterns.describe('a call whose command line matches one is refused; * stands for any characters'),
 });
 
 const moduleCall = z.strictObject({

@@ -75,7 +75,7 @@ export function createBackends(
     });
   }
   if (Object.keys(server.tools).length > 0 || server.content !== undefined) {
-    take(['tools', server.tools, server.content], () =>
+    take(['tools', server.tools, server.content, server.safety], () =>
       cached(createDeclaredBackend(server, { env, baseDir, log, serverVersion: version }), false),
     );
   }

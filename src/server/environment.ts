@@ -179,6 +179,9 @@ export const environmentTable: readonly EnvironmentRow[] = [
   row('LOG_LEVEL', 'debug|info|warn|error', 'what is written to the log', 'debug', 'loud', (value, all) =>
     keep(parseLogLevel(value), (level) => change(all, 'logs', { level })),
   ),
+  row('METRICS_PORT', 'PORT', 'port of this machine for /metrics alone', '9090', '0', (value, all) =>
+    keep(parsePort(value), (port) => change(all, 'server', { metricsListen: `localhost:${port}` })),
+  ),
   row('METRICS_ENABLED', 'true|false', 'whether /metrics answers', 'false', 'maybe', (value, all) =>
     keep(parseSwitch(value), (metrics) => change(all, 'server', { metrics })),
   ),

@@ -282,6 +282,7 @@ export function createGateway(
     const { server, limits } = deployment;
     const pages = new StatusPages({
       access: createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress }),
+      ownAccess: createPageAccess({ behindProxy: false, metricsFrom: server.metricsFrom, readAddress }),
       resourceMetadata: (path) => (resource?.paths.has(path) === true ? resource.metadataJson : null),
       noOAuthHere:
         resource === null
@@ -308,7 +309,7 @@ export function createGateway(
         }),
       renderMetrics: () => metrics.render(),
       metricsContentType,
-      showsMetrics: server.metrics,
+      showsMetrics: server.metrics && server.metricsListen === undefined,
       holdsKey(req) {
         if (keys === null) return false;
         const { headers } = req;
@@ -447,6 +448,7 @@ export function createGateway(
     const target = redisTargetOf(config);
     const sameRedis = JSON.stringify(target) === JSON.stringify(redisTargetOf(before.config));
     createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress });
+    createAddressGate(server);
     const sources = { storeFile: config.keyStoreFile, extraKeys, readKeys };
     const useKeys = auth.required && before.keys !== null ? before.keys.prepare(sources) : () => {};
     const keys = auth.required

@@ -1,6 +1,7 @@
 import type { Log } from './observe/log.ts';
 import { UserError } from '../deployment/errors.ts';
 import type { ClientCertificates } from './http/client-certificates.ts';
+import type { RequestListener } from 'node:http';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import type { Registry } from './backends/registry.ts';
 import { createGateway, type GatewayChange, type GatewayOptions } from './gateway.ts';
@@ -11,6 +12,7 @@ import {
   type ServedCertificate,
 } from './http/certificate-files.ts';
 import { openListeners, type Listeners, type ListenersChange, type Treatment } from './http/listeners.ts';
+import { openPages, planPageListeners, type OpenPages, type PageSocket } from './http/page-listeners.ts';
 import { createAddressReader } from './policy/client-address.ts';
 import { createReload, retireAll, startAll, type ConfigWithKeys } from './reload.ts';
 import type { ServerConfig } from './server-config.ts';
@@ -21,6 +23,8 @@ export interface ServerOptions extends GatewayOptions {
   readonly timeouts?: { readonly headersTimeout?: number; readonly requestTimeout?: number };
   /** Where connections come from, when it is not this process that listens. */
   readonly open?: typeof openListeners;
+  /** The same for the listeners of pages alone; `number` is the place in planPageListeners. */
+  readonly openPages?: OpenPages;
   /** Reads the configuration again; without it a reload reads keys and certificates only. */
   readonly readAgain?: () => Promise<ConfigWithKeys>;
   /** Told of each configuration that was put in force. */
@@ -31,6 +35,8 @@ export interface ServerOptions extends GatewayOptions {
 export interface RunningServer {
   /** URLs of the endpoint, one for each address. */
   readonly urls: readonly string[];
+  /** Where pages have listeners of their own. */
+  readonly pageOrigins: readonly string[];
   readonly registry: Registry;
   /**
    * Reads configuration, keys and certificates again and opens the audit file anew. All of it is put in force, or, when
@@ -63,7 +69,12 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
   let proxies = createAddressReader(config.deployment.server.trustedProxies);
 
   let open: Listeners;
+  const pageSockets: PageSocket[] = [];
   try {
+    for (const [number, { address, pages }] of planPageListeners(config.deployment.server).entries()) {
+      const handler: RequestListener = (req, res) => gateway.front.handlePages(req, res, pages);
+      pageSockets.push(await (options.openPages ?? openPages)(number, address, handler, log));
+    }
     open = await (options.open ?? openListeners)(
       listenAddresses(config.deployment.server),
       certificate,
@@ -80,6 +91,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
       },
     );
   } catch (error) {
+    await Promise.all(pageSockets.map((socket) => socket.close()));
     gateway.closeClients();
     await gateway.closeAudit();
     throw error;
@@ -125,6 +137,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
   /** Everything is judged, opened and started first; what is old is let go of last. */
   async function takeOver(read: ConfigWithKeys): Promise<void> {
     const { config: next } = read;
+    refuseOtherPages(config, next);
     refuseOtherMtls(config, next);
     const nextFiles = judge(next, read.extraKeys);
     const nextCertificate = nextFiles === null ? null : readCertificate(nextFiles);
@@ -186,7 +199,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
     watch?.close();
     gateway.closeClients();
     await Promise.all([registry.stop(graceMs), reloading, ...retiring]);
-    await open.close(graceMs === 0 ? 0 : flushMs);
+    await Promise.all([open.close(graceMs === 0 ? 0 : flushMs), ...pageSockets.map((socket) => socket.close())]);
     await gateway.closeAudit();
   }
 
@@ -199,6 +212,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
     get urls() {
       return urls();
     },
+    pageOrigins: pageSockets.flatMap(({ origins }) => origins),
     registry,
     reload() {
       if (!isStopping) reloading = takeUp();
@@ -220,6 +234,16 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
       await stopped;
     },
   };
+}
+
+/** These sockets are opened once. @throws UserError when the next configuration wants others. */
+function refuseOtherPages(before: ServerConfig, next: ServerConfig): void {
+  const [old, wanted] = [before, next].map(({ deployment }) => JSON.stringify(planPageListeners(deployment.server)));
+  if (old === wanted) return;
+  throw new UserError('Pages cannot move to other addresses while the server runs', {
+    why: 'server.metricsListen, server.statusListen and server.healthListen are opened when it starts.',
+    next: 'Restart the server for these.',
+  });
 }
 
 /** Where the certificate is, null without TLS. @throws UserError when this must not be served. */

@@ -107,7 +107,12 @@ async function serve(
   const traces = await openServerTraces(config, process.env, log);
   const server = await startServer(config, { ...options, traces });
   for (const url of server.urls) process.stdout.write(`listening ${url}\n`);
-  log.info('server.listening', { urls: server.urls, version: serverVersion, pid: process.pid });
+  log.info('server.listening', {
+    urls: server.urls,
+    pages: server.pageOrigins,
+    version: serverVersion,
+    pid: process.pid,
+  });
   return finish(await signals.untilStopped(server, log), opened);
 }
 

@@ -49,6 +49,8 @@ export interface BackendCall {
   onError(error: RpcError): void;
   /** A notification that belongs to this call (progress with the caller's own token). `paramsJson` is JSON text. */
   onNotification(method: string, paramsJson: string): void;
+  /** Nothing was run, because a rule or a person said no: what the audit is to say of this call. Before its answer. */
+  noteRefusal?(why: string): void;
   /**
    * A request of the backend to the client (elicitation/create, sampling/createMessage, roots/list)
    * that is known to belong to this call. The answer goes to `reply`, once.

@@ -189,7 +189,7 @@ describe('a tool that is a command', () => {
     print: node(print, ['{{x}}', 'y={{y}}', 'fixed']),
     // `echo` takes options, and nothing here ends them.
     echo: { inputSchema: object({ x: text }), command: { command: 'echo', args: ['{{x}}', 'z{{x}}'] } },
-    denied: node(print, ['{{x}}'], { denyPatterns: ['rm\\s+-rf', '\\.\\./'] }),
+    denied: node(print, ['{{x}}'], { deny: ['* rm -rf*', '*../*'] }),
     flood: node('for(;;) process.stdout.write("x".repeat(65536))', [], { maxOutputBytes: 100_000 }),
     slow: node('setInterval(()=>{},1000)', [], { timeoutSeconds: 0.5 }),
     fails: node('console.error("bad disk"); process.exit(3)', []),
@@ -224,7 +224,7 @@ describe('a tool that is a command', () => {
   });
 
   test('a command line that matches a denied pattern is not run', async () => {
-    expect((await call(backend, 'denied', { x: 'rm  -rf /' })).content[0]?.text).toBe(
+    expect((await call(backend, 'denied', { x: 'rm -rf /' })).content[0]?.text).toBe(
       'denied failed: the command line matches a pattern that is denied here',
     );
     expect((await call(backend, 'denied', { x: '../../etc' })).isError).toBe(true);

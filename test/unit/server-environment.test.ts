@@ -91,6 +91,7 @@ const outcomes: Readonly<
   CIRCUIT_BREAKER_RESET_TIMEOUT: { read: (all) => breakerOf(all)?.resetSeconds, is: 30 },
   REQUEST_TIMEOUT: { read: (all) => all.deployment.server.upstreams['main']?.callSeconds, is: 30 },
   LOG_LEVEL: { read: (all) => all.deployment.logs.level, is: 'debug' },
+  METRICS_PORT: { read: (all) => all.deployment.server.metricsListen, is: 'localhost:9090' },
   METRICS_ENABLED: { read: (all) => all.deployment.server.metrics, is: false },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     read: (all) => all.deployment.logs.traces,

@@ -55,6 +55,10 @@ class ChangedCall implements BackendCall {
     this.#call.onNotification(method, paramsJson);
   }
 
+  noteRefusal(why: string) {
+    this.#call.noteRefusal?.(why);
+  }
+
   onServerRequest(
     method: string,
     params: Record<string, unknown>,

@@ -1,3 +1,4 @@
+import type { Deployment } from '../../deployment/schema.ts';
 import type { ContentModule, DeclaredTool } from '../../deployment/tool-schema.ts';
 import type { Backend, BackendCall, BackendState, CancelCall, ListKind } from '../types.ts';
 import {
@@ -18,6 +19,7 @@ import { loadModuleTool } from './declared-module.ts';
 import { loadSchemaCompiler, type JudgeValue, type SchemaCompiler } from '../../deployment/schema-compiler.ts';
 import { createSubscriptionTable } from './subscription-table.ts';
 import { logLevels, type LogLevel } from './tool-context.ts';
+import { guardTool } from './tool-approval.ts';
 import { errorResult, renderToolResult } from './tool-result.ts';
 import type { RunTool, ToolArguments } from './tool-runner.ts';
 
@@ -34,6 +36,7 @@ export interface DeclaredOptions {
 export interface Declared {
   readonly tools: Readonly<Record<string, DeclaredTool>>;
   readonly content?: ContentModule | undefined;
+  readonly safety?: Deployment['server']['safety'] | undefined;
 }
 
 interface ReadyTool extends DeclaredWork {
@@ -50,7 +53,10 @@ const maxRunning = { http: 256, command: 32, module: 10_000 };
  * work (a schema that is none, a program or module that is missing) makes the
  * backend broken, with every reason; the other tools answer all the same.
  */
-export function createDeclaredBackend({ tools, content: module }: Declared, options: DeclaredOptions): Backend {
+export function createDeclaredBackend(
+  { tools, content: module, safety = { deny: [], approvalSeconds: 120 } }: Declared,
+  options: DeclaredOptions,
+): Backend {
   const { log } = options;
   const ready = new Map<string, ReadyTool>();
   const stateListeners: (() => void)[] = [];
@@ -88,7 +94,7 @@ export function createDeclaredBackend({ tools, content: module }: Declared, opti
     await Promise.all(
       Object.entries(tools).map(async ([name, tool]) => {
         try {
-          ready.set(name, await prepareTool(name, tool, compiler, options));
+          ready.set(name, await prepareTool(name, tool, compiler, safety, options));
         } catch (error) {
           const reason = reasonOf(error);
           log.error('tool-unusable', { tool: name, reason });
@@ -104,7 +110,7 @@ export function createDeclaredBackend({ tools, content: module }: Declared, opti
         problems.push(`content: ${reasonOf(error)}`);
       }
     }
-    const usable = Object.entries(tools).filter(([name]) => ready.has(name));
+    const usable = Object.entries(tools).filter(([name, { tier }]) => ready.has(name) && tier !== 'forbidden');
     listJson = JSON.stringify({ tools: usable.map(([name, tool]) => describeTool(name, tool)) });
     const since = Date.now();
     state =
@@ -251,26 +257,35 @@ async function prepareTool(
   name: string,
   tool: DeclaredTool,
   compiler: SchemaCompiler,
+  safety: Deployment['server']['safety'],
   options: DeclaredOptions,
 ): Promise<ReadyTool> {
   const judgeInput = compile(compiler, tool.inputSchema, 'inputSchema', 'arguments');
   const judgeOutput =
     tool.outputSchema === undefined ? null : compile(compiler, tool.outputSchema, 'outputSchema', 'the result');
-  const ready = (run: RunTool, timeoutSeconds: number, most: number): ReadyTool => ({
-    name,
-    timeoutSeconds,
-    failsAs: 'result',
-    breaker: tool.breaker === 'off' ? null : new CircuitBreaker(`tools:${name}`, tool.breaker, options.log),
-    run: async (params, context) =>
-      renderToolResult(await run((params['arguments'] ?? {}) as ToolArguments, context), judgeOutput),
-    running: 0,
-    judgeInput,
-    maxRunning: most,
-  });
+  const { approvalSeconds, deny } = safety;
+  const ready = (unguarded: RunTool, timeoutSeconds: number, most: number): ReadyTool => {
+    const run = guardTool(unguarded, tool.tier, { approvalSeconds, log: options.log });
+    return {
+      name,
+      timeoutSeconds,
+      failsAs: 'result',
+      breaker: tool.breaker === 'off' ? null : new CircuitBreaker(`tools:${name}`, tool.breaker, options.log),
+      run: async (params, context) =>
+        renderToolResult(await run((params['arguments'] ?? {}) as ToolArguments, context), judgeOutput),
+      running: 0,
+      judgeInput,
+      maxRunning: most,
+    };
+  };
   if ('http' in tool)
     return ready(await prepareHttpTool(tool.http, options), tool.http.timeoutSeconds, maxRunning.http);
   if ('command' in tool)
-    return ready(prepareCommandTool(tool.command, options), tool.command.timeoutSeconds, maxRunning.command);
+    return ready(
+      prepareCommandTool(tool.command, { ...options, deny }),
+      tool.command.timeoutSeconds,
+      maxRunning.command,
+    );
   const run = await loadModuleTool(tool.module, options.baseDir);
   return ready(run, tool.module.timeoutSeconds, maxRunning.module);
 }

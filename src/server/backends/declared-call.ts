@@ -8,7 +8,7 @@ import { answerInputRequests, isInputRequired } from './input-required.ts';
 import { progressTokenOf } from './request-text.ts';
 import { rpcErrorOf, type LogLevel, type ToolContext } from './tool-context.ts';
 import { errorResult } from './tool-result.ts';
-import { ToolFailure, ToolOutage } from './tool-runner.ts';
+import { ToolFailure, ToolOutage, ToolRefusal } from './tool-runner.ts';
 
 /** Something that a deployment declares and that can be called: a tool, a prompt, the reading of a resource. */
 export interface DeclaredWork {
@@ -206,6 +206,7 @@ export class DeclaredCall implements ToolContext {
     if (!(error instanceof ToolOutage)) this.#tellBreaker('well');
     else this.#tellBreaker(error.reached ? 'reached' : 'unreached');
     if (!this.#finish()) return;
+    if (error instanceof ToolRefusal) this.#first.noteRefusal?.(error.message);
     if (rpcError !== null) this.#answer(() => this.#first.onError(rpcError));
     else this.#answerFailure(`${name} failed: ${reasonOf(error)}`);
   }

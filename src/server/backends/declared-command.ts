@@ -1,12 +1,13 @@
 import { spawn } from 'node:child_process';
-import { resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { splitPlaceholders } from '../../deployment/placeholders.ts';
 import type { CommandToolCall } from '../../deployment/tool-schema.ts';
+import { compilePatterns } from '../policy/access.ts';
 import { buildChildEnvironment } from './child-environment.ts';
 import { findCommand } from './find-command.ts';
 import { instanceMarker, prepareWatcher, unwatchGroup, watchGroup } from './orphan-watcher.ts';
 import { MARKER_VARIABLE, signalGroup, signalTree } from './process-tree.ts';
-import { argumentText, ToolFailure, ToolOutage, type RunTool, type ToolArguments } from './tool-runner.ts';
+import { argumentText, ToolFailure, ToolOutage, ToolRefusal, type RunTool, type ToolArguments } from './tool-runner.ts';
 
 /** What a program can be given in all; the system's own limit is above it. */
 const maxArgumentBytes = 100_000;
@@ -21,7 +22,7 @@ let started = 0;
  */
 export function prepareCommandTool(
   command: CommandToolCall,
-  options: { readonly env: NodeJS.ProcessEnv; readonly baseDir: string },
+  options: { readonly env: NodeJS.ProcessEnv; readonly baseDir: string; readonly deny: readonly string[] },
 ): RunTool {
   const environment = buildChildEnvironment(options.env, command.env, process.platform);
   if (environment.kind === 'missing')
@@ -37,7 +38,7 @@ export function prepareCommandTool(
   if (found.kind === 'missing') throw new Error(found.sentence);
   const items = command.args.map(splitPlaceholders);
   const endOfOptions = command.args.indexOf('--');
-  const denied = command.denyPatterns.map((pattern) => new RegExp(pattern, 'u'));
+  const isDenied = compilePatterns([...options.deny, ...command.deny]);
 
   return async (input, { signal }) => {
     const argv: string[] = [];
@@ -48,9 +49,10 @@ export function prepareCommandTool(
     }
     if (Buffer.byteLength(argv.join(' ')) > maxArgumentBytes)
       throw new ToolFailure(`the arguments are longer than ${maxArgumentBytes} bytes`);
-    const line = [command.command, ...argv].join(' ');
-    if (denied.some((pattern) => pattern.test(line)))
-      throw new ToolFailure('the command line matches a pattern that is denied here');
+    const line = argv.join(' ');
+    // `rm -rf*` is meant for /bin/rm too.
+    if (isDenied(`${command.command} ${line}`) || isDenied(`${basename(command.command)} ${line}`))
+      throw new ToolRefusal('the command line matches a pattern that is denied here');
     return { kind: 'text', text: await run({ program: found.path, argv, cwd, env, command, signal }) };
   };
 }

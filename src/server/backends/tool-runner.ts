@@ -19,6 +19,9 @@ export class ToolOutage extends ToolFailure {
   }
 }
 
+/** The tool was not run, because a rule or a person said no: the audit tells it from a failure. */
+export class ToolRefusal extends ToolFailure {}
+
 export type ToolArguments = Readonly<Record<string, unknown>>;
 
 /** Runs one call. Rejects with a ToolFailure for what the caller is to know; anything else stays in the log. */

@@ -22,6 +22,7 @@ import { Exchange, type Accepts, type ExchangeHost } from './exchange.ts';
 import { isPlainGet, renderInfoPage, type InfoFacts } from './info-page.ts';
 import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
 import { cameFromWorker, peerAddress } from './peer-address.ts';
+import type { OwnPage } from './page-listeners.ts';
 import { BodyBudget, readBody } from './read-body.ts';
 import { SseTransport, type SseConnection } from './sse-transport.ts';
 import { isHealthPage, type StatusPages } from './status-pages.ts';
@@ -92,6 +93,17 @@ export class Front implements ExchangeHost {
         this.#answerEndpoint(req, res);
       else if (!this.#answerFurtherPath(req, res, url) && !this.admission.answersPage(req, res))
         this.#parts.pages.answer(req, res, url, this.admission.draining);
+    } catch (error) {
+      this.#answerBug(res, error);
+    }
+  }
+
+  /** Answers at a listener that is there for these pages alone. */
+  handlePages(req: IncomingMessage, res: ServerResponse, shown: readonly OwnPage[]): void {
+    const url = req.url ?? '/';
+    try {
+      if (this.#parts.gate !== null && !this.admission.admitsAddress(req, res, isHealthPage(url))) return;
+      this.#parts.pages.answerOwn(req, res, url, shown, this.admission.draining);
     } catch (error) {
       this.#answerBug(res, error);
     }

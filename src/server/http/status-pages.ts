@@ -1,15 +1,19 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { isIP } from 'node:net';
 import type { Backend } from '../types.ts';
 import type { HealthAnswer } from '../observe/health.ts';
 import type { PageName } from '../workers/siblings.ts';
 import { inertHeaders, send, sendEmpty, sendJson, sendOAuthError } from './answers.ts';
 import type { PageAccess } from './page-access.ts';
+import { showsPath, type OwnPage } from './page-listeners.ts';
 
 /** Where the pages get what they show. */
 export interface PageSources {
   readonly backends: readonly Backend[];
   readonly access: PageAccess;
   describeHealth(): HealthAnswer;
+  /** The same at listeners for pages alone, which no proxy stands before. */
+  readonly ownAccess: PageAccess;
   describeReadiness(backends: readonly Backend[], draining: boolean, detail: boolean): HealthAnswer;
   describeStatus(draining: boolean): HealthAnswer;
   renderMetrics(): string;
@@ -27,6 +31,15 @@ export interface PageSources {
   /** Answer to a browser page that reached us under a foreign name or from a foreign origin; null when all is well. */
   refuses(req: IncomingMessage): { readonly status: number; readonly message: string } | null;
 }
+
+/** How a request came in: at the listeners of the endpoint, or at one for pages alone, where keys do not count (plain HTTP). */
+interface Door {
+  readonly access: PageAccess;
+  readonly takesKeys: boolean;
+  refuses(req: IncomingMessage): { readonly status: number; readonly message: string } | null;
+}
+
+type AnswerPage = (req: IncomingMessage, res: ServerResponse, draining: boolean, door: Door) => void;
 
 const healthPaths: ReadonlySet<string> = new Set(['/livez', '/readyz', '/health']);
 
@@ -46,8 +59,30 @@ const oauthPaths = [
 export class StatusPages {
   readonly #sources: PageSources;
 
+  readonly #main: Door;
+  readonly #own: Door;
+
   constructor(sources: PageSources) {
     this.#sources = sources;
+    const refuses = (req: IncomingMessage) => sources.refuses(req);
+    this.#main = { access: sources.access, takesKeys: true, refuses };
+    // Who asks by address is no page that brought a name of its own along.
+    const refusesOwn = (req: IncomingMessage) => (isAskedByAddress(req) ? null : refuses(req));
+    this.#own = { access: sources.ownAccess, takesKeys: false, refuses: refusesOwn };
+  }
+
+  /** What a listener for pages alone answers. */
+  answerOwn(
+    req: IncomingMessage,
+    res: ServerResponse,
+    url: string,
+    shown: readonly OwnPage[],
+    draining: boolean,
+  ): void {
+    const query = url.indexOf('?');
+    const path = query === -1 ? url : url.slice(0, query);
+    const page = showsPath(shown, path) ? this.#pages[path] : undefined;
+    this.#answerWith(page, req, res, draining, this.#own);
   }
 
   answer(req: IncomingMessage, res: ServerResponse, url: string, draining: boolean): void {
@@ -63,9 +98,18 @@ export class StatusPages {
       sendOAuthError(res, 404, 'not_found', this.#sources.noOAuthHere);
       return;
     }
-    const page = this.#pages[path];
-    const hidden = path === '/metrics' && !this.#sources.showsMetrics;
-    if (page === undefined || hidden || !Object.hasOwn(this.#pages, path)) {
+    const hidden = (path === '/metrics' && !this.#sources.showsMetrics) || !Object.hasOwn(this.#pages, path);
+    this.#answerWith(hidden ? undefined : this.#pages[path], req, res, draining, this.#main);
+  }
+
+  #answerWith(
+    page: AnswerPage | undefined,
+    req: IncomingMessage,
+    res: ServerResponse,
+    draining: boolean,
+    door: Door,
+  ): void {
+    if (page === undefined) {
       sendOAuthError(res, 404, 'not_found', 'There is nothing at this path.');
     } else if (req.method !== 'GET' && req.method !== 'HEAD') {
       sendJson(res, 405, '{"error":"method_not_allowed","error_description":"This path takes GET."}', [
@@ -73,35 +117,36 @@ export class StatusPages {
         'GET, HEAD',
       ]);
     } else {
-      page(req, res, draining);
+      page(req, res, draining, door);
     }
   }
 
-  readonly #pages: Readonly<Record<string, (req: IncomingMessage, res: ServerResponse, draining: boolean) => void>> = {
+  readonly #pages: Readonly<Record<string, AnswerPage>> = {
     '/livez': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
     '/health': (_req, res) => sendJson(res, 200, this.#sources.describeHealth().body, noStore),
-    '/readyz': (req, res, draining) => {
+    '/readyz': (req, res, draining, door) => {
       // A foreign page in the operator's browser learns whether, not why.
-      const detail = this.#sources.access.isLocal(req) && this.#sources.refuses(req) === null;
+      const detail = door.access.isLocal(req) && door.refuses(req) === null;
       this.#answerPage(res, detail ? 'readyz-detail' : 'readyz', draining);
     },
-    '/status': (req, res, draining) => {
-      if (!this.#sources.access.isLocal(req) && !this.#sources.holdsKey(req)) {
+    '/status': (req, res, draining, door) => {
+      if (!door.access.isLocal(req) && !(door.takesKeys && this.#sources.holdsKey(req))) {
         sendOAuthError(res, 401, 'invalid_token', 'The status needs a key.', [
           'WWW-Authenticate',
           'Bearer realm="mcp"',
         ]);
         return;
       }
-      if (this.#refusedAsForeign(req, res)) return;
+      if (this.#refusedAsForeign(req, res, door)) return;
       this.#answerPage(res, 'status', draining);
     },
-    '/metrics': (req, res, draining) => {
-      if (!this.#sources.access.mayReadMetrics(req) && !(presentsKey(req) && this.#sources.holdsKey(req))) {
+    '/metrics': (req, res, draining, door) => {
+      const hasKey = (): boolean => door.takesKeys && presentsKey(req) && this.#sources.holdsKey(req);
+      if (!door.access.mayReadMetrics(req) && !hasKey()) {
         sendOAuthError(res, 403, 'access_denied', 'Metrics are given to the addresses of metricsFrom, and for a key.');
         return;
       }
-      if (this.#refusedAsForeign(req, res)) return;
+      if (this.#refusedAsForeign(req, res, door)) return;
       this.#answerPage(res, 'metrics', draining);
     },
   };
@@ -136,8 +181,8 @@ export class StatusPages {
   }
 
   /** A page in the operator's own browser is local too: it must not read these under a name that it brought along. */
-  #refusedAsForeign(req: IncomingMessage, res: ServerResponse): boolean {
-    const refusal = this.#sources.refuses(req);
+  #refusedAsForeign(req: IncomingMessage, res: ServerResponse, door: Door): boolean {
+    const refusal = door.refuses(req);
     if (refusal === null) return false;
     sendOAuthError(res, refusal.status, 'access_denied', refusal.message);
     return true;
@@ -157,6 +202,13 @@ function answerMetadata(req: IncomingMessage, res: ServerResponse, json: string)
       'GET, HEAD',
     ]);
   }
+}
+
+/** `Host: 10.0.0.5:9090`, and no page that sends its origin. */
+function isAskedByAddress({ headers }: IncomingMessage): boolean {
+  if (headers.origin !== undefined) return false;
+  const host = (headers.host ?? '').replace(/:\d{1,5}$/, '').replace(/^\[(.*)\]$/, '$1');
+  return isIP(host) !== 0;
 }
 
 /** Who sends none has not tried a wrong one. */

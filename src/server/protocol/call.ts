@@ -203,6 +203,10 @@ export class Call implements BackendCall, CallOfKey {
     return passedOn ? missingCapabilityError(this.#missingCapability) : error;
   }
 
+  noteRefusal(why: string): void {
+    this.#refusedWhy = why;
+  }
+
   /** Answers what no backend may see: hidden from this caller. The audit tells it from a failure. */
   refuse(given: RpcError, why: string): void {
     if (this.#done) return;

@@ -8,7 +8,8 @@ const mostConnections = 50_000;
 
 /** Gives connections to workers. */
 export interface HandOut {
-  give(socket: Socket, unix: boolean): void;
+  /** @param pages number of the listener for pages alone; null for the endpoint's own */
+  give(socket: Socket, unix: boolean, pages: number | null): void;
   /** A worker is ready: what waited goes out. */
   release(): void;
   /** Ends what still waits. */
@@ -20,7 +21,7 @@ export interface HandOut {
  * they take turns. While no worker is ready, for instance while the only one starts again, connections wait.
  */
 export function createHandOut(slots: readonly WorkerSlot[]): HandOut {
-  const waiting: { readonly socket: Socket; readonly unix: boolean }[] = [];
+  const waiting: { readonly socket: Socket; readonly unix: boolean; readonly pages: number | null }[] = [];
   let turn = 0;
 
   function choose(): WorkerSlot | null {
@@ -34,11 +35,11 @@ export function createHandOut(slots: readonly WorkerSlot[]): HandOut {
     return best;
   }
 
-  function give(socket: Socket, unix: boolean): void {
+  function give(socket: Socket, unix: boolean, pages: number | null): void {
     const slot = choose();
     if (slot === null) {
       if (waiting.length >= mostWaiting) socket.destroy();
-      else waiting.push({ socket, unix });
+      else waiting.push({ socket, unix, pages });
       return;
     }
     if (slot.connections >= mostConnections / slots.length) {
@@ -46,18 +47,18 @@ export function createHandOut(slots: readonly WorkerSlot[]): HandOut {
       return;
     }
     slot.connections++;
-    slot.send({ kind: 'connection', unix }, socket, (error) => {
+    slot.send({ kind: 'connection', unix, pages }, socket, (error) => {
       if (error !== null) socket.destroy();
     });
   }
 
   return {
-    give(socket, unix) {
+    give(socket, unix, pages) {
       socket.on('error', () => {});
-      give(socket, unix);
+      give(socket, unix, pages);
     },
     release() {
-      for (const { socket, unix } of waiting.splice(0)) give(socket, unix);
+      for (const { socket, unix, pages } of waiting.splice(0)) give(socket, unix, pages);
     },
     close() {
       for (const { socket } of waiting.splice(0)) socket.destroy();

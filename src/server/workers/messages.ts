@@ -22,7 +22,12 @@ export interface StartMessage {
 export type ToWorker =
   | StartMessage
   /** Comes with the socket. */
-  | { readonly kind: 'connection'; readonly unix: boolean }
+  | {
+      readonly kind: 'connection';
+      readonly unix: boolean;
+      /** Number of the listener for pages alone; null for the endpoint's own. */
+      readonly pages: number | null;
+    }
   /** `beat`: answered with the same, or this worker does not get on any more. */
   | { readonly kind: 'drain' | 'stop-now' | 'reload' | 'beat' }
   | { readonly kind: 'limits'; readonly topic: string; readonly deltas: readonly LimitDelta[] }

@@ -7,6 +7,7 @@ import { listenAddresses } from '../../deployment/listen-address.ts';
 import { checkServer } from '../check-server.ts';
 import type { GatewayOptions } from '../gateway.ts';
 import { openAddresses } from '../http/open-addresses.ts';
+import { planPageListeners } from '../http/page-listeners.ts';
 import type { ServeFlags } from '../serve-flags.ts';
 import { readConfigFile } from '../serve-settings.ts';
 import type { ServeSignals } from '../serve-signals.ts';
@@ -50,6 +51,7 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
   let origins: readonly string[] = [];
   let ports: readonly (number | null)[] = [];
   const servers: Server[] = [];
+  const pageOrigins: string[] = [];
 
   let stopping = false;
   let announced = false;
@@ -186,10 +188,19 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
   try {
     const open = await openAddresses(listenAddresses(server), (unix) => {
       const each = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
-      each.on('connection', (socket) => handOut.give(socket, unix));
+      each.on('connection', (socket) => handOut.give(socket, unix, null));
       servers.push(each);
       return each;
     });
+    for (const [number, { address }] of planPageListeners(server).entries()) {
+      const opened = await openAddresses([address], (unix) => {
+        const each = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
+        each.on('connection', (socket) => handOut.give(socket, unix, number));
+        servers.push(each);
+        return each;
+      });
+      pageOrigins.push(...opened.map(({ shown, port }) => (port === null ? `unix:${shown}` : `http://${shown}`)));
+    }
     const scheme = tls.source === 'off' ? 'http' : 'https';
     origins = open.map(({ shown, port }) => (port === null ? `unix:${shown}` : `${scheme}://${shown}`));
     ports = open.map(({ port }) => port);
@@ -217,6 +228,12 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
     for (const origin of origins) {
       process.stdout.write(`listening ${origin.startsWith('unix:') ? `${origin} ` : origin}${server.path}\n`);
     }
-    log.info('server.listening', { urls: origins, workers: count, version: options.version, pid: process.pid });
+    log.info('server.listening', {
+      urls: origins,
+      pages: pageOrigins,
+      workers: count,
+      version: options.version,
+      pid: process.pid,
+    });
   }
 }

@@ -70,6 +70,7 @@ export async function runWorker(): Promise<number> {
       },
       siblings: side.siblings,
       open: side.open,
+      openPages: side.openPages,
     });
     server = running;
     send({ kind: 'ready' });

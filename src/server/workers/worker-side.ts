@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { HealthAnswer } from '../observe/health.ts';
 import { UserError } from '../../deployment/errors.ts';
 import { createHttpServers, kindOf, type openListeners } from '../http/listeners.ts';
+import type { OpenPages } from '../http/page-listeners.ts';
 import { markWorkerSocket } from '../http/peer-address.ts';
 import type { LimitDelta } from '../policy/limit-sharing.ts';
 import type { FromWorker, StartMessage, ToWorker } from './messages.ts';
@@ -15,6 +16,7 @@ import { makeWorkerId, slotOfId } from './worker-ids.ts';
 export interface WorkerSide {
   readonly siblings: Siblings;
   readonly open: typeof openListeners;
+  readonly openPages: OpenPages;
   /** A message of the primary that is not about the life of this worker. */
   take(message: ToWorker, socket: unknown): void;
 }
@@ -38,7 +40,8 @@ export function createWorkerSide(start: StartMessage, send: (message: FromWorker
   const asked = new Map<number, (answer: HealthAnswer) => void>();
   let report: ((page: PageName) => HealthAnswer) | null = null;
   let nextAsk = 1;
-  let accept: ((socket: Socket, unix: boolean) => void) | null = null;
+  const pageServers = new Map<number, Server>();
+  let accept: ((socket: Socket, unix: boolean, pages: number | null) => void) | null = null;
 
   const siblings: Siblings = {
     count,
@@ -83,9 +86,11 @@ export function createWorkerSide(start: StartMessage, send: (message: FromWorker
       internal.on('connection', markWorkerSocket);
       await listenAfresh(internal, socketOf(folder, slot));
       const counter = countClosed(send);
-      accept = (socket, isUnix) => {
+      accept = (socket, isUnix, pages) => {
         counter.watch(socket);
-        (isUnix ? unix : tcp).emit('connection', socket);
+        const server = pages === null ? (isUnix ? unix : tcp) : pageServers.get(pages);
+        if (server === undefined) socket.destroy();
+        else server.emit('connection', socket);
       };
       return {
         origins: start.origins,
@@ -115,6 +120,13 @@ export function createWorkerSide(start: StartMessage, send: (message: FromWorker
         },
       };
     },
+    openPages(number, address, handler, log) {
+      const servers = createHttpServers(null, handler, log, {}, {});
+      pageServers.set(number, servers.create(address.kind === 'unix'));
+      servers.start();
+      // The process above says where it listens.
+      return Promise.resolve({ origins: [], close: () => servers.close(0) });
+    },
     take(message, socket) {
       if (message.kind === 'connection') {
         // It can be closed by the time that it arrives.
@@ -122,7 +134,7 @@ export function createWorkerSide(start: StartMessage, send: (message: FromWorker
         // node:http wants to answer also when the client has said that it will send no more.
         socket.allowHalfOpen = true;
         if (accept === null) socket.destroy();
-        else accept(socket, message.unix);
+        else accept(socket, message.unix, message.pages);
       } else if (message.kind === 'limits') {
         listeners.get(message.topic)?.(message.deltas);
       } else if (message.kind === 'gathered') {
