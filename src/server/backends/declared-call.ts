@@ -203,7 +203,8 @@ export class DeclaredCall implements ToolContext {
       this.#host.log.warn('tool-failed', { tool: name, reason });
     }
     // What a tool reports is its answer; only what kept it from answering counts.
-    if (!(error instanceof ToolOutage)) this.#tellBreaker('well');
+    if (error instanceof ToolRefusal) this.#tellBreaker('nothing');
+    else if (!(error instanceof ToolOutage)) this.#tellBreaker('well');
     else this.#tellBreaker(error.reached ? 'reached' : 'unreached');
     if (!this.#finish()) return;
     if (error instanceof ToolRefusal) this.#first.noteRefusal?.(error.message);
