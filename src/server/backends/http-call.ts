@@ -2,10 +2,8 @@ import type { BackendCall, CancelCall, RpcError, RpcId } from '../types.ts';
 import { startExchange, type Exchange, type ExchangeEnd, type HttpTarget } from './http-exchange.ts';
 import type { HttpRefusal } from './http-failure.ts';
 import { findResponseSpan } from './response-span.ts';
-import { readRpcMessage, type RpcMessage } from './rpc-message.ts';
-
-/** What the server sends on a stream beside the answer. */
-export type ServerMessage = Extract<RpcMessage, { kind: 'request' | 'notification' }>;
+import { readRpcMessage } from './rpc-message.ts';
+import type { ServerMessage } from './server-messages.ts';
 
 export type CallEnd =
   | { readonly kind: 'result'; readonly json: string }

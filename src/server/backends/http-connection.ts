@@ -1,7 +1,6 @@
 import { traceHeadersOf } from '../observe/trace-context.ts';
 import type { BackendCall, CancelCall, Era, RpcId } from '../types.ts';
 import {
-  METHOD_NOT_FOUND,
   UPSTREAM_BAD_ANSWER,
   UPSTREAM_BUSY,
   UPSTREAM_ENDED,
@@ -12,7 +11,7 @@ import {
 } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
 import { callWith } from './call-with.ts';
-import { errorOfRefusal, HttpCall, type CallEnd, type ServerMessage } from './http-call.ts';
+import { errorOfRefusal, HttpCall, type CallEnd } from './http-call.ts';
 import {
   startExchange,
   type Exchange,
@@ -35,6 +34,7 @@ import {
   type ClientInfo,
 } from './request-text.ts';
 import { readRpcMessage } from './rpc-message.ts';
+import { routeServerMessage, type ServerMessage, type ServerMessageHost } from './server-messages.ts';
 import { createServerRequests, type ServerAnswer, type ServerRequests } from './server-requests.ts';
 import type { OwnAnswer } from './stdio-connection.ts';
 
@@ -57,7 +57,6 @@ export class OwnTimeout extends Error {}
 
 const maxQueuedCalls = 1_024;
 const maxQueuedCharacters = 64 * 1_048_576;
-const maxServerRequests = 256;
 /** So many answers of a failing gateway in a row (502, 503, 504) mean that nothing is behind it. */
 const failuresToLose = 5;
 const unknownOutcome = 'outcome unknown: it may have run.';
@@ -79,6 +78,7 @@ export class HttpConnection {
   readonly #queue = new Set<HttpCall>();
   readonly #streams = new Set<Exchange>();
   readonly #serverRequests: ServerRequests;
+  readonly #messages: ServerMessageHost;
   #queuedCharacters = 0;
   #nextId = 1;
   #lost: string | null = null;
@@ -87,7 +87,16 @@ export class HttpConnection {
 
   constructor(options: HttpConnectionOptions) {
     this.#options = options;
-    this.#serverRequests = createServerRequests((id, answer) => this.#reply(id, answer));
+    const reply = (id: RpcId, answer: ServerAnswer): void => this.#reply(id, answer);
+    this.#serverRequests = createServerRequests(reply);
+    this.#messages = {
+      upstream: options.upstream,
+      log: options.log,
+      requests: this.#serverRequests,
+      callOfToken: (token) => this.#active.get(token),
+      onNotification: options.onNotification,
+      reply,
+    };
   }
 
   get inFlight(): number {
@@ -440,55 +449,12 @@ export class HttpConnection {
     }
   }
 
-  /** `from`: the call on whose stream it came, which it then belongs to. */
+  /** `from`: the call on whose stream it came, which it then belongs to, as long as it goes on. */
   #onServerMessage(message: ServerMessage, from: HttpCall | null): void {
-    const { log, upstream } = this.#options;
-    try {
-      if (message.kind === 'request') this.#onServerRequest(message, from);
-      else this.#onServerNotification(message.method, message.params, from);
-    } catch (thrown) {
-      log.error('call-handler-failed', { upstream, reason: reasonOf(thrown) });
-    }
-  }
-
-  #onServerNotification(method: string, params: Record<string, unknown>, from: HttpCall | null): void {
-    switch (method) {
-      case 'notifications/progress': {
-        const one = this.#active.get(Number(params['progressToken']));
-        if (one?.progressToken === undefined) return;
-        one.call.onNotification(method, JSON.stringify({ ...params, progressToken: one.progressToken }));
-        return;
-      }
-      case 'notifications/cancelled':
-        this.#serverRequests.takeBack(params['requestId'] as RpcId);
-        return;
-      case 'notifications/message':
-      case 'notifications/elicitation/complete':
-        (from ?? this.#onlyCall())?.call.onNotification(method, JSON.stringify(params));
-        return;
-      default:
-        this.#options.onNotification(method, params);
-    }
-  }
-
-  #onServerRequest({ id, method, params }: Extract<ServerMessage, { kind: 'request' }>, from: HttpCall | null): void {
-    if (method === 'ping') {
-      this.#reply(id, { result: {} });
-      return;
-    }
-    if (method !== 'elicitation/create' && method !== 'sampling/createMessage' && method !== 'roots/list') {
-      this.#reply(id, { error: { code: METHOD_NOT_FOUND, message: `Method not found: ${method}` } });
-      return;
-    }
-    const one = from ?? this.#onlyCall();
-    if (one !== null && this.#active.has(one.id) && this.#serverRequests.size < maxServerRequests) {
-      this.#serverRequests.ask(one.call, id, method, params);
-      return;
-    }
-    const { log, upstream } = this.#options;
-    log.warn('upstream-request-refused', { upstream, method, reason: 'it cannot be told which client it is for' });
-    const message = `${method} cannot be passed on: it belongs to no single call that is in flight`;
-    this.#reply(id, { error: { code: METHOD_NOT_FOUND, message } });
+    routeServerMessage(message, this.#messages, () => {
+      const one = from ?? this.#onlyCall();
+      return one !== null && (message.kind === 'notification' || this.#active.has(one.id)) ? one.call : null;
+    });
   }
 
   /** Servers that ask beside the stream of the call can be understood only while there is one call. */

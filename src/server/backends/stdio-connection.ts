@@ -2,7 +2,6 @@ import type { Readable, Writable } from 'node:stream';
 import type { BackendCall, CancelCall, Era, RpcError, RpcId } from '../types.ts';
 import { createAbandonedCalls, type AbandonedCalls } from './abandoned-calls.ts';
 import {
-  METHOD_NOT_FOUND,
   UPSTREAM_BAD_ANSWER,
   UPSTREAM_BUSY,
   UPSTREAM_ENDED,
@@ -20,6 +19,7 @@ import { PendingCalls, type Pending, type UnsentCall } from './pending-calls.ts'
 import { legacyRequestLine, modernRequestLine, progressTokenOf, type ClientInfo } from './request-text.ts';
 import { findResponseSpan } from './response-span.ts';
 import { guessResponseId, readRpcMessage, type RpcMessage } from './rpc-message.ts';
+import { routeServerMessage, type ServerMessageHost } from './server-messages.ts';
 import { createServerRequests, type ServerAnswer, type ServerRequests } from './server-requests.ts';
 
 /**
@@ -70,9 +70,6 @@ export interface ConnectionOptions {
   readonly onUnusable: (reason: string) => void;
 }
 
-/** Requests of a child to clients that may wait for answers at once. */
-const maxServerRequests = 256;
-
 export function openStdioConnection(input: Writable, output: Readable, options: ConnectionOptions): StdioConnection {
   return new Connection(input, output, options);
 }
@@ -84,6 +81,8 @@ class Connection implements StdioConnection {
   readonly #calls: PendingCalls;
   readonly #own: OwnRequests;
   readonly #serverRequests: ServerRequests;
+  readonly #messages: ServerMessageHost;
+  readonly #ownerOf = (): BackendCall | null => this.#onlyCall();
   readonly #abandoned: AbandonedCalls;
   #nextId = 1;
   #closed: string | null = null;
@@ -92,7 +91,16 @@ class Connection implements StdioConnection {
   constructor(input: Writable, output: Readable, options: ConnectionOptions) {
     this.#options = options;
     this.#own = createOwnRequests(options.upstream, (method, params) => this.notify(method, params));
-    this.#serverRequests = createServerRequests((id, answer) => this.#reply(id, answer));
+    const reply = (id: RpcId, answer: ServerAnswer): void => this.#reply(id, answer);
+    this.#serverRequests = createServerRequests(reply);
+    this.#messages = {
+      upstream: options.upstream,
+      log: options.log,
+      requests: this.#serverRequests,
+      callOfToken: (token) => this.#calls.find(token),
+      onNotification: options.onNotification,
+      reply,
+    };
     this.#abandoned = createAbandonedCalls(options.callTimeoutMs);
     this.#writer = createLineWriter(
       input,
@@ -224,10 +232,8 @@ class Connection implements StdioConnection {
         this.#onError(message.id, message.error);
         break;
       case 'request':
-        this.#onRequest(message.id, message.method, message.params);
-        break;
       case 'notification':
-        this.#onNotification(message.method, message.params);
+        routeServerMessage(message, this.#messages, this.#ownerOf);
         break;
     }
   }
@@ -305,53 +311,6 @@ class Connection implements StdioConnection {
   }
 
   // --- what the child sends on its own ---------------------------------------
-
-  #onNotification(method: string, params: Record<string, unknown>): void {
-    switch (method) {
-      case 'notifications/progress': {
-        const pending = this.#calls.find(Number(params['progressToken']));
-        if (pending === undefined || pending.progressToken === undefined) return;
-        const json = JSON.stringify({ ...params, progressToken: pending.progressToken });
-        this.#guard(() => pending.call.onNotification(method, json));
-        return;
-      }
-      case 'notifications/cancelled':
-        this.#serverRequests.takeBack(params['requestId'] as RpcId);
-        return;
-      case 'notifications/message':
-      case 'notifications/elicitation/complete': {
-        const call = this.#onlyCall();
-        if (call === null) {
-          this.#options.log.debug('upstream-notification-dropped', { upstream: this.#options.upstream, method });
-        } else {
-          this.#guard(() => call.onNotification(method, JSON.stringify(params)));
-        }
-        return;
-      }
-      default:
-        this.#options.onNotification(method, params);
-    }
-  }
-
-  #onRequest(id: RpcId, method: string, params: Record<string, unknown>): void {
-    if (method === 'ping') {
-      this.#reply(id, { result: {} });
-      return;
-    }
-    if (method !== 'elicitation/create' && method !== 'sampling/createMessage' && method !== 'roots/list') {
-      this.#reply(id, { error: { code: METHOD_NOT_FOUND, message: `Method not found: ${method}` } });
-      return;
-    }
-    const call = this.#onlyCall();
-    if (call !== null && this.#serverRequests.size < maxServerRequests) {
-      this.#guard(() => this.#serverRequests.ask(call, id, method, params));
-      return;
-    }
-    const { log, upstream } = this.#options;
-    log.warn('upstream-request-refused', { upstream, method, reason: 'it cannot be told which client it is for' });
-    const message = `${method} cannot be passed on: it belongs to no single call that is in flight`;
-    this.#reply(id, { error: { code: METHOD_NOT_FOUND, message } });
-  }
 
   /** The call that what the child sends on its own belongs to; given-up calls of others may still be at work. */
   #onlyCall(): BackendCall | null {
