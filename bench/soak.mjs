@@ -1,4 +1,4 @@
-// Churn for ten minutes (or --seconds N): sessions that are abandoned, streams, a crashing upstream, revoked keys, SIGHUP and
+// Churn for ten minutes (or --seconds N): sessions that are abandoned, streams, a crashing upstream, SIGHUP and
 // certificate swaps, while memory, descriptors, timers and processes of the server must stay flat and every answered call right.
 //   npm run soak                      ten minutes, prints a table
 //   npm run soak -- --seconds 60      the short form that CI runs
