@@ -1,7 +1,5 @@
-import { traceHeadersOf } from '../observe/trace-context.ts';
 import type { BackendCall, CancelCall, Era, RpcId } from '../types.ts';
 import {
-  UPSTREAM_BAD_ANSWER,
   UPSTREAM_BUSY,
   UPSTREAM_ENDED,
   UPSTREAM_TIMEOUT,
@@ -11,28 +9,15 @@ import {
 } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
 import { callWith } from './call-with.ts';
-import { errorOfRefusal, HttpCall, type CallEnd } from './http-call.ts';
-import {
-  startExchange,
-  type Exchange,
-  type ExchangeEnd,
-  type ExchangeRequest,
-  type HttpTarget,
-} from './http-exchange.ts';
-import { HttpRefusal } from './http-failure.ts';
+import { HttpSession } from './http-session.ts';
+import { HttpCall, type CallEnd } from './http-call.ts';
+import { type Exchange, type ExchangeEnd, type HttpTarget } from './http-exchange.ts';
+import { judgeHttpEnd, readOwnAnswer, unknownOutcome, type CallVerdict } from './judge-http-end.ts';
 import { answerInputRequests, isInputRequired } from './input-required.ts';
 import { ownCall } from './list-cache.ts';
-import { nameHeaders } from './modern-request-headers.ts';
 import { UpstreamRpcError } from './own-requests.ts';
-import type { ParamHeaders } from './param-headers.ts';
 import type { UnsentCall } from './pending-calls.ts';
-import {
-  legacyRequestLine,
-  MODERN_VERSION,
-  modernRequestLine,
-  progressTokenOf,
-  type ClientInfo,
-} from './request-text.ts';
+import { legacyRequestLine, modernRequestLine, progressTokenOf, type ClientInfo } from './request-text.ts';
 import { readRpcMessage } from './rpc-message.ts';
 import { routeServerMessage, type ServerMessage, type ServerMessageHost } from './server-messages.ts';
 import { createServerRequests, type ServerAnswer, type ServerRequests } from './server-requests.ts';
@@ -59,7 +44,6 @@ const maxQueuedCalls = 1_024;
 const maxQueuedCharacters = 64 * 1_048_576;
 /** So many answers of a failing gateway in a row (502, 503, 504) mean that nothing is behind it. */
 const failuresToLose = 5;
-const unknownOutcome = 'outcome unknown: it may have run.';
 
 /**
  * JSON-RPC with one HTTP server: every request has a connection or stream of
@@ -67,11 +51,7 @@ const unknownOutcome = 'outcome unknown: it may have run.';
  * session is one for all clients of the gateway.
  */
 export class HttpConnection {
-  era: Era = 'legacy';
-  /** Of the handshake; null while it goes on. */
-  protocolVersion: string | null = null;
-  sessionId: string | null = null;
-  paramHeaders: ParamHeaders | null = null;
+  readonly session: HttpSession;
   readonly #options: HttpConnectionOptions;
   readonly #active = new Map<number, HttpCall>();
   readonly #own = new Set<HttpCall>();
@@ -87,6 +67,7 @@ export class HttpConnection {
 
   constructor(options: HttpConnectionOptions) {
     this.#options = options;
+    this.session = new HttpSession(options.target, options.upstream, options.log);
     const reply = (id: RpcId, answer: ServerAnswer): void => this.#reply(id, answer);
     this.#serverRequests = createServerRequests(reply);
     this.#messages = {
@@ -97,6 +78,10 @@ export class HttpConnection {
       onNotification: options.onNotification,
       reply,
     };
+  }
+
+  get era(): Era {
+    return this.session.era;
   }
 
   get inFlight(): number {
@@ -124,7 +109,7 @@ export class HttpConnection {
     let one: HttpCall | null = null;
     const result = new Promise<string>((resolve, reject) => {
       const id = this.#nextId++;
-      const modern = this.era === 'modern' || method === 'server/discover';
+      const modern = this.session.era === 'modern' || method === 'server/discover';
       const line = modern
         ? modernRequestLine(id, { method, params, clientCapabilities: {} }, this.#options.clientInfo)
         : legacyRequestLine(id, method, params);
@@ -145,13 +130,17 @@ export class HttpConnection {
           onServerMessage: (message) => this.#onServerMessage(message, null),
           onEnd: (end) => {
             this.#forget(own);
-            settleOwn(end, resolve, reject);
+            try {
+              resolve(readOwnAnswer(end));
+            } catch (error) {
+              reject(error as Error);
+            }
           },
         },
         {
           resumable: false,
           onHead: (sessionId) => {
-            if (method === 'initialize') this.sessionId = sessionId;
+            if (method === 'initialize') this.session.id = sessionId;
           },
         },
       );
@@ -165,12 +154,7 @@ export class HttpConnection {
 
   /** The stream for what belongs to no request (legacy eras). Tells when it opened, and when and how it ended. */
   listen(events: { onOpen(): void; onEnd(end: ExchangeEnd): void }): Exchange {
-    const request: ExchangeRequest = {
-      method: 'GET',
-      headers: { ...this.#sessionHeaders(), accept: 'text/event-stream' },
-      body: null,
-    };
-    const exchange = startExchange(this.#options.target, request, {
+    const exchange = this.session.listen({
       onHead: () => events.onOpen(),
       onMessage: (text) => this.#onStreamMessage(text),
       onEnd: (end) => {
@@ -180,25 +164,6 @@ export class HttpConnection {
     });
     this.#streams.add(exchange);
     return exchange;
-  }
-
-  /** Ends the session at the server (MCP, "Session Management"): it may refuse, which is of no matter. */
-  endSession(timeoutMs: number): Promise<void> {
-    const { sessionId } = this;
-    if (sessionId === null) return Promise.resolve();
-    this.sessionId = null;
-    return new Promise((resolve) => {
-      const headers = { ...this.#versionHeader(), 'mcp-session-id': sessionId };
-      const exchange = startExchange(
-        this.#options.target,
-        { method: 'DELETE', headers, body: null },
-        { onMessage() {}, onEnd: () => resolve() },
-      );
-      setTimeout(() => {
-        exchange.abort();
-        resolve();
-      }, timeoutMs).unref();
-    });
   }
 
   /** Nothing new is sent; calls that the server has may finish. Gives the calls that waited. */
@@ -230,7 +195,7 @@ export class HttpConnection {
   #newCall(call: BackendCall, rounds: number): HttpCall {
     const id = this.#nextId++;
     const line =
-      this.era === 'modern'
+      this.session.era === 'modern'
         ? modernRequestLine(id, call, this.#options.clientInfo)
         : legacyRequestLine(id, call.method, call.params);
     const one = new HttpCall(id, call, { progressToken: progressTokenOf(call.params), body: line.trimEnd(), rounds });
@@ -245,7 +210,7 @@ export class HttpConnection {
       this.#options.target,
       this.#headersOf(one),
       { onServerMessage: (message) => this.#onServerMessage(message, one), onEnd: (end) => this.#onEnd(one, end) },
-      { resumable: this.era === 'legacy' },
+      { resumable: this.session.era === 'legacy' },
     );
   }
 
@@ -292,66 +257,29 @@ export class HttpConnection {
 
   #settle(one: HttpCall, end: CallEnd): void {
     const { call } = one;
-    switch (end.kind) {
+    const verdict = judgeHttpEnd(end, this.session.id !== null, this.#options.target.maxMessageBytes);
+    switch (verdict.kind) {
       case 'result':
-        if (this.era === 'modern' && call.era === 'legacy' && isInputRequired(end.json))
-          this.#continueWithInput(one, end.json);
-        else call.onResult(end.json);
+        if (this.session.era === 'modern' && call.era === 'legacy' && isInputRequired(verdict.json))
+          this.#continueWithInput(one, verdict.json);
+        else call.onResult(verdict.json);
         return;
       case 'error':
-        call.onError(end.error);
+        call.onError(verdict.error);
         return;
-      case 'too-large':
-        this.#fail(
-          call,
-          UPSTREAM_BAD_ANSWER,
-          `gave an answer of more than ${this.#options.target.maxMessageBytes} bytes, which is too large.`,
-        );
-        return;
-      case 'lost':
-        this.#fail(call, UPSTREAM_ENDED, `failed: ${end.reason}; ${unknownOutcome}`);
+      case 'unsent':
+        this.#onUnsent(one, verdict.reason);
         return;
       case 'failed':
-        if (end.sent) this.#fail(call, UPSTREAM_ENDED, `failed: ${end.reason}; ${unknownOutcome}`);
-        else this.#onUnsent(one, end.reason);
-        return;
-      case 'refused':
-        this.#onRefused(one, end.refusal);
+        this.#fail(call, verdict.code, verdict.what, verdict.outcome);
+        if (verdict.sign !== undefined) this.#onSign(verdict.sign);
     }
   }
 
-  #onRefused(one: HttpCall, refusal: HttpRefusal): void {
-    const { call } = one;
-    const { status } = refusal;
-    const error = errorOfRefusal(refusal);
-    if (this.sessionId !== null && isSessionLost(status, error?.message)) {
-      this.#onUnsent(one, 'it no longer knows the session of the gateway');
-      return;
-    }
-    if (status === 401 || status === 403) {
-      this.#fail(call, UPSTREAM_UNAVAILABLE, `is not available: ${refusal.message}.`, 'not run');
-      if (status === 401) this.#lose(refusal.message);
-      return;
-    }
-    if (error !== null) {
-      call.onError(error);
-      return;
-    }
-    if (status === 429) {
-      const after = refusal.headers['retry-after'];
-      const when = after === undefined || !/^[0-9]{1,6}$/.test(after) ? '' : ` Try again in ${after} s.`;
-      this.#fail(call, UPSTREAM_BUSY, `is busy: ${refusal.message}.${when}`, 'not run');
-      return;
-    }
-    if (status >= 500) {
-      this.#fail(call, UPSTREAM_ENDED, `failed: ${refusal.message}; ${unknownOutcome}`);
-      this.#failuresInARow++;
-      if (status !== 500 && this.#failuresInARow >= failuresToLose) this.#lose(refusal.message);
-      return;
-    }
-    if (status >= 200 && status < 300)
-      this.#fail(call, UPSTREAM_BAD_ANSWER, `cannot be understood: ${refusal.message}.`);
-    else this.#fail(call, UPSTREAM_BAD_ANSWER, `refused the call: ${refusal.message}.`, 'not run');
+  /** What a failed call says of the server behind it. */
+  #onSign({ kind, reason }: NonNullable<Extract<CallVerdict, { kind: 'failed' }>['sign']>): void {
+    if (kind !== 'credentials') this.#failuresInARow++;
+    if (kind === 'credentials' || (kind === 'gateway' && this.#failuresInARow >= failuresToLose)) this.#lose(reason);
   }
 
   /** The server has not run it: it goes to the next session, or to the same server when that is back. */
@@ -397,7 +325,8 @@ export class HttpConnection {
   #abandon(one: HttpCall, reason: string): void {
     if (!this.#take(one)) return;
     // In the modern era the end of the stream says it; in the legacy eras it says nothing.
-    if (this.era === 'legacy' && one.started) this.notify('notifications/cancelled', { requestId: one.id, reason });
+    if (this.session.era === 'legacy' && one.started)
+      this.notify('notifications/cancelled', { requestId: one.id, reason });
     one.abort();
     this.#startQueued();
   }
@@ -467,46 +396,12 @@ export class HttpConnection {
     this.#post(JSON.stringify({ jsonrpc: '2.0', id, ...answer }), 'response');
   }
 
-  // --- sending ---------------------------------------------------------------
-
-  /** A message that has no answer. */
   #post(body: string, what: string): void {
-    if (this.#closed) return;
-    const headers = { ...this.#sessionHeaders(), accept: 'application/json, text/event-stream' };
-    const { log, upstream, target } = this.#options;
-    startExchange(
-      target,
-      { method: 'POST', headers, body },
-      {
-        onMessage() {},
-        onEnd: (end) => {
-          if (end.kind === 'complete') return;
-          const reason = end.kind === 'refused' ? end.refusal.message : 'reason' in end ? end.reason : end.kind;
-          log.debug('upstream-message-not-taken', { upstream, what, reason });
-        },
-      },
-    );
+    if (!this.#closed) this.session.post(body, what);
   }
 
   #headersOf({ call }: HttpCall): Record<string, string> {
-    const { method, params } = call;
-    if (this.era === 'legacy' && method !== 'server/discover') {
-      return method === 'initialize' ? {} : { ...this.#sessionHeaders(), ...traceHeadersOf(params) };
-    }
-    return {
-      ...traceHeadersOf(params),
-      'mcp-protocol-version': MODERN_VERSION,
-      ...nameHeaders(method, params),
-      ...(method === 'tools/call' ? this.paramHeaders?.headersFor(params) : undefined),
-    };
-  }
-
-  #sessionHeaders(): Record<string, string> {
-    return { ...this.#versionHeader(), ...(this.sessionId === null ? {} : { 'mcp-session-id': this.sessionId }) };
-  }
-
-  #versionHeader(): Record<string, string> {
-    return this.protocolVersion === null ? {} : { 'mcp-protocol-version': this.protocolVersion };
+    return this.session.headersFor(call.method, call.params);
   }
 
   #forget(own: HttpCall): void {
@@ -523,31 +418,6 @@ export class HttpConnection {
   }
 }
 
-function settleOwn(end: CallEnd, resolve: (json: string) => void, reject: (error: Error) => void): void {
-  switch (end.kind) {
-    case 'result':
-      resolve(end.json);
-      return;
-    case 'error':
-      reject(new UpstreamRpcError(end.error));
-      return;
-    case 'refused': {
-      const error = errorOfRefusal(end.refusal);
-      // Credentials, redirects and failures are told by the status; the body of the others says more.
-      const { status } = end.refusal;
-      const told = error !== null && status >= 400 && status < 500 && status !== 401 && status !== 403;
-      reject(told ? new UpstreamRpcError(error) : end.refusal);
-      return;
-    }
-    case 'too-large':
-      reject(new Error('its answer is too large'));
-      return;
-    case 'failed':
-    case 'lost':
-      reject(new Error(end.reason));
-  }
-}
-
 /** Methods that only read: nothing happens twice when they are sent twice. */
 function mayRepeat(method: string): boolean {
   return (
@@ -556,9 +426,4 @@ function mayRepeat(method: string): boolean {
     method === 'prompts/get' ||
     method === 'completion/complete'
   );
-}
-
-/** 404 says it (MCP, "Session Management"); well-known servers answer 400 and say it in words. */
-function isSessionLost(status: number, message: string | undefined): boolean {
-  return status === 404 || (status === 400 && message !== undefined && /session|not initialized/i.test(message));
 }

@@ -25,8 +25,8 @@ export async function shakeHandsOverHttp(
     const answer = connection.request('server/discover', {}, Math.min(discoverMs, timeoutMs / 2));
     const hello = readDiscover(await answer.result);
     if (hello !== null) {
-      connection.era = 'modern';
-      connection.protocolVersion = MODERN_VERSION;
+      connection.session.era = 'modern';
+      connection.session.protocolVersion = MODERN_VERSION;
       return hello;
     }
   } catch (error) {
@@ -37,8 +37,8 @@ export async function shakeHandsOverHttp(
     const params = { protocolVersion: LEGACY_VERSION, capabilities, clientInfo };
     const answer = connection.request('initialize', params, Math.max(1, deadline - Date.now()));
     const hello = readInitialize(await answer.result);
-    connection.era = 'legacy';
-    connection.protocolVersion = hello.protocolVersion;
+    connection.session.era = 'legacy';
+    connection.session.protocolVersion = hello.protocolVersion;
     connection.notify('notifications/initialized');
     return hello;
   } catch (error) {

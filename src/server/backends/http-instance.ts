@@ -75,7 +75,7 @@ export class HttpInstance implements Instance {
     this.#clearTimers();
     const { connection } = this;
     connection?.close('the server is stopping');
-    await connection?.endSession(Math.min(Math.max(graceMs, 500), 1_000));
+    await connection?.session.end(Math.min(Math.max(graceMs, 500), 1_000));
     this.#agent?.destroy();
   }
 
@@ -164,7 +164,7 @@ export class HttpInstance implements Instance {
     if (this.#told) return;
     if (end.kind === 'refused') {
       // 405 is how a server without such a stream answers; other refusals will not get better by asking again.
-      if (end.refusal.status === 404 && connection.sessionId !== null)
+      if (end.refusal.status === 404 && connection.session.id !== null)
         this.#lose('it no longer knows the session of the gateway');
       return;
     }
@@ -193,12 +193,12 @@ export class HttpInstance implements Instance {
   async #look(): Promise<void> {
     const { connection } = this;
     if (connection === null || this.#told) return;
-    const method = connection.era === 'modern' ? 'server/discover' : 'ping';
+    const method = connection.session.era === 'modern' ? 'server/discover' : 'ping';
     try {
       await connection.request(method, {}, lookMs).result;
     } catch (error) {
       if (error instanceof UpstreamRpcError) {
-        if (connection.sessionId === null || !/session|not initialized/i.test(error.message)) return;
+        if (connection.session.id === null || !/session|not initialized/i.test(error.message)) return;
         this.#lose('it no longer knows the session of the gateway');
       } else if (!(error instanceof HttpRefusal) || error.status !== 429) {
         this.#lose(reasonOf(error));
@@ -220,7 +220,7 @@ export class HttpInstance implements Instance {
         cursor = result.nextCursor;
         if (typeof cursor !== 'string') break;
       }
-      connection.paramHeaders = readParamHeaders(tools);
+      connection.session.paramHeaders = readParamHeaders(tools);
     } catch (error) {
       this.#spec.log.debug('upstream-tools-not-read', { upstream: this.#spec.name, reason: reasonOf(error) });
     }
