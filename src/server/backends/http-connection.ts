@@ -133,7 +133,7 @@ export class HttpConnection {
             try {
               resolve(readOwnAnswer(end));
             } catch (error) {
-              reject(error as Error);
+              reject(error);
             }
           },
         },

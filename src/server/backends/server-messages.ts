@@ -15,7 +15,7 @@ export interface ServerMessageHost {
   callOfToken(token: number): { readonly call: BackendCall; readonly progressToken: RpcId | undefined } | undefined;
   /** A notification that belongs to no single call: list_changed, resources/updated. */
   onNotification(method: string, params: Record<string, unknown>): void;
-  reply(id: RpcId, answer: ServerAnswer): void;
+  readonly reply: (id: RpcId, answer: ServerAnswer) => void;
 }
 
 /** Requests of an upstream to clients that may wait for answers at once. */
