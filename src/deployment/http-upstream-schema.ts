@@ -6,6 +6,15 @@ export const headerName = z
   .string()
   .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'use the characters of a header name, for example: Authorization');
 
+/** Less time for calls of some tools. */
+export const toolSecondsSchema = z
+  .record(
+    z.string().regex(/^[\x21-\x7e]{1,128}$/, 'use 1 to 128 printable characters; * stands for any run of them'),
+    z.number().positive().max(86_400),
+  )
+  .optional()
+  .describe("how long calls of some tools may take, shorter than callSeconds: the upstream's names, which may hold *");
+
 /** An MCP server that is reached over Streamable HTTP. */
 export const httpUpstreamSchema = z.strictObject({
   url: z
@@ -28,6 +37,7 @@ export const httpUpstreamSchema = z.strictObject({
     .max(10_000)
     .default(256)
     .describe('calls in flight at once; more wait in a bounded queue'),
+  toolSeconds: toolSecondsSchema,
   breaker: breakerSchema,
 });
 

@@ -16,7 +16,7 @@ import {
 import { judgeAcme } from './judge-acme.ts';
 import { judgeLimits } from './judge-limits.ts';
 import { judgeTools } from './judge-tools.ts';
-import { defaultMaxInstances, type Deployment, type StdioUpstream } from './schema.ts';
+import { defaultMaxInstances, type Deployment, type StdioUpstream, type Upstream } from './schema.ts';
 import { quoted } from './shape-sentences.ts';
 import type { SettingPath } from './setting-path.ts';
 
@@ -340,8 +340,9 @@ function judgeUpstreams({ server }: Deployment): MeaningProblem[] {
     if (name === 'tools' && Object.keys(server.tools).length > 0) {
       return [{ path: base, at: 'key' as const, message: 'is the name of server.tools', hint: 'give it another name' }];
     }
-    if ('url' in upstream) return judgeHttpUpstream(base, upstream);
+    if ('url' in upstream) return [...judgeToolSeconds(base, upstream), ...judgeHttpUpstream(base, upstream)];
     const problems = [
+      ...judgeToolSeconds(base, upstream),
       ...judgeInstances(base, upstream),
       ...judgeArgument([...base, 'command'], upstream.command),
       ...upstream.args.flatMap((text, index) => judgeArgument([...base, 'args', index], text)),
@@ -353,6 +354,15 @@ function judgeUpstreams({ server }: Deployment): MeaningProblem[] {
     if (upstream.cwd === undefined) return problems;
     return [...problems, ...judgeFilePath([...base, 'cwd'], upstream.cwd)];
   });
+}
+
+function judgeToolSeconds(base: SettingPath, { toolSeconds = {}, callSeconds }: Upstream): MeaningProblem[] {
+  const longer = Object.entries(toolSeconds).filter(([, seconds]) => seconds > callSeconds);
+  return longer.map(([tool]) => ({
+    path: [...base, 'toolSeconds', tool],
+    message: `must not be more than callSeconds, which is ${callSeconds}`,
+    hint: 'raise callSeconds, and give the other tools less here',
+  }));
 }
 
 function judgeHttpUpstream(base: SettingPath, upstream: HttpUpstream): MeaningProblem[] {

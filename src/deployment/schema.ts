@@ -3,7 +3,7 @@ import { authSchema } from './auth-schema.ts';
 import { breakerSchema } from './breaker-schema.ts';
 import { cacheSchema } from './cache-schema.ts';
 import { acmeTlsSchema } from './acme-schema.ts';
-import { headerName, httpUpstreamSchema } from './http-upstream-schema.ts';
+import { headerName, httpUpstreamSchema, toolSecondsSchema } from './http-upstream-schema.ts';
 import { limitsSchema } from './limits-schema.ts';
 import { redisSchema } from './redis-schema.ts';
 import { contentSchema, denyPatterns, toolName, toolSchema } from './tool-schema.ts';
@@ -79,6 +79,7 @@ export const stdioUpstreamSchema = z.strictObject({
     .max(16_777_216)
     .optional()
     .describe('memory of one process and all it starts (Linux); over it, another takes its place'),
+  toolSeconds: toolSecondsSchema,
   breaker: breakerSchema,
 });
 

@@ -7,6 +7,7 @@ import { createBuiltinBackend } from './backends/builtin-backend.ts';
 import { createDeclaredBackend } from './backends/declared-backend.ts';
 import { createHttpBackend } from './backends/http-backend.ts';
 import { guardBackend } from './backends/guarded-backend.ts';
+import { limitToolTime } from './backends/timed-backend.ts';
 import { createStdioBackend } from './backends/stdio-backend.ts';
 import { traceBackend } from './backends/traced-backend.ts';
 import type { Log } from './observe/log.ts';
@@ -68,7 +69,9 @@ export function createBackends(
             })
           : createStdioBackend(name, upstream, { env, baseDir, log, maxLineBytes, serverVersion: version });
       const traced = traces === null ? backend : traceBackend(backend, placeOf(name, upstream), traces);
-      const guarded = upstream.breaker === 'off' ? traced : guardBackend(traced, upstream.breaker, log);
+      const { toolSeconds } = upstream;
+      const timed = toolSeconds === undefined ? traced : limitToolTime(traced, toolSeconds);
+      const guarded = upstream.breaker === 'off' ? timed : guardBackend(timed, upstream.breaker, log);
       const instances = 'url' in upstream ? 'shared' : upstream.instances;
       // What a session has its own process for is nobody else's.
       return instances === 'per-session' ? guarded : cached(guarded, instances === 'per-key');

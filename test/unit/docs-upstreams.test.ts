@@ -21,7 +21,7 @@ test('every example of docs/upstreams.md is a deployment, and there is one of ea
     const known = ['url', 'http', 'module', 'command'];
     return [...Object.values(upstreams), ...Object.values(tools)].map((one) => known.find((key) => key in one));
   });
-  expect(kinds).toEqual(['command', 'url', 'url', 'http', 'command', 'command', 'module']);
+  expect(kinds).toEqual(['command', 'url', 'command', 'url', 'http', 'command', 'command', 'module']);
 });
 
 test('the function of docs/upstreams.md runs as it stands there', async () => {
