@@ -7,6 +7,8 @@ import { issueSelfSigned } from '../../src/pki/issue-certificate.ts';
 import { startRedis, type RealRedis } from '../helpers/redis.ts';
 import { startRig, type RigOptions, type ServerRig } from '../helpers/server-rig.ts';
 import { testWithTools } from '../helpers/tools.ts';
+import { buildServerBundle } from '../helpers/server-bundle.ts';
+import { openWorkersHouse, postMessage, toolCall, workersMetrics } from '../helpers/workers-house.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 const running: { stop(): Promise<void> }[] = [];
@@ -200,3 +202,20 @@ testWithTools(
   },
   90_000,
 );
+
+testWithTools(['redis-server'], 'two workers of one server keep one limit, and both are connected', async () => {
+  const { url } = await redis();
+  const house = openWorkersHouse(await buildServerBundle());
+  running.push({ stop: () => house.close() });
+  const limits = { freePerKey: 'off', perKey: { requests: 64, windowMs: 600_000, form: 'fixed-window' } };
+  const workers = await house.serve(2, { redis: { url }, limits });
+  await waitUntil(async () => (await workersMetrics(workers.url)).includes('mcp_redis_up 1\n'), 15_000);
+  let passed = 0;
+  for (let at = 0; at < 200; at++) {
+    const answer = await postMessage(workers.url, toolCall('echo', { message: 'x' }, at));
+    if (answer.status === 200) passed++;
+  }
+  // By each worker, an eighth that the other has not heard of.
+  expect(passed).toBeGreaterThanOrEqual(64);
+  expect(passed).toBeLessThanOrEqual(64 + 2 * 9);
+});
