@@ -54,6 +54,7 @@ const rules: readonly Rule[] = [
   },
   { reads: ['server.path'], judge: ({ server }) => judgePath(['server', 'path'], server.path) },
   { reads: ['server.path', 'server.aliases', 'server.legacySse'], judge: judgeFurtherPaths },
+  { reads: ['server.health', 'server.path', 'server.aliases'], judge: judgeHealthPath },
   { reads: ['server.publicUrl', 'server.path'], judge: judgePublicUrl },
   { reads: ['server.allowedHosts'], judge: judgeAllowedHosts },
   { reads: ['server.allowedOrigins', 'auth.required'], judge: judgeAllowedOrigins },
@@ -85,6 +86,21 @@ const rules: readonly Rule[] = [
       logs.auditKeyFile === undefined ? [] : judgeFilePath(['logs', 'auditKeyFile'], logs.auditKeyFile),
   },
 ];
+
+const otherPages: readonly string[] = ['/livez', '/readyz', '/status', '/metrics', '/register'];
+
+function judgeHealthPath({ server }: Deployment): MeaningProblem[] {
+  const { path } = server.health;
+  const taken = [server.path, ...server.aliases, ...otherPages].includes(path);
+  if (!taken) return [];
+  return [
+    {
+      path: ['server', 'health', 'path'],
+      message: `is taken: ${path} answers something else`,
+      hint: 'choose another, like /healthz',
+    },
+  ];
+}
 
 function overlaps(one: SettingPath, other: SettingPath): boolean {
   return one.slice(0, other.length).every((part, index) => part === other[index]);

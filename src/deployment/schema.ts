@@ -119,6 +119,17 @@ const serverSchema = z.strictObject({
     .default('off')
     .describe('the HTTP+SSE transport of 2024-11-05 beside the endpoint, for clients that know no other; off = none'),
   metrics: z.boolean().default(true).describe('whether /metrics answers'),
+  health: z
+    .strictObject({
+      path: httpPath.default('/health').describe('a path beside /health that answers the same, e.g. /healthz'),
+      form: z
+        .enum(['status', 'text', 'checks'])
+        .default('status')
+        .describe(
+          'status = {"status":"ok"}; text = OK; checks = JSON with timestamp, uptime, memory and a check for each upstream, 503 when one fails',
+        ),
+    })
+    .prefault({}),
   metricsFrom: z
     .array(z.string())
     .default(['loopback'])

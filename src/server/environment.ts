@@ -176,6 +176,26 @@ export const environmentTable: readonly EnvironmentRow[] = [
   row('CIRCUIT_BREAKER_RESET_TIMEOUT', 'MS', 'how long it is left alone', '30000', 'never', (value, all) =>
     keep(parseSeconds(value, 0.001, 0.001, 86_400), (resetSeconds) => changeBreakers(all, { resetSeconds })),
   ),
+  row(
+    'HEALTH_CHECK_PATH',
+    'PATH',
+    'a path beside /health that answers with checks',
+    '/healthz',
+    'healthz',
+    (value, all) => {
+      if (!/^\/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-]$/.test(value)) return 'is no path like /healthz';
+      change(all, 'server', { health: { path: value, form: 'checks' } });
+      return null;
+    },
+  ),
+  row('LOG_FILE', 'FILE', 'file of the log, in place of standard error', 'server.log', null, (value, all) => {
+    change(all, 'logs', { file: resolve(value) });
+    return null;
+  }),
+  noEffectRow('NODE_ENV', 'WORD', 'accepted; the server is always as in production', 'production'),
+  noEffectRow('API_KEY_SALT', 'TEXT', 'accepted; each key in a key file has a salt of its own', 'b1946ac92492d234'),
+  noEffectRow('SESSION_SECRET', 'TEXT', 'accepted; session ids are random and signed by nothing', 'c4ca4238a0b92382'),
+  noEffectRow('DATABASE_URL', 'URL', 'accepted; upstreams get theirs from their own env', 'postgres://db/mcp'),
   row('LOG_LEVEL', 'debug|info|warn|error', 'what is written to the log', 'debug', 'loud', (value, all) =>
     keep(parseLogLevel(value), (level) => change(all, 'logs', { level })),
   ),
@@ -333,6 +353,11 @@ function row(
   take: EnvironmentRow['take'],
 ): EnvironmentRow {
   return { name, form, meaning, example, unusable, take };
+}
+
+/** Names that people have set for other servers: here they need not be taken away, and change nothing. */
+function noEffectRow(name: string, form: string, meaning: string, example: string): EnvironmentRow {
+  return row(name, form, meaning, example, null, () => null);
 }
 
 function portRow(name: string, rank: number, meaning: string): EnvironmentRow {

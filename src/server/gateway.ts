@@ -220,6 +220,7 @@ export function createGateway(
     inFlight,
     traces: options.traces ?? null,
     isKnownTool: (name) => registry.knowsTool(name),
+    log,
   };
   const protocol: ProtocolHost = {
     registry,
@@ -292,7 +293,8 @@ export function createGateway(
       get backends() {
         return registry.backends;
       },
-      describeHealth: () => describeHealth(registry.backends),
+      describeHealth: (draining) =>
+        describeHealth(server.health.form, { backends: registry.backends, draining, startedAtMs, nowMs: Date.now() }),
       describeReadiness,
       describeStatus: (draining) =>
         describeStatus({
@@ -328,6 +330,7 @@ export function createGateway(
     const built: Front = new Front({
       siblings,
       path: server.path,
+      healthPath: server.health.path,
       aliases: server.aliases,
       legacySse: server.legacySse === 'off' ? null : server.legacySse,
       info: server.info

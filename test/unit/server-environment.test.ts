@@ -93,6 +93,12 @@ const outcomes: Readonly<
   LOG_LEVEL: { read: (all) => all.deployment.logs.level, is: 'debug' },
   METRICS_PORT: { read: (all) => all.deployment.server.metricsListen, is: 'localhost:9090' },
   METRICS_ENABLED: { read: (all) => all.deployment.server.metrics, is: false },
+  HEALTH_CHECK_PATH: { read: (all) => all.deployment.server.health, is: { path: '/healthz', form: 'checks' } },
+  LOG_FILE: { read: (all) => all.deployment.logs.file, is: resolve('server.log') },
+  NODE_ENV: { read: (all) => all, is: base() },
+  API_KEY_SALT: { read: (all) => all, is: base() },
+  SESSION_SECRET: { read: (all) => all, is: base() },
+  DATABASE_URL: { read: (all) => all, is: base() },
   OTEL_EXPORTER_OTLP_ENDPOINT: {
     read: (all) => all.deployment.logs.traces,
     is: { endpoint: 'http://localhost:4318/v1/traces', headers: {}, sampleRatio: 1, everyMs: 5_000 },

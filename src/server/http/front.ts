@@ -31,6 +31,8 @@ import { isHealthPage, type StatusPages } from './status-pages.ts';
 export interface FrontParts extends AdmissionParts {
   /** Path of the MCP endpoint, without a slash at the end. */
   readonly path: string;
+  /** A path that answers as /health does. */
+  readonly healthPath: string;
   /** Further paths of the endpoint. */
   readonly aliases: readonly string[];
   /** What a plain GET of the endpoint is told; null when it is nothing. */
@@ -86,7 +88,7 @@ export class Front implements ExchangeHost {
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
-    const url = req.url ?? '/';
+    const url = this.#urlOf(req);
     try {
       if (this.#parts.gate !== null && !this.admission.admitsAddress(req, res, isHealthPage(url))) return;
       if (url === this.#path || url === this.#pathWithSlash || this.#isPathWithQuery(url))
@@ -100,13 +102,18 @@ export class Front implements ExchangeHost {
 
   /** Answers at a listener that is there for these pages alone. */
   handlePages(req: IncomingMessage, res: ServerResponse, shown: readonly OwnPage[]): void {
-    const url = req.url ?? '/';
+    const url = this.#urlOf(req);
     try {
       if (this.#parts.gate !== null && !this.admission.admitsAddress(req, res, isHealthPage(url))) return;
       this.#parts.pages.answerOwn(req, res, url, shown, this.admission.draining);
     } catch (error) {
       this.#answerBug(res, error);
     }
+  }
+
+  /** The further path of /health is that page everywhere. */
+  #urlOf({ url = '/' }: IncomingMessage): string {
+    return url === this.#parts.healthPath ? '/health' : url;
   }
 
   /** Calls, sessions and streams of the key are ended elsewhere; what is still being read is looked at again. */

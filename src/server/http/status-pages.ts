@@ -11,7 +11,7 @@ import { showsPath, type OwnPage } from './page-listeners.ts';
 export interface PageSources {
   readonly backends: readonly Backend[];
   readonly access: PageAccess;
-  describeHealth(): HealthAnswer;
+  describeHealth(draining: boolean): HealthAnswer;
   /** The same at listeners for pages alone, which no proxy stands before. */
   readonly ownAccess: PageAccess;
   describeReadiness(backends: readonly Backend[], draining: boolean, detail: boolean): HealthAnswer;
@@ -123,7 +123,10 @@ export class StatusPages {
 
   readonly #pages: Readonly<Record<string, AnswerPage>> = {
     '/livez': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
-    '/health': (_req, res) => sendJson(res, 200, this.#sources.describeHealth().body, noStore),
+    '/health': (_req, res, draining) => {
+      const { status, body, type = 'application/json' } = this.#sources.describeHealth(draining);
+      send(res, status, type, body, status === 503 ? ['Retry-After', '2', ...noStore] : noStore);
+    },
     '/readyz': (req, res, draining, door) => {
       // A foreign page in the operator's browser learns whether, not why.
       const detail = door.access.isLocal(req) && door.refuses(req) === null;

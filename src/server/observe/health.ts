@@ -5,8 +5,9 @@ import { redactText } from './redact.ts';
 
 export interface HealthAnswer {
   readonly status: 200 | 503;
-  /** JSON text. */
+  /** JSON text, unless `type` says something else. */
   readonly body: string;
+  readonly type?: string;
 }
 
 /**
@@ -46,11 +47,48 @@ export interface StatusInput {
   readonly memory: { readonly rss: number; readonly heapUsed: number };
 }
 
-/** The answer of /health: 200 as long as the process answers. Breakers are named while they are not closed. */
-export function describeHealth(backends: readonly Backend[]): HealthAnswer {
+/** How /health answers: as those ask who were set up for another server. */
+export type HealthForm = 'status' | 'text' | 'checks';
+
+/**
+ * The answer of /health. As `status` and `text` it is 200 as long as the process answers, and breakers are named while
+ * they are not closed; as `checks` it is 503 while an upstream cannot be called or the server drains.
+ */
+export function describeHealth(
+  form: HealthForm,
+  input: Pick<StatusInput, 'backends' | 'draining' | 'startedAtMs' | 'nowMs'>,
+): HealthAnswer {
+  const { backends } = input;
+  if (form === 'text') return { status: 200, body: 'OK', type: 'text/plain; charset=utf-8' };
+  if (form === 'checks') return describeChecks(input);
   const breakers = backends.flatMap((backend) => backend.breakers?.() ?? []).filter(({ state }) => state !== 'closed');
   const named = Object.fromEntries(breakers.map(({ name, state }) => [name, state]));
   return { status: 200, body: JSON.stringify({ status: 'ok', ...(breakers.length === 0 ? {} : { breakers: named }) }) };
+}
+
+/** Names of upstreams and how they are, without reasons: everyone may ask. */
+function describeChecks({
+  backends,
+  draining,
+  startedAtMs,
+  nowMs,
+}: Pick<StatusInput, 'backends' | 'draining' | 'startedAtMs' | 'nowMs'>): HealthAnswer {
+  const { rss, heapUsed, heapTotal } = process.memoryUsage();
+  const checks = {
+    server: draining ? 'draining' : 'ok',
+    ...Object.fromEntries(backends.map(({ name, state: { state } }) => [name, state === 'up' ? 'ok' : state])),
+  };
+  const healthy = Object.values(checks).every((check) => check === 'ok');
+  return {
+    status: healthy ? 200 : 503,
+    body: JSON.stringify({
+      status: healthy ? 'ok' : 'error',
+      timestamp: new Date(nowMs).toISOString(),
+      uptime: Math.max(0, nowMs - startedAtMs) / 1_000,
+      memory: { rss, heapUsed, heapTotal },
+      checks,
+    }),
+  };
 }
 
 /** The answer of /status, for callers with a key or on loopback. Always 200: it reports, it does not judge. */

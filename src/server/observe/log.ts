@@ -12,6 +12,8 @@ export interface Log {
   info(event: string, fields?: LogFields): void;
   warn(event: string, fields?: LogFields): void;
   error(event: string, fields?: LogFields): void;
+  /** Whether lines of this level are written: asked where putting the fields together is on the way of every call. */
+  writes?(level: LogLevel): boolean;
   /** A log that adds these fields to every line. */
   child(fields: LogFields): Log;
 }
@@ -70,6 +72,7 @@ export function createLog(options: LogOptions): LevelledLog {
       info: (event, fields) => emit('info', event, fields, inherited),
       warn: (event, fields) => emit('warn', event, fields, inherited),
       error: (event, fields) => emit('error', event, fields, inherited),
+      writes: (level) => WEIGHT[level] >= lowest,
       child: (fields) => bind({ ...inherited, ...fields }),
     };
   }

@@ -3,6 +3,7 @@ import { UPSTREAM_BUSY } from '../backends/backend-errors.ts';
 import { saysError } from '../backends/says-error.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { AuditTrail } from '../observe/audit-trail.ts';
+import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import { takeTraceContext, withTraceContext } from '../observe/trace-context.ts';
 import type { CallSpan, Traces } from '../observe/traces.ts';
@@ -33,6 +34,7 @@ export interface CallHost {
   /** Null when no spans are recorded. */
   readonly traces: Traces | null;
   isKnownTool(name: string): boolean;
+  readonly log: Log;
 }
 
 /** Code outside the range that JSON-RPC and MCP reserve: the client itself took the request back. */
@@ -266,6 +268,7 @@ export class Call implements BackendCall, CallOfKey {
     if (this.#asked !== null) for (const id of this.#asked) this.session?.forgetAnswer(id);
     const seconds = (performance.now() - this.#startedMs) / 1_000;
     const tool = this.method === 'tools/call' ? toolName(this.params) : null;
+    this.#logEnd(this.#refusedWhy === null ? status : 'refused', tool, seconds, failure);
     if (this.#refusedWhy !== null) {
       this.#endRefused(tool, seconds, this.#refusedWhy);
       return;
@@ -290,6 +293,14 @@ export class Call implements BackendCall, CallOfKey {
       params,
       headers,
     });
+  }
+
+  /** One line for each call at level debug; the audit file is the place for a record. */
+  #logEnd(status: string, tool: string | null, seconds: number, failure: string | null): void {
+    const { log } = this.#host;
+    if (log.writes?.('debug') !== true) return;
+    const { requestId, method, era, caller } = this;
+    log.debug('call.ended', { requestId, method, tool, status, seconds, failure, era, caller: caller.label });
   }
 
   #endRefused(tool: string | null, seconds: number, why: string): void {
