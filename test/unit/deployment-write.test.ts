@@ -248,7 +248,7 @@ describe('formatDeployment', () => {
       },
     });
     const lines = written.split('\n');
-    expect(lines.length).toBeLessThan(160);
+    expect(lines.length).toBeLessThan(200);
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(130);
     expect(written).toContain('args: [-y, "@modelcontextprotocol/server-everything"]');
     expect(written.endsWith('\n')).toBe(true);
