@@ -120,7 +120,7 @@ function notServed(
       next:
         hop === 'server'
           ? 'mcp-deploy logs        says why the server refused it'
-          : 'See that proxy.reload reloads the program that listens there, and that it reads this file.',
+          : 'See that proxy.reload reloads the program that listens there (Caddy: with --force), and that it reads this file.',
     },
   );
 }

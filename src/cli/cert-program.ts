@@ -254,12 +254,13 @@ function defineImport(command: Command): void {
         .option('--key <path>', 'the key that the request was made with')
         .option('--ca-file <path>', 'certificates of your company’s CA')
         .option('--names <names...>', 'names it must be for (default: those of the request beside the key)')
-        .option('--client', 'it is for a TLS client'),
+        .option('--client', 'it is for a TLS client')
+        .option('--apply', 'serve it: write tls of mcp-deploy.yaml, apply, and prove it on the live socket'),
     ),
   ).addHelpText(
     'after',
     `
-Takes PEM, DER and PKCS#12, in any order and in several files. With --force it is written in spite of problems.
+Takes PEM, DER, PKCS#7 (.p7b) and PKCS#12, in any order and in several files. With --force it is written in spite of problems.
 
 Examples
   mcp-deploy cert import answer.cer --key tls/server.key --ca-file company-ca.crt

@@ -2,6 +2,7 @@ import { resolve } from 'node:path';
 import { EnvironmentError, UserError } from '../deployment/errors.ts';
 import { readServedChain } from '../doctor/probes/served-chain.ts';
 import { decodePkcs12, isPkcs12 } from '../pki/pkcs12.ts';
+import { decodePkcs7, isPkcs7 } from '../pki/pkcs7.ts';
 import { projectPaths } from '../plan/project-paths.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
 import type { CommandContext } from './context.ts';
@@ -49,6 +50,9 @@ async function openFile(
   bytes: Buffer,
   options: FlagValues,
 ): Promise<CertificateSource> {
+  if (isPkcs7(bytes)) {
+    return { from, bytes: Buffer.from(decodePkcs7(bytes, from)), host: null, privateKeyPem: null };
+  }
   if (!isPkcs12(bytes)) return { from, bytes, host: null, privateKeyPem: null };
   const content = await decodePkcs12(bytes, await readPassphrase(context, options, from), from);
   return {

@@ -11,7 +11,8 @@ export interface ProxySiteFile {
 
 /** The proxies that we render sites for; they are reloaded by systemd where it manages services, else by themselves. */
 export function proxySiteFiles(deployment: { readonly name: string }, hasSystemd: boolean): readonly ProxySiteFile[] {
-  const caddy = ['caddy', 'reload', '--config', '/etc/caddy/Caddyfile', '--adapter', 'caddyfile'];
+  // Without --force Caddy sees the same configuration as before, and reads no certificate anew.
+  const caddy = ['caddy', 'reload', '--config', '/etc/caddy/Caddyfile', '--adapter', 'caddyfile', '--force'];
   return [
     {
       program: 'nginx',

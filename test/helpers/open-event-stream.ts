@@ -7,7 +7,9 @@ import { join } from 'node:path';
 export async function openEventStream(folder: string, port: number | undefined) {
   const key = (await readFile(join(folder, '.mcp-deploy/keys/default.key'), 'utf8')).trim();
   const ca = await readFile(join(folder, '.mcp-deploy/pki/ca.crt'), 'utf8');
-  const headers = { authorization: `Bearer ${key}`, accept: 'application/json, text/event-stream' };
+  // The name of the site: Caddy answers 200 and nothing for every other one.
+  const host = `localhost:${port}`;
+  const headers = { host, authorization: `Bearer ${key}`, accept: 'application/json, text/event-stream' };
   const send = (method: string, more: Record<string, string>, body?: unknown) =>
     new Promise<IncomingMessage>((resolve, reject) => {
       const call = request(

@@ -10,6 +10,7 @@ import { readCertificateSource, readNeeded } from '../certificate-source.ts';
 import type { CommandContext } from '../context.ts';
 import { listFlag, textFlag, usageFlags, type FlagValues } from '../flag-values.ts';
 import { readPassphrase } from '../read-passphrase.ts';
+import { serveOwnFiles } from '../serve-own-files.ts';
 import { writeTogether } from '../write-together.ts';
 import { UserError } from '../../deployment/errors.ts';
 
@@ -88,8 +89,18 @@ export async function runCertImport(
     ],
     options['force'] === true,
   );
-  output.document({ ok: true, certificateFile: certificate, keyFile: key, notes, problems, certificate: described });
   for (const problem of serious) output.warning(`${problem.code}: ${problem.observed}`);
+  const applied = options['apply'] === true;
+  if (applied) await serveOwnFiles(context, { certificate, key });
+  output.document({
+    ok: true,
+    certificateFile: certificate,
+    keyFile: key,
+    applied,
+    notes,
+    problems,
+    certificate: described,
+  });
   output.result(
     [
       `  ${output.out.green('✓')} ${described.names.join(', ')}; ${described.daysLeft} days; key, chain, names and purpose fit`,
@@ -97,9 +108,13 @@ export async function runCertImport(
       `    ${certificate}  644`,
       `    ${key}  600`,
       '',
-      '  Next   in mcp-deploy.yaml:',
-      `           tls: { source: files, certificate: ${certificate}, key: ${key} }`,
-      '         mcp-deploy apply',
+      ...(applied
+        ? ['  Served and proven.   mcp-deploy cert show']
+        : [
+            '  Next   in mcp-deploy.yaml:',
+            `           tls: { source: files, certificate: ${certificate}, key: ${key} }`,
+            '         mcp-deploy apply        or all of it at once: cert import … --apply',
+          ]),
     ].join('\n'),
   );
   return 0;

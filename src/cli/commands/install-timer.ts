@@ -8,7 +8,7 @@ import { cronLine, renderRenewalTimer, type RenewalTimer, type TimerKind } from 
 import { describePlan } from '../../plan/describe-plan.ts';
 import { changeHost, lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
-import { quoteCommand } from '../quote-command.ts';
+import { timerRecordFile, timerRecordOf } from '../../plan/timer-record.ts';
 
 const kinds: readonly (TimerKind | 'print')[] = ['systemd', 'systemd-user', 'launchd', 'cron', 'print'];
 
@@ -44,16 +44,17 @@ export async function installTimer(
   const texts = await Promise.all(
     timer.files.map(async ({ path }) => (await context.ports.files.read(path))?.toString('utf8')),
   );
+  const recorded = (await context.ports.files.read(timerRecordFile(context.stateDir)))?.toString('utf8') ?? null;
   if (dryRun) {
     const facts = await lookAtHost(context, deployment);
-    const plan = planTimer(timer, { deployment, facts, folders, texts });
+    const plan = planTimer(timer, { deployment, facts, folders, texts, recorded });
     output.document({ ok: true, installed: false, kind, files: timer.files, commands: timer.install });
     output.result(describePlan(plan, facts, 'mcp-deploy cert renew --install-timer'));
     return 0;
   }
   const outcome = await changeHost(context, 'apply', async (look) => {
     const facts = await look(deployment);
-    return { plan: planTimer(timer, { deployment, facts, folders, texts }), facts };
+    return { plan: planTimer(timer, { deployment, facts, folders, texts, recorded }), facts };
   });
   output.document({
     ok: true,
@@ -63,11 +64,8 @@ export async function installTimer(
     files: timer.files.map(({ path }) => path),
   });
   const paths = timer.files.map(({ path }) => path);
-  const removal = [...timer.remove.map(({ argv: words }) => quoteCommand(words)), quoteCommand(['rm', ...paths])].join(
-    ' && ',
-  );
   output.result(
-    `  The certificate is looked at twice a day (${kind}): ${paths.join(', ')}\n\n  uninstall leaves that alone. To take it away: ${removal}`,
+    `  The certificate is looked at twice a day (${kind}): ${paths.join(', ')}\n\n  uninstall takes it away again.`,
   );
   return 0;
 }
@@ -79,14 +77,16 @@ function planTimer(
     readonly facts: HostFacts;
     readonly folders: readonly string[];
     readonly texts: readonly (string | undefined)[];
+    readonly recorded: string | null;
   },
 ): Plan {
-  const { deployment, facts, folders, texts } = options;
+  const { deployment, facts, folders, texts, recorded } = options;
   const changed = timer.files.filter(({ content }, index) => texts[index] !== content);
+  const record = timerRecordOf(timer, facts.stateDir);
   const common = { why: 'renewal twice a day', group: 'configuration' } as const;
   const restore = { type: 'restore' } as const;
   const steps: readonly Step[] =
-    changed.length === 0
+    changed.length === 0 && recorded === record.content
       ? []
       : [
           ...folders.map((path, index): Step => ({
@@ -103,6 +103,13 @@ function planTimer(
             action: { type: 'write-file', ...file },
             undo: restore,
           })),
+          {
+            ...common,
+            id: 'timer-record',
+            title: 'note what was installed',
+            action: { type: 'write-file', ...record },
+            undo: restore,
+          },
           ...timer.install.map(({ title, argv }, index): Step => {
             const back = index === timer.install.length - 1 ? timer.remove[0] : undefined;
             return {

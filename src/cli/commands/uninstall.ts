@@ -1,6 +1,9 @@
 import { relative } from 'node:path';
 import { describePlan } from '../../plan/describe-plan.ts';
+import type { HostFacts } from '../../plan/facts.ts';
 import { planRemoval } from '../../plan/plan-removal.ts';
+import { parseTimerRecord, timerRecordFile, timerRemovalSteps } from '../../plan/timer-record.ts';
+import type { Plan } from '../../plan/types.ts';
 import { changeHost, lookAtHost } from '../apply-desired.ts';
 import { confirmOrRefuse } from '../confirm.ts';
 import type { CommandContext } from '../context.ts';
@@ -15,7 +18,7 @@ export async function runUninstall(context: CommandContext): Promise<number> {
   }
   if (context.interactive) {
     const preview = await lookAtHost(context, null);
-    output.progress(describePlan(planRemoval(preview), preview));
+    output.progress(describePlan(await planWithTimer(context, preview), preview));
   }
   const folder = relative(context.world.cwd, stateDir) || stateDir;
   const agreed = await confirmOrRefuse(
@@ -29,7 +32,7 @@ export async function runUninstall(context: CommandContext): Promise<number> {
   }
   const outcome = await changeHost(context, 'uninstall', async (look) => {
     const facts = await look(null);
-    return { plan: planRemoval(facts), facts };
+    return { plan: await planWithTimer(context, facts), facts };
   });
   output.document({ ok: true, changed: true, notices: outcome.plan.notices });
   const kept = outcome.plan.notices.some((notice) => notice.text.endsWith('stays.'));
@@ -37,4 +40,20 @@ export async function runUninstall(context: CommandContext): Promise<number> {
     `  Removed: server, keys, certificates and configuration. ${kept ? 'What is yours stays.' : 'This folder is as it was before.'}`,
   );
   return 0;
+}
+
+/** The renewal timer first: it must not run while what it renews is taken away. */
+async function planWithTimer({ ports, stateDir }: CommandContext, facts: HostFacts): Promise<Plan> {
+  const plan = planRemoval(facts);
+  const text = (await ports.files.read(timerRecordFile(stateDir)))?.toString('utf8') ?? null;
+  const record = text === null ? null : parseTimerRecord(text, stateDir);
+  if (record === null) return plan;
+  const now = new Map<string, string | null>();
+  for (const { path } of record.files) now.set(path, (await ports.files.read(path))?.toString('utf8') ?? null);
+  const { steps, kept } = timerRemovalSteps(record, (path) => now.get(path) ?? null);
+  const notices = kept.map((path) => ({
+    level: 'warning' as const,
+    text: `${path} was changed since it was written; the renewal timer stays.`,
+  }));
+  return { ...plan, steps: [...steps, ...plan.steps], notices: [...plan.notices, ...notices] };
 }
