@@ -57,6 +57,7 @@ const rules: readonly Rule[] = [
   { reads: ['server.health', 'server.path', 'server.aliases'], judge: judgeHealthPath },
   { reads: ['server.publicUrl', 'server.path'], judge: judgePublicUrl },
   { reads: ['server.allowedHosts'], judge: judgeAllowedHosts },
+  { reads: ['server.metrics', 'server.metricsFrom'], judge: judgeMetricsForAll },
   { reads: ['server.allowedOrigins', 'auth.required'], judge: judgeAllowedOrigins },
   { reads: ['server.trustedProxies'], judge: judgeTrustedProxies },
   {
@@ -318,6 +319,18 @@ function judgeTrustedProxies({ server }: Deployment): MeaningProblem[] {
     });
   }
   return problems;
+}
+
+/** The same rule as at the start of the server. */
+function judgeMetricsForAll({ server }: Deployment): MeaningProblem[] {
+  if (!server.metrics) return [];
+  return server.metricsFrom.flatMap((text, index): MeaningProblem[] => {
+    if (!/\/0+$/.test(text)) return [];
+    const hint = 'name the networks of those who read them, or let them send a key';
+    return [
+      { path: ['server', 'metricsFrom', index], message: `gives the metrics to everyone: ${quoted(text)}`, hint },
+    ];
+  });
 }
 
 function judgeAddressLists({ server }: Deployment): MeaningProblem[] {

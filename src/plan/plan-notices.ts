@@ -1,3 +1,4 @@
+import { describeRisks } from '../deployment/describe-risks.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import type { WantedNames } from './certificate-names.ts';
 import { describeDrift } from './describe-drift.ts';
@@ -13,6 +14,7 @@ export function planNotices(deployment: Deployment, wanted: WantedNames, facts: 
     ...certificateNotices(deployment, facts),
     ...(wanted.leftOut === null ? [] : [hostNameNotice(wanted.leftOut)]),
     ...(deployment.auth.required ? [] : [openNotice]),
+    ...describeRisks(deployment).map((text): Notice => ({ level: 'warning', text })),
   ];
 }
 

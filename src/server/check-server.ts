@@ -1,5 +1,6 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
+import { describeRisks } from '../deployment/describe-risks.ts';
 import { EnvironmentError, UserError } from '../deployment/errors.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import type { Deployment } from '../deployment/schema.ts';
@@ -28,7 +29,8 @@ export function checkServer(config: ServerConfig, options: GatewayOptions, stdio
   const upstreams = createBackends(config, options).backends.map(({ name }) => name);
   checkRedis(config);
   if (deployment.logs.audit !== 'off') checkAuditPlace(deployment.logs.audit);
-  return `ok: ${deployment.name} can be served on ${where}; behind it: ${upstreams.join(', ')}\n`;
+  const risks = stdio ? [] : describeRisks(deployment).map((risk) => `warning: ${risk}\n`);
+  return `ok: ${deployment.name} can be served on ${where}; behind it: ${upstreams.join(', ')}\n${risks.join('')}`;
 }
 
 function checkListening(config: ServerConfig, { extraKeys, log }: GatewayOptions): string {

@@ -1,4 +1,5 @@
 import type { Log } from './observe/log.ts';
+import { describeRisks } from '../deployment/describe-risks.ts';
 import { UserError } from '../deployment/errors.ts';
 import type { ClientCertificates } from './http/client-certificates.ts';
 import type { RequestListener } from 'node:http';
@@ -100,6 +101,8 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
   clientCertificates?.onAuthoritiesChanged(() => {
     if (certificate !== null) open.useCertificate(certificate);
   });
+  // With workers the process above them says it once.
+  if (options.siblings == null) for (const risk of describeRisks(config.deployment)) log.warn('config.risk', { risk });
   registry.start();
 
   let isStopping = false;

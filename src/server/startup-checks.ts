@@ -1,4 +1,4 @@
-import { isLoopback, type ListenAddress } from '../deployment/listen-address.ts';
+import { isLoopback, parseListenAddress, type ListenAddress } from '../deployment/listen-address.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import type { Scope } from './policy/access.ts';
 import { isDemoKey } from './policy/demo-keys.ts';
@@ -32,6 +32,7 @@ export function judgeStartup(
   extraKeys: readonly ExtraKey[],
   hasKeyFile: boolean,
 ): StartupRefusal | null {
+  const { server } = deployment;
   const open = addresses.find((address) => !isLoopback(address));
   if (open !== undefined && open.kind === 'tcp') {
     const where = `${open.host === '' ? 'all addresses' : open.host}, port ${open.port}`;
@@ -42,7 +43,7 @@ export function judgeStartup(
         next: 'Leave keys on (auth.required: true), or listen on localhost.',
       };
     }
-    if (deployment.tls.source === 'off' && !deployment.server.behindProxy) {
+    if (deployment.tls.source === 'off' && !server.behindProxy) {
       return {
         what: `The server will not listen on ${where} without TLS`,
         why: 'Keys would travel in the clear.',
@@ -50,15 +51,23 @@ export function judgeStartup(
       };
     }
   }
-  const world = deployment.server.metricsFrom.find((entry) => /\/0+$/.test(entry.trim()));
-  if (world !== undefined && deployment.server.metrics) {
+  const status = server.statusListen === undefined ? null : parseListenAddress(server.statusListen);
+  if (status !== null && !isLoopback(status)) {
+    return {
+      what: `The server will not give its status on ${server.statusListen}`,
+      why: 'That address speaks plain HTTP and asks for no key, and other machines reach it.',
+      next: 'Take an address of this machine; others ask /status of the endpoint with a key.',
+    };
+  }
+  const world = server.metricsFrom.find((entry) => /\/0+$/.test(entry.trim()));
+  if (world !== undefined && server.metrics) {
     return {
       what: `The server will not give its metrics to ${world}`,
       why: 'That is every address there is, and metrics name tools and upstreams.',
       next: 'Name the networks of those who read them in server.metricsFrom, or let them send a key.',
     };
   }
-  if (!deployment.auth.required && deployment.server.allowedOrigins.includes('*')) {
+  if (!deployment.auth.required && server.allowedOrigins.includes('*')) {
     return {
       what: 'The server will not let pages of every origin in without keys',
       why: 'Any web page that somebody on this machine opens could call every tool.',

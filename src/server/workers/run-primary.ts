@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describeRisks } from '../../deployment/describe-risks.ts';
 import { listenAddresses } from '../../deployment/listen-address.ts';
 import { checkServer } from '../check-server.ts';
 import type { GatewayOptions } from '../gateway.ts';
@@ -45,6 +46,7 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
   const { server, tls } = config.deployment;
   // What a look can refuse is refused before a port is open.
   checkServer(config, options, false);
+  for (const risk of describeRisks(config.deployment)) log.warn('config.risk', { risk });
   const folder = mkdtempSync(join(tmpdir(), 'mcp-deploy-workers-'));
   const ticketSecret = randomBytes(32).toString('base64');
   let configText = primary.configBytes?.toString('utf8') ?? null;
