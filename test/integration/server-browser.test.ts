@@ -75,7 +75,8 @@ function ask(
         const answer = await fetch(url, request);
         const reader = answer.body?.pipeThrough(new TextDecoderStream()).getReader();
         let body = '';
-        while (reader !== undefined && (wanted === null || !body.includes(wanted))) {
+        for (;;) {
+          if (reader === undefined || (wanted !== null && body.includes(wanted))) break;
           const { done, value } = await reader.read();
           if (done) break;
           body += value;
