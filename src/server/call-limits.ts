@@ -101,9 +101,10 @@ export function createCallLimits(
   const mostInFlight = share(limits.concurrency);
   const tellsOnSuccess = limits.headers !== 'refusals';
 
-  // Kept from one request to the next, so that a call makes no garbage.
+  // Kept from one request to the next, so that a call makes no garbage; the first `takenCount` count.
   const taken: RateLimiter[] = [];
   const buckets: string[] = [];
+  let takenCount = 0;
   let tightest: LimitDecision | null = null;
   let refused: LimitDecision | null = null;
   let refusedScope = '';
@@ -112,8 +113,8 @@ export function createCallLimits(
     if (limiter === null) return;
     const decision = limiter.take(bucket);
     if (decision.allowed) {
-      taken.push(limiter);
-      buckets.push(bucket);
+      taken[takenCount] = limiter;
+      buckets[takenCount++] = bucket;
       if (tellsOnSuccess && (tightest === null || isTighter(decision, tightest))) tightest = decision;
     } else if (refused === null || decision.retryAfterSeconds > refused.retryAfterSeconds) {
       refused = decision;
@@ -123,7 +124,7 @@ export function createCallLimits(
 
   /** A refused call uses up nothing: what other limits gave goes back. */
   function refuseAll(decision: LimitDecision): LimitRefusal {
-    for (const [at, limiter] of taken.entries()) limiter.giveBack(buckets[at] ?? '');
+    for (let at = 0; at < takenCount; at++) taken[at]?.giveBack(buckets[at] ?? '');
     metrics.rateLimited(refusedScope);
     return describeRefusal(decision, limits.headers);
   }
@@ -157,8 +158,7 @@ export function createCallLimits(
           return full('global-concurrency', `${mostInFlight} calls are in flight; wait until some are answered.`);
         }
       }
-      taken.length = 0;
-      buckets.length = 0;
+      takenCount = 0;
       refused = null;
       if (cost === 'list' || cost === 'free') {
         take(own.free, payer, 'free');
