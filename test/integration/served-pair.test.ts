@@ -1,6 +1,7 @@
 import { access, cp, lstat, mkdtemp, readFile, readdir, readlink, rm, unlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { applyPlan } from '../../src/apply/apply-plan.ts';
 import { recoverUnfinished } from '../../src/apply/recover.ts';
@@ -238,6 +239,60 @@ testWithTools(
       }
     }
     expect([...outcomes]).toEqual(expect.arrayContaining(['undone', 'applied']));
+  },
+  60_000,
+);
+
+testWithTools(
+  ['strace'],
+  'what a power cut could lose is on the disk before the one link is renamed',
+  async () => {
+    const site = await siteLike(plain);
+    const child = join(site.baseDir, 'serve-pair.mjs');
+    await build({
+      stdin: {
+        contents: `import { servePair } from ${JSON.stringify(new URL('../../src/apply/act-pair.ts', import.meta.url).pathname)};
+import { createFileSystem } from ${JSON.stringify(new URL('../../src/host/files.ts', import.meta.url).pathname)};
+const pki = ${JSON.stringify(join(site.stateDir, 'pki'))};
+await servePair({ certificateFile: pki + '/server.crt', keyFile: pki + '/server.key', folder: pki + '/live-7' },
+  { keyPem: 'key', certificatePem: 'certificate' }, createFileSystem());`,
+        resolveDir: site.baseDir,
+        loader: 'ts',
+      },
+      outfile: child,
+      bundle: true,
+      platform: 'node',
+      format: 'esm',
+      logLevel: 'error',
+      banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },
+    });
+    const trace = join(site.baseDir, 'trace');
+    runTool('strace', [
+      '-f',
+      '-y',
+      '-qq',
+      '-o',
+      trace,
+      '-e',
+      'trace=fsync,rename,renameat,renameat2',
+      process.execPath,
+      child,
+    ]);
+    const calls = (await readFile(trace, 'utf8')).split('\n');
+    const at = (pattern: RegExp): number => calls.findIndex((line) => pattern.test(line));
+    const switched = at(/rename.*live\.mcpd-tmp/);
+    expect(switched).toBeGreaterThan(0);
+    for (const synced of [
+      /fsync\(.*live-7\/server\.key\.mcpd-tmp>/,
+      /fsync\(.*live-7\/server\.crt\.mcpd-tmp>/,
+      /fsync\(.*live-7>/,
+      /fsync\(.*\/pki>/,
+    ]) {
+      expect(at(synced), String(synced)).toBeGreaterThanOrEqual(0);
+      expect(at(synced), String(synced)).toBeLessThan(switched);
+    }
+    const last = calls.findLastIndex((line) => /fsync\(.*\/pki>/.test(line));
+    expect(last, 'the rename itself is flushed').toBeGreaterThan(switched);
   },
   60_000,
 );
