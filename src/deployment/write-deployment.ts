@@ -12,7 +12,10 @@ export type DeploymentDraft = DeepReadonly<Omit<DeploymentInput, 'version'>> & {
  */
 export function formatDeployment(draft: DeploymentDraft): string {
   const values: Readonly<Record<string, unknown>> = { ...draft, version: 1 };
-  const blocks = Object.entries(settingsOf(deploymentSchema) ?? {}).map(([key, schema]) => {
+  const wanted = Object.entries(settingsOf(deploymentSchema) ?? {}).filter(
+    ([key]) => values[key] !== undefined || isShown(key),
+  );
+  const blocks = wanted.map(([key, schema]) => {
     const heading = sectionTexts[key];
     const lines = settingLines({ path: [key], schema, value: values[key], depth: 0, off: null, brief: false });
     return { heading, text: layOut(lines) };
@@ -23,7 +26,7 @@ export function formatDeployment(draft: DeploymentDraft): string {
 }
 
 const header = `# The deployment that mcp-deploy keeps up. Change it, then: mcp-deploy plan, mcp-deploy apply
-# Lines that start with # show defaults and examples. All settings: mcp-deploy schema`;
+# Lines that start with # show defaults and examples. All settings: mcp-deploy schema, docs/settings.md`;
 
 const sectionTexts: Readonly<Record<string, string>> = {
   server: 'The endpoint, and the MCP servers behind it.',
@@ -53,6 +56,40 @@ const alwaysWritten: ReadonlySet<string> = new Set([
   'limits.perKey.windowSeconds',
   'logs',
   'logs.level',
+]);
+
+/** Shown, commented out, when nothing was decided: what many people set one day. All others are in docs/settings.md. */
+const shownCommented: ReadonlySet<string> = new Set([
+  'server.workers',
+  'server.publicUrl',
+  'server.upstreams',
+  'server.upstreams.*.command',
+  'server.upstreams.*.args',
+  'server.upstreams.*.env',
+  'server.upstreams.*.cwd',
+  'server.upstreams.*.instances',
+  'server.upstreams.*.callSeconds',
+  'server.tools',
+  'server.allowedHosts',
+  'server.allowedOrigins',
+  'server.allowFrom',
+  'server.trustedProxies',
+  'server.behindProxy',
+  'server.metricsFrom',
+  'tls.names',
+  'tls.validDays',
+  'auth.oauth',
+  'auth.mtls',
+  'limits.global',
+  'limits.perAddress',
+  'limits.perTool',
+  'logs.audit',
+  'proxy',
+  'proxy.serverName',
+  'proxy.certificate',
+  'proxy.key',
+  'service',
+  'service.user',
 ]);
 
 /** Shown, commented out, for settings without a default and for maps of the user's own names. */
@@ -150,7 +187,7 @@ function childSettings({ path, schema, value, depth, off, brief }: Setting): rea
   if (settings !== null) {
     const isBrief = brief || shownBriefly.has(patternOf(path));
     return Object.entries(settings)
-      .filter(([key]) => !isBrief || values[key] !== undefined)
+      .filter(([key]) => values[key] !== undefined || (!isBrief && isShown(patternOf([...path, key]))))
       .map(([key, child]) => below(key, child, isBrief));
   }
   const { def } = unwrap(schema)._zod;
@@ -158,6 +195,10 @@ function childSettings({ path, schema, value, depth, off, brief }: Setting): rea
   return Object.keys(values)
     .filter((key) => values[key] !== undefined)
     .map((key, index) => below(key, def.valueType as Schema, brief || off !== null || index > 0));
+}
+
+function isShown(name: string): boolean {
+  return alwaysWritten.has(name) || shownCommented.has(name);
 }
 
 function settingsFor(

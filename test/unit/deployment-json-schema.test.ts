@@ -2,12 +2,19 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { Ajv } from 'ajv';
 import { expect, test } from 'vitest';
 import { deploymentJsonSchema } from '../../src/deployment/json-schema.ts';
+import { settingsDocument } from '../helpers/settings-document.ts';
 
 const file = new URL('../../schema/mcp-deploy.schema.json', import.meta.url).pathname;
 
 test('schema/mcp-deploy.schema.json is what the schema in the code gives (UPDATE_GOLDEN=1 writes it)', () => {
   if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(file, deploymentJsonSchema());
   expect(readFileSync(file, 'utf8')).toBe(deploymentJsonSchema());
+});
+
+test('docs/settings.md names every setting of the schema (UPDATE_GOLDEN=1 writes it)', () => {
+  const document = new URL('../../docs/settings.md', import.meta.url).pathname;
+  if (process.env['UPDATE_GOLDEN'] === '1') writeFileSync(document, settingsDocument(deploymentJsonSchema()));
+  expect(readFileSync(document, 'utf8')).toBe(settingsDocument(deploymentJsonSchema()));
 });
 
 test('it is a valid JSON Schema that takes and refuses what an editor should', () => {

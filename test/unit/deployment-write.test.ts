@@ -5,7 +5,6 @@ import { editDeployment, type DeploymentChange } from '../../src/deployment/edit
 import { parseDeployment } from '../../src/deployment/parse-deployment.ts';
 import { inlineYaml, quoteYaml } from '../../src/deployment/quote-yaml.ts';
 import { deploymentSchema } from '../../src/deployment/schema.ts';
-import { settingsOf } from '../../src/deployment/schema-walk.ts';
 import { formatDeployment, type DeploymentDraft } from '../../src/deployment/write-deployment.ts';
 import { seededRandom, type SeededRandom } from '../helpers/seeded-random.ts';
 
@@ -229,16 +228,6 @@ describe('formatDeployment', () => {
     expect(parsed.deployment.proxy.serverName).toBe('mcp.example.com');
   });
 
-  test('every setting of the first levels is shown', () => {
-    const written = formatDeployment({});
-    for (const [name, schema] of Object.entries(settingsOf(deploymentSchema) ?? {})) {
-      expect(written).toMatch(new RegExp(`^(?:# )?${name}:`, 'm'));
-      for (const inner of Object.keys(name === 'tls' || name === 'redis' ? {} : (settingsOf(schema) ?? {}))) {
-        expect(written, `${name}.${inner}`).toMatch(new RegExp(`^ *(?:# *)?${inner}:`, 'm'));
-      }
-    }
-  });
-
   test('the file of `mcp-deploy up` is short and its lines are not long', () => {
     const written = formatDeployment({
       name: 'files',
@@ -248,7 +237,7 @@ describe('formatDeployment', () => {
       },
     });
     const lines = written.split('\n');
-    expect(lines.length).toBeLessThan(200);
+    expect(lines.length).toBeLessThan(80);
     expect(Math.max(...lines.map((line) => line.length))).toBeLessThanOrEqual(130);
     expect(written).toContain('args: [-y, "@modelcontextprotocol/server-everything"]');
     expect(written.endsWith('\n')).toBe(true);
