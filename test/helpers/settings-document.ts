@@ -76,21 +76,16 @@ function formsOf(node: Node): readonly Node[] {
 function wordFor(node: Node): string {
   if (node.const !== undefined) return code(node.const);
   if (node.enum !== undefined) return node.enum.map(code).join(' or ');
-  switch (node.type) {
-    case 'array':
-      return 'list';
-    case 'object':
-      return 'group';
-    case 'string':
-      return 'text';
-    case 'integer':
-      return 'whole number';
-    case 'boolean':
-      return 'true or false';
-    default:
-      return node.type ?? 'anything';
-  }
+  return words[node.type ?? ''] ?? node.type ?? 'anything';
 }
+
+const words: Readonly<Record<string, string>> = {
+  array: 'list',
+  object: 'group',
+  string: 'text',
+  integer: 'whole number',
+  boolean: 'true or false',
+};
 
 function code(value: unknown): string {
   const text = JSON.stringify(value);
