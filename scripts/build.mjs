@@ -4,6 +4,7 @@ import { rm, readFile, writeFile, mkdir, rename } from 'node:fs/promises';
 import { existsSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { bundleOptions, serverBundle } from './bundle-options.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'));
@@ -11,19 +12,11 @@ const { version } = JSON.parse(await readFile(join(root, 'package.json'), 'utf8'
 const aside = join(root, `dist.${process.pid}`);
 
 const shared = {
+  ...bundleOptions(version),
   absWorkingDir: root,
-  bundle: true,
-  platform: 'node',
-  target: 'node20.19',
-  format: 'esm',
   minifySyntax: true,
   minifyWhitespace: true,
-  legalComments: 'none',
   metafile: true,
-  logLevel: 'warning',
-  define: { __MCP_DEPLOY_VERSION__: JSON.stringify(version) },
-  // CommonJS dependencies call require() for node's own modules.
-  banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
 };
 
 // What fails leaves nothing behind.
@@ -37,10 +30,9 @@ const results = await Promise.all([
     splitting: true,
     chunkNames: 'cli/chunks/[name]-[hash]',
   }),
-  // Packages that come in both forms are taken as modules: what nobody uses of them stays out of the one file.
   build({
     ...shared,
-    mainFields: ['module', 'main'],
+    ...serverBundle,
     entryPoints: { 'server/serve': 'src/server/main.ts' },
     outdir: aside,
   }),
