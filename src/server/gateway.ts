@@ -1,35 +1,24 @@
 import { createRegistry, type Registry } from './backends/registry.ts';
-import { readAcceptedHosts } from './accepted-hosts.ts';
-import { createCallLimits } from './call-limits.ts';
+import { buildFront } from './build-front.ts';
+import { buildGuard } from './build-guard.ts';
 import { createBackends, type BackendSet } from './create-backends.ts';
+import { createSettings, type Settings } from './gateway-settings.ts';
 import { sendProblem } from './http/answers.ts';
 import type { ClientCertificates } from './http/client-certificates.ts';
 import type { ServedCertificate } from './http/certificate-files.ts';
-import { CompressedAnswers } from './http/compress-answers.ts';
 import { OpenStreams } from './http/event-stream.ts';
-import { Front } from './http/front.ts';
-import { createPageAccess } from './http/page-access.ts';
-import { peerAddress } from './http/peer-address.ts';
-import { createRequestIds } from './http/request-id.ts';
+import type { Front } from './http/front.ts';
 import { UnreadBytes } from './http/unread-bytes.ts';
-import { StatusPages } from './http/status-pages.ts';
 import { WaitingExchanges } from './http/waiting-exchanges.ts';
 import type { SseConnection } from './http/sse-transport.ts';
 import { boundRefusals, type BoundedTrail } from './observe/bounded-refusals.ts';
 import { createAuditTrail, type AuditTrail, type RefusedRequest } from './observe/audit-trail.ts';
 import type { AuditWriter } from './observe/audit.ts';
-import { describeHealth, describeReadiness, describeStatus, type LastReload } from './observe/health.ts';
+import type { LastReload } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
 import { throttledWarning } from './observe/throttled-warning.ts';
-import { createMetrics, metricsContentType } from './observe/metrics.ts';
-import { createAddressGate } from './policy/address-gate.ts';
+import { createMetrics } from './observe/metrics.ts';
 import type { Traces } from './observe/traces.ts';
-import { createAddressReader, type AddressReader } from './policy/client-address.ts';
-import { combineSharing } from './policy/limit-sharing.ts';
-import { createKeyCheck, type KeyCheck } from './policy/key-check.ts';
-import { createTokens } from './policy/create-tokens.ts';
-import { describeProtectedResource } from './policy/protected-resource.ts';
-import { createOriginGuard, type OriginGuard } from './policy/origin-guard.ts';
 import { CallsInFlight, payerOf } from './protocol/calls-in-flight.ts';
 import { describeServerInfo, HandshakeGate } from './protocol/handshake.ts';
 import { ListenStreams } from './protocol/listen-streams.ts';
@@ -37,13 +26,8 @@ import { ParameterHeaders } from './protocol/parameter-headers.ts';
 import { ParkedCalls } from './protocol/parked-calls.ts';
 import type { CallHost } from './protocol/call.ts';
 import type { ChargedRequest, ProtocolHost } from './protocol/protocol-host.ts';
-import { legacyRevisions, modernRevisions } from './protocol/revisions.ts';
 import { renderNotification } from './protocol/rpc-text.ts';
 import { SessionStore } from './protocol/session-store.ts';
-import { createRedisLimits, type RedisLimits } from './shared-state/redis-limits.ts';
-import { readRedisTarget, type RedisTarget } from './shared-state/redis-target.ts';
-import { createSharedRedis, type SharedRedis } from './shared-state/shared-redis.ts';
-import { openAudit } from './open-audit.ts';
 import type { ConfigWithKeys } from './reload.ts';
 import type { ServerConfig } from './server-config.ts';
 import type { ExtraKey } from './startup-checks.ts';
@@ -113,22 +97,6 @@ export interface GatewayChange {
   discard(): void;
 }
 
-/** What a configuration decides, as long as it is in force. */
-interface Settings {
-  readonly config: ServerConfig;
-  readonly set: BackendSet;
-  readonly keys: KeyCheck | null;
-  readonly audit: AuditWriter | null;
-  readonly trail: BoundedTrail | null;
-  readonly readAddress: AddressReader;
-  readonly resource: ReturnType<typeof describeProtectedResource>;
-  readonly tokens: ReturnType<typeof createTokens>;
-  readonly limit: ReturnType<typeof createCallLimits>;
-  readonly redis: SharedRedis | null;
-  /** Counts the limits together with other replicas; null where they do not. */
-  readonly together: RedisLimits | null;
-}
-
 /** Calls in flight, parked ones included: what is more gets 503, so that memory stays bounded. */
 const maxInFlight = 20_000;
 
@@ -177,9 +145,10 @@ export function createGateway(
     redis: () => now.redis && { isUp: now.redis.isUp, errors: redisErrorsBefore + now.redis.errors },
     isKnownTool: (name) => registry.knowsTool(name),
   });
+  const settings = createSettings({ options, transport, share, metrics, inFlight, certificate, openTrail });
   let now: Settings;
   try {
-    now = openFirst(config);
+    now = settings.open(config, set);
   } catch (error) {
     metrics.close();
     throw error;
@@ -275,95 +244,19 @@ export function createGateway(
     },
   };
 
-  /** Everything between a socket and the protocol that a configuration decides. */
-  function buildFront(
-    { config: { deployment }, keys, trail, readAddress, tokens, resource }: Settings,
-    guard: OriginGuard,
-  ): Front {
-    const { server, limits } = deployment;
-    const pages = new StatusPages({
-      access: createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress }),
-      ownAccess: createPageAccess({ behindProxy: false, metricsFrom: server.metricsFrom, readAddress }),
-      resourceMetadata: (path) => (resource?.paths.has(path) === true ? resource.metadataJson : null),
-      noOAuthHere:
-        resource === null
-          ? 'This server uses keys, not OAuth: send Authorization: Bearer KEY.'
-          : `This server issues no tokens; how to get one says ${resource.metadataUrl}.`,
-      // Asked for anew each time: a backend can be replaced.
-      get backends() {
-        return registry.backends;
-      },
-      describeHealth: (draining) =>
-        describeHealth(server.health.form, { backends: registry.backends, draining, startedAtMs, nowMs: Date.now() }),
-      describeReadiness,
-      describeStatus: (draining) =>
-        describeStatus({
-          version,
-          startedAtMs,
-          nowMs: Date.now(),
-          draining,
-          backends: registry.backends,
-          sessions: sessions.size,
-          streams: streams.size,
-          totals: metrics.totals(),
-          lastReload,
-          memory: process.memoryUsage(),
-        }),
-      renderMetrics: () => metrics.render(),
-      metricsContentType,
-      showsMetrics: server.metrics && server.metricsListen === undefined,
-      holdsKey(req) {
-        if (keys === null) return false;
-        const { headers } = req;
-        const address = readAddress(peerAddress(req), headerText(headers['x-forwarded-for']) ?? undefined);
-        const plain = headers['x-api-key'];
-        const decision = keys.check(headers.authorization, Array.isArray(plain) ? plain[0] : plain, address);
-        if (decision.allowed) return true;
-        // Guesses count here as they do at the endpoint.
-        metrics.authFailure(decision.reason);
-        trail?.refused({ requestId: '', why: `key ${decision.reason}, for the status`, address });
-        return false;
-      },
-      refuses: ({ headers }) => built.admission.guard.refuses(headers.host, headers.origin),
-      whole: siblings === null ? null : (page) => siblings.gather(page),
-    });
-    const built: Front = new Front({
-      siblings,
-      path: server.path,
-      healthPath: server.health.path,
-      aliases: server.aliases,
-      legacySse: server.legacySse === 'off' ? null : server.legacySse,
-      info: server.info
-        ? {
-            deployment,
-            version,
-            revisions: [...modernRevisions, ...legacyRevisions],
-            resourceMetadataUrl: resource?.metadataUrl ?? null,
-          }
-        : null,
-      sseConnections,
-      bodyBytes: limits.bodyBytes,
-      streams,
-      waiting,
-      compressed: server.compression === 'auto' ? new CompressedAnswers() : null,
+  const newFront = (): Front =>
+    buildFront({
+      settings: now,
+      guard: buildGuard(now.config, certificate()),
       protocol,
-      keys,
-      readAddress,
-      gate: createAddressGate(server),
-      requestIdOf: createRequestIds((req) => readAddress.trusts(peerAddress(req))),
-      metrics,
-      audit: trail,
-      log,
-      guard,
-      certificates: clientCertificates,
-      tokens,
-      resource,
-      pages,
+      waiting,
+      sseConnections,
+      siblings,
+      clientCertificates,
+      startedAtMs,
+      lastReload: () => lastReload,
     });
-    siblings?.onAsked((page) => pages.describe(page, front.admission.draining));
-    return built;
-  }
-  let front = buildFront(now, buildGuard(config, certificate()));
+  let front = newFront();
 
   registry.onListChanged((kind) => {
     const json = renderNotification(`notifications/${kind}/list_changed`, '');
@@ -385,121 +278,26 @@ export function createGateway(
   now.keys?.onRevoked(endAllOf);
   inFlight.countTool = now.limit.countTool;
 
-  function openFirst(first: ServerConfig): Settings {
-    const { auth, logs, server } = first.deployment;
-    const { extraKeys, readKeys } = options;
-    const readAddress = createAddressReader(server.trustedProxies);
-    // Judged before a file is opened.
-    buildGuard(first, certificate());
-    const target = redisTargetOf(first);
-    const keys = auth.required
-      ? createKeyCheck({ storeFile: first.keyStoreFile, extraKeys, readKeys, log, sharing: siblings?.sharing ?? null })
-      : null;
-    let audit: AuditWriter | null;
-    try {
-      audit = openAudit(logs, log);
-    } catch (error) {
-      keys?.close();
-      throw error;
-    }
-    const resource = describeProtectedResource(first.deployment);
-    const redis = target === null ? null : createSharedRedis(target, log);
-    return {
-      config: first,
-      resource,
-      tokens: createTokens(first, resource, log),
-      set,
-      keys,
-      audit,
-      trail: openTrail(audit),
-      readAddress,
-      ...openLimits(first, redis),
-      redis,
-    };
-  }
-
-  function openLimits(
-    { deployment: { limits, redis: settings } }: ServerConfig,
-    redis: SharedRedis | null,
-  ): Pick<Settings, 'limit' | 'together'> {
-    const together = redis === null ? null : createRedisLimits(redis, log);
-    const graceMs = settings === 'off' || settings.whenDown === 'open' ? null : settings.graceSeconds * 1_000;
-    const limit = createCallLimits(limits, metrics, inFlight, {
-      processes: share,
-      // The workers of one replica tell each other too: without Redis they still have one limit.
-      sharing: combineSharing([siblings?.sharing ?? null, together?.sharing ?? null]),
-      refusesCalls() {
-        if (graceMs === null || together === null || together.failingSinceMs === null) return false;
-        return performance.now() - together.failingSinceMs >= graceMs;
-      },
-    });
-    return { limit, together };
-  }
-
-  /** On standard input and output there is one client, who shares with nobody. */
-  function redisTargetOf({ deployment: { redis, name }, baseDir }: ServerConfig): RedisTarget | null {
-    return redis === 'off' || transport === 'stdio' ? null : readRedisTarget(redis, name, baseDir);
-  }
-
-  function prepare({ config, extraKeys, readKeys }: ConfigWithKeys, next: ServedCertificate | null): GatewayChange {
+  function prepare(read: ConfigWithKeys, next: ServedCertificate | null): GatewayChange {
     const before = now;
-    const { auth, logs, server, limits } = config.deployment;
-    const old = before.config.deployment;
-    const set = options.backends === undefined ? createBackends(config, options, before.set) : before.set;
-    const readAddress = createAddressReader(server.trustedProxies);
-    buildGuard(config, next);
-    const target = redisTargetOf(config);
-    const sameRedis = JSON.stringify(target) === JSON.stringify(redisTargetOf(before.config));
-    createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress });
-    createAddressGate(server);
-    const sources = { storeFile: config.keyStoreFile, extraKeys, readKeys };
-    const useKeys = auth.required && before.keys !== null ? before.keys.prepare(sources) : () => {};
-    const keys = auth.required
-      ? (before.keys ?? createKeyCheck({ ...sources, log, sharing: siblings?.sharing ?? null }))
-      : null;
-    const sameAudit = JSON.stringify({ ...logs, level: '' }) === JSON.stringify({ ...old.logs, level: '' });
-    let { audit, trail } = before;
-    if (!sameAudit) {
-      try {
-        audit = openAudit(logs, log);
-      } catch (error) {
-        if (keys !== before.keys) keys?.close();
-        throw error;
-      }
-      trail = openTrail(audit);
-    }
-    const resource = describeProtectedResource(config.deployment);
-    const sameTokens =
-      JSON.stringify([auth, resource?.metadataJson]) === JSON.stringify([old.auth, before.resource?.metadataJson]);
-    const tokens = sameTokens ? before.tokens : createTokens(config, resource, log);
-    const redis = sameRedis ? before.redis : target === null ? null : createSharedRedis(target, log);
-    const sameLimits =
-      sameRedis && JSON.stringify([limits, config.deployment.redis]) === JSON.stringify([old.limits, old.redis]);
-    // The buckets of clients keep their level while the limits stay.
-    const { limit, together } = sameLimits ? before : openLimits(config, redis);
-
+    const change = settings.change(before, read, next);
+    const { set, keys, trail, limit, config } = change.settings;
+    const { server, limits } = config.deployment;
     return {
       added: set.backends.filter((backend) => !before.set.backends.includes(backend)),
       removed: before.set.backends.filter((backend) => !set.backends.includes(backend)),
       commit() {
-        now = { config, set, keys, audit, trail, readAddress, limit, together, resource, tokens, redis };
-        if (!sameLimits) before.together?.close();
-        if (!sameRedis && before.redis !== null) {
-          redisErrorsBefore += before.redis.errors;
-          before.redis.close();
-        }
-        if (!sameTokens) before.tokens?.close();
+        now = change.settings;
         calls.audit = trail;
         inFlight.countTool = limit.countTool;
-        useKeys();
+        change.useKeys();
         sessions.useLimits({ ...server.sessions, max: Math.ceil(server.sessions.max / share) });
-        unread.useBound(limits.unreadBytes);
+        unread.useBound(Math.ceil(limits.unreadBytes / share));
         streams.useKeepAlive(server.keepAliveSeconds * 1_000);
         const { draining } = front.admission;
-        front = buildFront(now, buildGuard(config, certificate()));
+        front = newFront();
         front.admission.draining = draining;
         if (keys !== before.keys) {
-          before.keys?.close();
           keys?.onRevoked(endAllOf);
           // Who came in without a key stays in with one only.
           if (before.keys === null) endAllOf('');
@@ -508,17 +306,12 @@ export function createGateway(
           registry.replace(set.backends);
           listeners.resubscribe();
         }
-        if (sameAudit) void audit?.reopen();
-        if (!sameAudit) before.trail?.close();
-        if (!sameAudit) void before.audit?.close().then(() => void (droppedBefore += before.audit?.dropped ?? 0));
+        change.retire({
+          redisErrors: (errors) => void (redisErrorsBefore += errors),
+          droppedLines: (lines) => void (droppedBefore += lines),
+        });
       },
-      discard() {
-        if (keys !== before.keys) keys?.close();
-        if (!sameTokens) tokens?.close();
-        if (!sameLimits) together?.close();
-        if (!sameRedis) redis?.close();
-        if (!sameAudit) void audit?.close();
-      },
+      discard: () => change.discard(),
     };
   }
 
@@ -579,14 +372,6 @@ function describeBreakers(backend: Backend) {
 function describeRefused({ caller, requestId, bytesIn, req }: ChargedRequest, why: string): RefusedRequest {
   const session = headerText(req.headers['mcp-session-id']);
   return { requestId, why, address: caller.address, key: caller.label, session, bytesIn };
-}
-
-function buildGuard({ deployment }: ServerConfig, certificate: ServedCertificate | null): OriginGuard {
-  return createOriginGuard({
-    allowedHosts: readAcceptedHosts(deployment, certificate?.names ?? []),
-    allowedOrigins: deployment.server.allowedOrigins,
-    cors: deployment.server.cors,
-  });
 }
 
 function givenBackends(backends: readonly Backend[]): BackendSet {

@@ -39,7 +39,7 @@ export async function followReferences(
  * in memory: nothing of it is written anywhere.
  * @throws UserError or EnvironmentError that names the setting.
  */
-export async function resolveSecrets(deployment: Deployment, secrets: SecretReader): Promise<Deployment> {
+async function resolveSecrets(deployment: Deployment, secrets: SecretReader): Promise<Deployment> {
   const { server, logs } = deployment;
   const { traces } = logs;
   const texts = async (setting: string, given: Readonly<Record<string, string>>): Promise<Record<string, string>> => {
@@ -85,7 +85,7 @@ export async function resolveSecrets(deployment: Deployment, secrets: SecretRead
  * The keys that the deployment keeps elsewhere.
  * @throws UserError or EnvironmentError that names the key by its label.
  */
-export async function readDeclaredKeys(
+async function readDeclaredKeys(
   { auth }: Pick<Deployment, 'auth'>,
   secrets: SecretReader,
   env: NodeJS.ProcessEnv,

@@ -29,7 +29,7 @@ export interface SharedRedis {
 }
 
 /** Redis cannot be asked now, or did not answer in time. The command may have run. */
-export class RedisUnavailable extends Error {
+class RedisUnavailable extends Error {
   override name = 'RedisUnavailable';
 }
 
