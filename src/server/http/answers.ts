@@ -43,6 +43,7 @@ const pieceCharacters = 65_536;
 
 /** A long body is not copied as a whole once more, and between its pieces others get their turn. */
 function sendInPieces(res: ServerResponse, body: string): void {
+  const holder: HoldingResponse = res;
   let at = 0;
   const write = (): void => {
     while (at < body.length) {
@@ -53,13 +54,20 @@ function sendInPieces(res: ServerResponse, body: string): void {
       const piece = body.slice(at, end);
       at = end;
       if (!res.write(piece) && at < body.length) {
+        holder.holdRest?.(body.length - at);
         res.once('drain', write);
         return;
       }
     }
+    holder.holdRest?.(0);
     res.end();
   };
   write();
+}
+
+/** A response that counts what is kept for it and not yet handed over. */
+interface HoldingResponse extends ServerResponse {
+  holdRest?(bytes: number): void;
 }
 
 /** An answer without a body: 202, 204. */

@@ -10,10 +10,18 @@ export interface UnreadEvents {
   readerCut(unreadBytes: number): void;
 }
 
+/** A response and what is kept to be handed over to it later. */
+interface HeldResponse extends ServerResponse {
+  readonly restBytes: number;
+}
+
 interface Connection {
   readonly socket: Socket;
-  /** Answers to requests that came before the answer in front of them was out; most connections never have one. */
-  queued: Set<ServerResponse> | null;
+  /**
+   * Answers to requests that came before the answer in front of them was out, and long ones of which a rest is held;
+   * most connections never have one.
+   */
+  queued: Set<HeldResponse> | null;
   /** Bytes that had left at the last look. */
   takenBytes: number;
   /** Since when something waits and nothing has left; 0 while nothing waits. */
@@ -68,7 +76,7 @@ export class UnreadBytes {
   }
 
   /** A response that waits for the one before it on its connection: what it holds is in no socket yet. */
-  queue(response: ServerResponse, socket: Socket): void {
+  queue(response: HeldResponse, socket: Socket): void {
     const connection = this.#connections.get(socket);
     if (connection === undefined) return;
     const queued = (connection.queued ??= new Set());
@@ -114,18 +122,32 @@ export class UnreadBytes {
 
 function unreadOn({ socket, queued }: Connection): number {
   let bytes = socket.writableLength;
-  if (queued !== null) for (const response of queued) if (response.socket === null) bytes += response.writableLength;
+  if (queued === null) return bytes;
+  for (const response of queued) {
+    bytes += response.restBytes;
+    if (response.socket === null) bytes += response.writableLength;
+  }
   return bytes;
 }
 
 /** The response class of listeners whose writes count in `unread`. */
 export function countedResponse(unread: UnreadBytes): typeof ServerResponse {
   class CountedResponse extends ServerResponse {
+    restBytes = 0;
+
     constructor(req: IncomingMessage, options?: object) {
       // node:http passes options that its types do not know.
       super(...([req, options] as unknown as [IncomingMessage]));
       // Set while another answer is on its way on this connection.
       if ((req.socket as SocketWithMessage)._httpMessage != null) unread.queue(this, req.socket);
+    }
+
+    /** A long body is handed over as the client takes it: this much is still to come. */
+    holdRest(bytes: number): void {
+      if (this.restBytes === 0 && bytes > 0) unread.queue(this, this.req.socket);
+      const isMore = bytes > this.restBytes;
+      this.restBytes = bytes;
+      if (isMore) unread.wrote(bytes);
     }
 
     override write(chunk: unknown, encoding?: unknown, done?: unknown): boolean {
