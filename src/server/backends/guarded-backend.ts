@@ -9,6 +9,7 @@ import {
 import type { Log } from './backend-log.ts';
 import { CircuitBreaker, REFUSED, type BreakerSettings, type Ticket } from './circuit-breaker.ts';
 import { passingBackend } from './passing-backend.ts';
+import { PassedCall } from './passed-call.ts';
 
 /** Puts a circuit breaker in front of an upstream. */
 export function guardBackend(backend: Backend, settings: BreakerSettings, log: Log): Backend {
@@ -70,13 +71,7 @@ const lightMethods = new Set([
 ]);
 
 /** A call whose outcome the breaker hears of. */
-class GuardedCall implements BackendCall {
-  readonly method: string;
-  readonly params: Record<string, unknown> | undefined;
-  readonly caller: Caller;
-  readonly era: BackendCall['era'];
-  readonly sessionId: string | null;
-  readonly clientCapabilities: Record<string, unknown>;
+class GuardedCall extends PassedCall implements BackendCall {
   readonly #call: BackendCall;
   readonly #breaker: CircuitBreaker;
   readonly #payer: string;
@@ -84,12 +79,7 @@ class GuardedCall implements BackendCall {
   #ticket: Ticket;
 
   constructor(call: BackendCall, breaker: CircuitBreaker, payer: string, ticket: Ticket, isUp: () => boolean) {
-    this.method = call.method;
-    this.params = call.params;
-    this.caller = call.caller;
-    this.era = call.era;
-    this.sessionId = call.sessionId;
-    this.clientCapabilities = call.clientCapabilities;
+    super(call);
     this.#call = call;
     this.#breaker = breaker;
     this.#payer = payer;

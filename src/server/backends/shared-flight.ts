@@ -1,6 +1,7 @@
 import type { BackendCall, CancelCall, RpcError } from '../types.ts';
 import { METHOD_NOT_FOUND } from './backend-errors.ts';
 import { isInputRequired } from './input-required.ts';
+import { PassedCall } from './passed-call.ts';
 
 interface FlightEvents {
   /** Sends a call by itself after all. */
@@ -21,13 +22,7 @@ interface Waiter {
  * the others alone; when all have gone the call is taken back. When the upstream asks the client for something, the
  * answer depends on this client: the others then go by themselves.
  */
-export class SharedFlight implements BackendCall {
-  readonly method: string;
-  readonly params: Record<string, unknown> | undefined;
-  readonly caller: BackendCall['caller'];
-  readonly era: BackendCall['era'];
-  readonly sessionId: string | null;
-  readonly clientCapabilities: Record<string, unknown>;
+export class SharedFlight extends PassedCall implements BackendCall {
   readonly #events: FlightEvents;
   readonly #waiters = new Set<Waiter>();
   /** Whose call it was; its progress and questions are for nobody else. */
@@ -36,12 +31,7 @@ export class SharedFlight implements BackendCall {
   #isShared = true;
 
   constructor(call: BackendCall, events: FlightEvents) {
-    this.method = call.method;
-    this.params = call.params;
-    this.caller = call.caller;
-    this.era = call.era;
-    this.sessionId = call.sessionId;
-    this.clientCapabilities = call.clientCapabilities;
+    super(call);
     this.#events = events;
     this.#first = { call, cancelAlone: null };
   }

@@ -2,6 +2,7 @@ import { compilePatterns } from '../policy/access.ts';
 import type { Backend, BackendCall, CancelCall, RpcError } from '../types.ts';
 import { UPSTREAM_TIMEOUT, upstreamError } from './backend-errors.ts';
 import { passingBackend } from './passing-backend.ts';
+import { PassedCall } from './passed-call.ts';
 
 /**
  * Gives calls of some tools less time than other calls of the upstream have.
@@ -30,13 +31,7 @@ export function limitToolTime(backend: Backend, toolSeconds: Readonly<Record<str
 }
 
 /** A call with a time of its own. It stands still while the client is asked for something. */
-class TimedCall implements BackendCall {
-  readonly method: string;
-  readonly params: Record<string, unknown> | undefined;
-  readonly caller: BackendCall['caller'];
-  readonly era: BackendCall['era'];
-  readonly sessionId: string | null;
-  readonly clientCapabilities: Record<string, unknown>;
+class TimedCall extends PassedCall implements BackendCall {
   readonly #call: BackendCall;
   readonly #upstream: string;
   readonly #seconds: number;
@@ -46,12 +41,7 @@ class TimedCall implements BackendCall {
   #over = false;
 
   constructor(call: BackendCall, upstream: string, seconds: number) {
-    this.method = call.method;
-    this.params = call.params;
-    this.caller = call.caller;
-    this.era = call.era;
-    this.sessionId = call.sessionId;
-    this.clientCapabilities = call.clientCapabilities;
+    super(call);
     this.#call = call;
     this.#upstream = upstream;
     this.#seconds = seconds;
