@@ -11,6 +11,8 @@ export type ServeFlags =
       readonly pidFile: string | null;
       readonly stdio: boolean;
       readonly check: boolean;
+      /** Reads the file again when it changes, not on SIGHUP alone. */
+      readonly watch: boolean;
       /** Null where the flag was not given. */
       readonly workers: number | 'auto' | null;
     }
@@ -40,9 +42,9 @@ const withValue = new Set([
   '--path',
   '--workers',
 ]);
-const withoutValue = new Set(['--no-auth', '--stdio', '--check', '--help', '-h']);
+const withoutValue = new Set(['--no-auth', '--stdio', '--check', '--watch', '--help', '-h']);
 /** Flags that say how to run, not what to serve. */
-const neutral: ReadonlySet<string> = new Set(['--config', '--pid-file', '--stdio', '--check', '--workers']);
+const neutral: ReadonlySet<string> = new Set(['--config', '--pid-file', '--stdio', '--check', '--watch', '--workers']);
 /** Flags of a server that listens. */
 const listening: readonly string[] = ['--listen', '--key-file', '--tls-cert', '--tls-key', '--path', '--workers'];
 
@@ -78,9 +80,12 @@ export function parseServeFlags(argv: readonly string[], env: NodeJS.ProcessEnv 
         next: `Write it into ${configFile}, under server.upstreams.`,
       });
     }
-    return { mode: 'config', configFile, pidFile, stdio, check, workers };
+    return { mode: 'config', configFile, pidFile, stdio, check, watch: given.has('--watch'), workers };
   }
 
+  if (given.has('--watch')) {
+    throw new UserError('--watch needs a file to watch', { next: 'mcp-deploy serve --config FILE --watch' });
+  }
   const certificate = one('--tls-cert');
   const key = one('--tls-key');
   if ((certificate === null) !== (key === null)) {
@@ -154,13 +159,14 @@ function valuesAfter(argv: readonly string[], at: number, several: boolean): str
 
 /** Text of `serve --help`; a function, since the table is only needed here. */
 export function describeServe(): string {
-  return `Usage: mcp-deploy serve --config FILE [--stdio | --check] [--workers N] [--pid-file F]
+  return `Usage: mcp-deploy serve --config FILE [--stdio | --check] [--watch] [--workers N] [--pid-file F]
        mcp-deploy serve [--listen ADDR...] [--key-file F] [flags] [-- COMMAND ARGS...]
        mcp-deploy serve --stdio [-- COMMAND ARGS...]
 
 Runs the MCP endpoint in the foreground: what service managers start.
 
   --config FILE     a deployment file (YAML or JSON), or the server.json that apply writes
+  --watch           read the file again when it changes, as SIGHUP does
   --listen ADDR     host:port, [IPv6]:port or unix:/path; may be given several times (localhost:8080)
   --key-file F      file with the API keys that are let in, one a line
   --no-auth         let everyone in; on loopback only

@@ -11,6 +11,8 @@ export interface ServeSignals {
    * @returns the exit code: 0, or 70 after a bug.
    */
   untilStopped(server: Stoppable, log: Log, ended?: Promise<void>): Promise<number>;
+  /** As SIGHUP does. */
+  reload(): void;
   /** Leaves signals to their defaults again. */
   close(): void;
 }
@@ -54,6 +56,7 @@ export function watchSignals(): ServeSignals {
       await server.drain();
       return 0;
     },
+    reload: onReload,
     close() {
       process.off('SIGTERM', onStop).off('SIGINT', onStop).off('SIGHUP', onReload);
       process.off('uncaughtException', onBug).off('unhandledRejection', onBug);

@@ -14,6 +14,7 @@ import { readConfigFile, readServeSettings } from './serve-settings.ts';
 import { watchSignals, type ServeSignals } from './serve-signals.ts';
 import { startStdio } from './stdio/stdio-server.ts';
 import { serverVersion } from './version.ts';
+import { watchFile } from './watch-file.ts';
 import { runPrimary } from './workers/run-primary.ts';
 import { runWorker } from './workers/run-worker.ts';
 import { workerArgument } from './workers/worker-argument.ts';
@@ -26,6 +27,7 @@ import { workerArgument } from './workers/worker-argument.ts';
 export async function runServe(argv: string[]): Promise<number> {
   if (argv[0] === workerArgument && process.send !== undefined) return runWorker();
   let pidFile: string | null = null;
+  let endWatch = (): void => {};
   const signals = watchSignals();
   try {
     const flags = parseServeFlags(argv, process.env);
@@ -38,6 +40,8 @@ export async function runServe(argv: string[]): Promise<number> {
       writePidFile(flags.pidFile, serverVersion, configBytes);
       pidFile = flags.pidFile;
     }
+    if (flags.mode === 'config' && flags.watch && !flags.check)
+      endWatch = watchFile(flags.configFile, () => signals.reload());
     return await serve(argv, flags, configBytes, signals);
   } catch (error) {
     if (!(error instanceof ExplainedError)) throw error;
@@ -45,6 +49,7 @@ export async function runServe(argv: string[]): Promise<number> {
     return error.exitCode;
   } finally {
     if (pidFile !== null) removePidFile(pidFile);
+    endWatch();
     signals.close();
   }
 }

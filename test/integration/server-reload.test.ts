@@ -303,3 +303,20 @@ function isAlive(pid: number): boolean {
     return false;
   }
 }
+
+test('with --watch a changed file is taken over by itself, and a half-written one is refused until it is whole', async () => {
+  await start({}, ['--watch']);
+  const info = async (): Promise<number> =>
+    (await callHttp({ url, headers: { authorization: `Bearer ${key}` } })).status;
+  const before = await info();
+  configure({ server: { listen, info: true } });
+  await waitUntil(async () => (await info()) === 200, 10_000, 'the information page');
+  expect(before).not.toBe(200);
+
+  const whole = readFileSync(join(folder, 'mcp-deploy.yaml'), 'utf8');
+  writeFileSync(join(folder, 'mcp-deploy.yaml'), whole.slice(0, whole.length / 2));
+  await waitUntil(() => server.output.stderr.includes('config.refused'), 10_000, 'the refusal');
+  expect(await info()).toBe(200);
+  configure({ server: { listen, info: false } });
+  await waitUntil(async () => (await info()) === before, 10_000, 'the page to be gone');
+});

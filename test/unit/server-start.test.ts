@@ -14,7 +14,7 @@ describe('parseServeFlags', () => {
     [['--help'], { mode: 'help' }],
     [
       ['--config', 'a.yaml', '--pid-file=p'],
-      { mode: 'config', configFile: 'a.yaml', pidFile: 'p', stdio: false, check: false, workers: null },
+      { mode: 'config', configFile: 'a.yaml', pidFile: 'p', stdio: false, check: false, watch: false, workers: null },
     ],
     [
       [
