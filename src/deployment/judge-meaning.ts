@@ -65,6 +65,7 @@ const rules: readonly Rule[] = [
     judge: judgeAddressLists,
   },
   { reads: ['server.proxyProtocol', 'server.trustedProxies'], judge: judgeProxyProtocol },
+  { reads: ['server.workers', 'auth.mtls'], judge: judgeWorkersWithMtls },
   { reads: [], judge: judgeUpstreams },
   { reads: [], judge: judgeTools },
   { reads: ['auth', 'tls', 'server.publicUrl'], judge: judgeAuth },
@@ -354,6 +355,13 @@ function judgeAddressBlocks(base: SettingPath, entries: readonly string[]): Mean
     const hint = 'for example: 127.0.0.1, 10.0.0.0/8, or loopback';
     return [{ path: [...base, index], message: `is not an address or CIDR block: ${quoted(text)}`, hint }];
   });
+}
+
+/** A call that one worker passes on to another comes without the client's certificate. */
+function judgeWorkersWithMtls({ server, auth }: Deployment): MeaningProblem[] {
+  if (auth.mtls === undefined || server.workers === 1) return [];
+  const hint = 'leave it at 1, or let a proxy in front ask for certificates';
+  return [{ path: ['server', 'workers'], message: 'does not go with auth.mtls', hint }];
 }
 
 /** Whoever connects could say that it is somebody else. */

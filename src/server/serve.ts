@@ -1,5 +1,6 @@
 import { availableParallelism } from 'node:os';
-import { ExplainedError } from '../deployment/errors.ts';
+import { ExplainedError, UserError } from '../deployment/errors.ts';
+import type { Deployment } from '../deployment/schema.ts';
 import { checkServer } from './check-server.ts';
 import { formatProblem } from './format-problem.ts';
 import { createLog } from './observe/log.ts';
@@ -70,7 +71,7 @@ async function serve(
   if (flags.check) {
     const extraKeys = [...settings.extraKeys, ...standInKeys(settings.config.deployment)];
     process.stdout.write(checkServer(settings.config, { ...common, extraKeys }, stdio));
-    const wanted = countWorkers(flags.workers ?? settings.config.deployment.server.workers);
+    const wanted = countWorkers(flags, settings.config.deployment);
     if (wanted > 1 && !stdio)
       process.stdout.write(`    ${wanted} workers share the work; each starts its own upstreams\n`);
     return 0;
@@ -106,7 +107,7 @@ async function serve(
     log.info('server.on-stdio', { version: serverVersion, pid: process.pid });
     return finish(await signals.untilStopped(server, log, server.inputEnded), opened);
   }
-  const workers = countWorkers(flags.workers ?? config.deployment.server.workers);
+  const workers = countWorkers(flags, config.deployment);
   if (workers > 1)
     return finish(await runPrimary({ argv, flags, configBytes, config, options, workers, signals }), opened);
   const traces = await openServerTraces(config, process.env, log);
@@ -121,9 +122,20 @@ async function serve(
   return finish(await signals.untilStopped(server, log), opened);
 }
 
-/** `auto`: as many as there are cores for this process. */
-function countWorkers(wanted: number | 'auto'): number {
-  return wanted === 'auto' ? availableParallelism() : wanted;
+/**
+ * How many processes are to share the work; `auto`: as many as there are cores for this process.
+ * @throws UserError with certificates of clients, which a call that is passed on does not carry.
+ */
+function countWorkers(flags: Exclude<ServeFlags, { mode: 'help' }>, { server, auth }: Deployment): number {
+  const wanted = flags.workers ?? server.workers;
+  const count = wanted === 'auto' ? availableParallelism() : wanted;
+  if (count > 1 && auth.mtls !== undefined) {
+    throw new UserError('Several workers do not go with auth.mtls', {
+      why: 'A call that one worker passes on to another comes without the certificate of the client.',
+      next: 'Run one worker, or let a proxy in front ask for certificates.',
+    });
+  }
+  return count;
 }
 
 async function finish(code: number, { log, settle }: OpenedLog): Promise<number> {

@@ -2,11 +2,13 @@ import { mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'no
 import { request, Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { DeploymentInput } from '../../src/deployment/schema.ts';
 import { parseCertificates } from '../../src/pki/parse-certificates.ts';
 import { subjectNames } from '../../src/server/http/client-certificates.ts';
 import { echoBackend } from '../helpers/fake-backend.ts';
+import { spawnServe } from '../helpers/served.ts';
+import { buildServerBundle } from '../helpers/server-bundle.ts';
 import { firstKey, startRig, type ServerRig } from '../helpers/server-rig.ts';
 import { runTool, testWithTools } from '../helpers/tools.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
@@ -222,4 +224,19 @@ testWithTools(['openssl'], 'a name that looks like two names stays one', () => {
   ca.issue('odd', 'subjectAltName=@names\n[names]\nURI.1=http://a/, DNS:admin.example.com');
   const [certificate] = parseCertificates(runTool('cat', [join(folder, 'odd.crt')]));
   expect(subjectNames(certificate)).toEqual(['CN=odd', 'URI:http://a/, DNS:admin.example.com']);
+});
+
+test('several workers are refused: what one passes on to another comes without the certificate', async () => {
+  const bundle = await buildServerBundle(folder);
+  const file = {
+    version: 1,
+    server: { listen: '127.0.0.1:0' },
+    tls: { source: 'off' },
+    auth: { mtls: { ca: 'ca.pem' } },
+  };
+  writeFileSync(join(folder, 'mcp-deploy.yaml'), JSON.stringify(file));
+  const served = spawnServe(bundle, folder, ['--config', 'mcp-deploy.yaml', '--workers', '2', '--check'], {
+    MCP_API_KEY: 'workers-5b8e2f1c9a7d4e60b1c3',
+  });
+  expect([await served.exit, served.output.stderr]).toEqual([2, expect.stringContaining('auth.mtls')]);
 });

@@ -105,3 +105,10 @@ describe('is taken, and told as a risk:', () => {
     expect(risks(server)).toBe('');
   });
 });
+
+test('several workers with certificates of clients are refused when the file is read', () => {
+  const mtls = { auth: { mtls: { ca: 'clients.pem' } }, ...files };
+  expect(problems({ ...mtls, server: { workers: 2 } })).toEqual(['server.workers']);
+  expect(problems({ ...mtls, server: { workers: 'auto' } })).toEqual(['server.workers']);
+  expect(problems({ ...mtls, server: { workers: 1 } })).toEqual([]);
+});
