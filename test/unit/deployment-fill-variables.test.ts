@@ -1,19 +1,19 @@
 import { describe, expect, test } from 'vitest';
 import { brokenReferenceIn, fillVariables, variablesIn } from '../../src/deployment/fill-variables.ts';
 
-const env = { HOME: '/root', EMPTY: '', TOKEN: 'a$b${HOME}$&', _x1: 'ok' };
+const env = { HOME: '/srv', EMPTY: '', TOKEN: 'a$b${HOME}$&', _x1: 'ok' };
 
 describe('fillVariables', () => {
   test.each([
     ['nothing to fill', 'nothing to fill', []],
-    ['${HOME}/x', '/root/x', []],
-    ['${HOME}${HOME}', '/root/root', []],
+    ['${HOME}/x', '/srv/x', []],
+    ['${HOME}${HOME}', '/srv/srv', []],
     ['${_x1}', 'ok', []],
     ['${EMPTY}', '', []],
     ['${EMPTY:-d}', 'd', []],
     ['${NOPE:-}', '', []],
     ['${NOPE:-a b:-c}', 'a b:-c', []],
-    ['${HOME:-d}', '/root', []],
+    ['${HOME:-d}', '/srv', []],
     ['${NOPE}', '${NOPE}', ['NOPE']],
     ['${B} ${A} ${B}', '${B} ${A} ${B}', ['B', 'A']],
     ['$${HOME}', '${HOME}', []],
