@@ -21,6 +21,11 @@ const text = 'x'.repeat(100);
 
 const folder = mkdtempSync(join(tmpdir(), 'mcp-deploy-bench-'));
 const running = [];
+// Ended from outside, it takes its servers with it.
+process.once('SIGTERM', () => {
+  for (const server of running) server.stop();
+  process.exit(143);
+});
 try {
   if (!quick && !existsSync(join(here, 'peers/node_modules'))) {
     execFileSync('npm', ['ci', '--ignore-scripts', '--silent'], { cwd: join(here, 'peers'), stdio: 'inherit' });
