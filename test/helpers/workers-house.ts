@@ -1,5 +1,5 @@
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { request as requestPlain, type Agent } from 'node:http';
+import { Agent, request as requestPlain } from 'node:http';
 import { request as requestTls } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -151,6 +151,20 @@ export async function sessionsOfAll(url: string, workers: number, options: PostO
   await waitUntil(async () => {
     const session = await openSession(url, options);
     found[Number(/^w(\d+)-/.exec(session)?.[1])] = session;
+    return found.filter(Boolean).length === workers;
+  }, 10_000);
+  return found;
+}
+
+/** A session in each worker, by worker, with the one connection that reaches that worker. */
+export async function connectionsOfAll(url: string, workers: number): Promise<{ session: string; agent: Agent }[]> {
+  const found: { session: string; agent: Agent }[] = [];
+  await waitUntil(async () => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const session = await openSession(url, { agent });
+    const worker = Number(/^w(\d+)-/.exec(session)?.[1]);
+    if (found[worker] === undefined) found[worker] = { session, agent };
+    else agent.destroy();
     return found.filter(Boolean).length === workers;
   }, 10_000);
   return found;

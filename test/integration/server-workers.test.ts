@@ -5,6 +5,7 @@ import { buildServerBundle } from '../helpers/server-bundle.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 import {
   childrenOf,
+  connectionsOfAll,
   isAlive,
   openSession,
   openWorkersHouse,
@@ -128,13 +129,16 @@ test('an answer whose connection was lost is resumed on another one, at whicheve
 describe('life and death', () => {
   test('a worker that is killed costs its own calls and sessions only, and is back', async () => {
     const { url } = await serve(2, {}, true);
-    const [first = '', second = ''] = await sessionsOfAll(url, 2);
+    // Each session is called over the connection that it was opened on: a call that came in through the killed worker for
+    // another one is cut with its connection.
+    const lines = await connectionsOfAll(url, 2);
+    const [first = '', second = ''] = lines.map(({ session }) => session);
     const before = await status(url);
     const requestsBefore = Number(
       /mcp_requests_total\{method="initialize"[^}]*\} (\d+)/.exec(await metricsOf(url))?.[1],
     );
-    const long = [first, second].map((session) =>
-      post(url, call('slow', { ms: 1_500, text: session }), session).then(
+    const long = lines.map(({ session, agent }) =>
+      post(url, call('slow', { ms: 1_500, text: session }), session, agent).then(
         ({ status: code, body }) => `${code} ${body}`,
         () => 'lost',
       ),
@@ -142,6 +146,7 @@ describe('life and death', () => {
     await waitUntil(async () => (await status(url)).upstreams[0]?.inFlight === 2, 5_000);
     process.kill(before.workers[0]?.pid ?? 0, 'SIGKILL');
     const [lost, kept] = await Promise.all(long);
+    for (const { agent } of lines) agent.destroy();
     expect(lost).not.toMatch(/^200/);
     expect(kept).toMatch(/^200/);
     expect(kept).toContain(second);
