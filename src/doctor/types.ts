@@ -151,7 +151,7 @@ export interface Finding {
   readonly fix: Fix;
 }
 
-/** `doctor --json`, and the source of every other format. Its schema: schema/doctor-report.schema.json. */
+/** The source of every format. report/report-schema.ts has the part that `doctor --json` publishes. */
 export interface DoctorReport {
   /** No error was found, and every check whose failure would be one could be judged. */
   readonly ok: boolean;

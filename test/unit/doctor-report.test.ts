@@ -4,7 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { catalogue } from '../../src/doctor/checks/catalogue.ts';
 import { judgeObservations } from '../../src/doctor/judge-observations.ts';
 import type { Observations } from '../../src/doctor/observations.ts';
-import { doctorReportJsonSchema } from '../../src/doctor/report/report-schema.ts';
+import { describeReport, doctorReportJsonSchema } from '../../src/doctor/report/report-schema.ts';
 import { formatReportText } from '../../src/doctor/report/text.ts';
 import type { DoctorReport } from '../../src/doctor/types.ts';
 import { nearMiss, tripping } from '../helpers/doctor-cases.ts';
@@ -109,10 +109,25 @@ describe('the JSON report', () => {
     expect(readFileSync(file, 'utf8')).toBe(doctorReportJsonSchema());
   });
 
+  test('the document has the published members and no other', () => {
+    const document = describeReport(judge(tls(healthyObservations(), { nameMatches: false })));
+    expect(Object.keys(document)).toEqual([
+      'ok',
+      'target',
+      'rootCause',
+      'findings',
+      'passed',
+      'notChecked',
+      'durationMs',
+    ]);
+    expect(document.findings[0]?.fix).toMatchObject({ diff: null });
+    expect(Object.keys(document.notChecked[0] ?? {})).toEqual(['code', 'reason']);
+  });
+
   test('every report fits the schema', () => {
     const validate = new Ajv().compile(JSON.parse(doctorReportJsonSchema()) as object);
     for (const { change } of [...tripping, ...nearMiss]) {
-      const fits = validate(JSON.parse(JSON.stringify(judge(change(healthyObservations())))));
+      const fits = validate(describeReport(judge(change(healthyObservations()))));
       expect(validate.errors ?? []).toEqual([]);
       expect(fits).toBe(true);
     }
@@ -120,7 +135,7 @@ describe('the JSON report', () => {
 
   test('the schema refuses what is not a report', () => {
     const validate = new Ajv().compile(JSON.parse(doctorReportJsonSchema()) as object);
-    const report = JSON.parse(JSON.stringify(judge(healthyObservations()))) as Record<string, unknown>;
+    const report = describeReport(judge(healthyObservations()));
     expect(validate({ ...report, more: 1 })).toBe(false);
     expect(validate({ ...report, rootCause: 'no code' })).toBe(false);
   });

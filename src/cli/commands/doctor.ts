@@ -1,5 +1,6 @@
 import { resolve } from 'node:path';
 import { UserError } from '../../deployment/errors.ts';
+import { describeReport } from '../../doctor/report/report-schema.ts';
 import { formatReportText } from '../../doctor/report/text.ts';
 import { runDoctor, type OwnFacts } from '../../doctor/run-doctor.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
@@ -41,7 +42,7 @@ export async function runDoctorCommand(
     },
   });
 
-  if (output.json) output.document(report);
+  if (output.json) output.document(describeReport(report));
   else {
     const { green, red, yellow, dim, bold } = output.out;
     output.result(formatReportText(report, { good: green, bad: red, warn: yellow, dim, bold }));

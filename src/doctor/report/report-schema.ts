@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { categories, hops } from '../types.ts';
+import { hops, type DoctorReport } from '../types.ts';
 
 const code = z
   .string()
@@ -16,39 +16,46 @@ const findingSchema = z.strictObject({
   fix: z.strictObject({
     summary: z.string(),
     commands: z.array(z.string()),
-    diff: z.string().optional(),
+    diff: z.string().nullable().describe('in the language of the program that is wrong, or null'),
   }),
 });
 
-/** What `doctor --json` writes; published as schema/doctor-report.schema.json. */
-const doctorReportSchema = z.strictObject({
+const reportDocumentSchema = z.strictObject({
   ok: z.boolean().describe('no error, and everything whose failure would be one could be judged'),
   target: z.string(),
   rootCause: code.nullable().describe('the first error on the way from client to tool'),
-  path: z.array(
-    z.strictObject({
-      hop: z.enum(hops),
-      label: z.string(),
-      state: z.enum(['ok', 'warning', 'error', 'unknown']),
-    }),
-  ),
   findings: z.array(findingSchema).describe('errors in the order of the way, then warnings'),
-  passed: z.array(
-    z.strictObject({ code, title: z.string(), category: z.enum(categories), detail: z.string().optional() }),
-  ),
-  notChecked: z.array(
-    z.strictObject({
-      code,
-      kind: z.enum(['follows', 'not-applicable', 'not-tried', 'left-out', 'unknown']),
-      reason: z.string(),
-    }),
-  ),
+  passed: z.array(z.strictObject({ code, title: z.string() })),
+  notChecked: z
+    .array(z.strictObject({ code, reason: z.string() }))
+    .describe('follows from a finding, does not apply, was left out, or could not be told: the reason says which'),
   durationMs: z.int().min(0),
 });
 
+/** What `doctor --json` writes; published as schema/doctor-report.schema.json. */
+export type ReportDocument = z.output<typeof reportDocumentSchema>;
+
+/** The published part of a report: nothing in it is for one format alone. */
+export function describeReport(report: DoctorReport): ReportDocument {
+  const { ok, target, rootCause, findings, passed, notChecked, durationMs } = report;
+  return {
+    ok,
+    target,
+    rootCause,
+    findings: findings.map(({ evidence, fix, ...finding }) => ({
+      ...finding,
+      evidence: [...evidence],
+      fix: { summary: fix.summary, commands: [...fix.commands], diff: fix.diff ?? null },
+    })),
+    passed: passed.map(({ code: of, title }) => ({ code: of, title })),
+    notChecked: notChecked.map(({ code: of, reason }) => ({ code: of, reason })),
+    durationMs,
+  };
+}
+
 /** schema/doctor-report.schema.json: JSON Schema, draft 7. */
 export function doctorReportJsonSchema(): string {
-  const { $schema, ...rest } = z.toJSONSchema(doctorReportSchema, { target: 'draft-7' });
+  const { $schema, ...rest } = z.toJSONSchema(reportDocumentSchema, { target: 'draft-7' });
   const document = { $schema, title: 'Report of mcp-deploy doctor --json', ...rest };
   return `${JSON.stringify(document, null, 2)}\n`;
 }
