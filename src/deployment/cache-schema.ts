@@ -19,6 +19,16 @@ export const cacheSchema = z
         .describe('by name; a pattern with * takes only tools whose annotations say readOnlyHint: true'),
       resources: z.record(pattern, rule).default({}).describe('by URI, which may hold *'),
       maxMegabytes: z.number().positive().max(65_536).default(64).describe('of all kept answers; the oldest go'),
+      store: z
+        .enum(['memory', 'redis'])
+        .default('memory')
+        .describe('redis: replicas give each other their answers, through the Redis of `redis`'),
+      storeWaitMs: z
+        .int()
+        .min(1)
+        .max(1_000)
+        .default(25)
+        .describe('with redis: a call waits this long for what a replica may have kept, then the upstream is asked'),
       maxEntries: z.int().min(1).max(10_000_000).default(10_000).describe('kept answers'),
     }),
     z.literal('off'),

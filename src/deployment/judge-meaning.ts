@@ -76,6 +76,7 @@ const rules: readonly Rule[] = [
     judge: ({ redis }) =>
       redis === 'off' || redis.caFile === undefined ? [] : judgeFilePath(['redis', 'caFile'], redis.caFile),
   },
+  { reads: ['server.cache', 'redis'], judge: judgeCacheStore },
   { reads: ['proxy'], judge: judgeProxy },
   { reads: ['logs.audit'], judge: ({ logs }) => judgeFilePath(['logs', 'audit'], logs.audit) },
   {
@@ -88,6 +89,17 @@ const rules: readonly Rule[] = [
       logs.auditKeyFile === undefined ? [] : judgeFilePath(['logs', 'auditKeyFile'], logs.auditKeyFile),
   },
 ];
+
+function judgeCacheStore({ server, redis }: Deployment): MeaningProblem[] {
+  if (server.cache === 'off' || server.cache.store === 'memory' || redis !== 'off') return [];
+  return [
+    {
+      path: ['server', 'cache', 'store'],
+      message: 'says redis, but no Redis is named',
+      hint: 'add redis: { url: redis://127.0.0.1:6379 }, or write memory',
+    },
+  ];
+}
 
 const otherPages: readonly string[] = ['/livez', '/readyz', '/status', '/metrics', '/register'];
 

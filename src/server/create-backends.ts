@@ -1,5 +1,6 @@
 import type { CacheSetting } from '../deployment/cache-schema.ts';
 import { UserError } from '../deployment/errors.ts';
+import { variablesIn } from '../deployment/fill-variables.ts';
 import type { Upstream } from '../deployment/schema.ts';
 import { cacheBackend } from './backends/cached-backend.ts';
 import { KeptAnswers } from './backends/kept-answers.ts';
@@ -13,6 +14,7 @@ import { traceBackend } from './backends/traced-backend.ts';
 import type { Log } from './observe/log.ts';
 import type { Traces, UpstreamPlace } from './observe/traces.ts';
 import type { ServerConfig } from './server-config.ts';
+import { createRedisAnswers, type RedisAnswers } from './shared-state/redis-answers.ts';
 import type { Backend } from './types.ts';
 
 /** No line, JSON body or event of an upstream may be longer: results of this size still pass. */
@@ -24,7 +26,12 @@ export interface BackendSet {
   /** A backend made from the same is the same: it can stay when the configuration changes elsewhere. */
   readonly byOrigin: ReadonlyMap<string, Backend>;
   /** Answers that are kept, for as long as this setting stays. */
-  readonly kept: { readonly setting: string; readonly answers: KeptAnswers } | null;
+  readonly kept: {
+    readonly setting: string;
+    readonly answers: KeptAnswers;
+    /** Those of all replicas; null where each keeps its own. Knows no Redis until it is told one. */
+    readonly shared: RedisAnswers | null;
+  } | null;
 }
 
 /**
@@ -45,19 +52,22 @@ export function createBackends(
   const { server } = deployment;
   const { version, env, log } = options;
   const byOrigin = new Map<string, Backend>();
-  const kept = keptAnswers(server.cache, before);
-  const cached = (backend: Backend, perKey: boolean): Backend =>
-    server.cache === 'off' || kept === null
-      ? backend
-      : cacheBackend(backend, server.cache, kept.answers.shelf(), perKey);
-  const take = (made: readonly unknown[], create: () => Backend): void => {
+  const kept = keptAnswers(server.cache, log, before);
+  const cached = (backend: Backend, made: readonly unknown[], perKey: boolean): Backend => {
+    if (server.cache === 'off' || kept === null) return backend;
+    const text = JSON.stringify(made);
+    // What it is made from on this machine: a replica in another environment may have other answers.
+    const shared = kept.shared?.shelf(JSON.stringify([text, variablesIn(text).map((name) => env[name])])) ?? null;
+    return cacheBackend(backend, server.cache, kept.answers.shelf(), perKey, shared);
+  };
+  const take = (made: readonly unknown[], create: (made: readonly unknown[]) => Backend): void => {
     // Other rules of the cache make another backend.
     const origin = JSON.stringify([...made, server.cache, baseDir]);
-    byOrigin.set(origin, before?.byOrigin.get(origin) ?? create());
+    byOrigin.set(origin, before?.byOrigin.get(origin) ?? create(made));
   };
   const traces = options.traces ?? null;
   for (const [name, upstream] of Object.entries(server.upstreams)) {
-    take(['upstream', name, upstream], () => {
+    take(['upstream', name, upstream], (made) => {
       const backend =
         'url' in upstream
           ? createHttpBackend(name, upstream, {
@@ -74,12 +84,12 @@ export function createBackends(
       const guarded = upstream.breaker === 'off' ? timed : guardBackend(timed, upstream.breaker, log);
       const instances = 'url' in upstream ? 'shared' : upstream.instances;
       // What a session has its own process for is nobody else's.
-      return instances === 'per-session' ? guarded : cached(guarded, instances === 'per-key');
+      return instances === 'per-session' ? guarded : cached(guarded, made, instances === 'per-key');
     });
   }
   if (Object.keys(server.tools).length > 0 || server.content !== undefined) {
-    take(['tools', server.tools, server.content, server.safety], () =>
-      cached(createDeclaredBackend(server, { env, baseDir, log, serverVersion: version }), false),
+    take(['tools', server.tools, server.content, server.safety], (made) =>
+      cached(createDeclaredBackend(server, { env, baseDir, log, serverVersion: version }), made, false),
     );
   }
   if (server.builtinTools === 'on' || (server.builtinTools === 'auto' && byOrigin.size === 0)) {
@@ -96,11 +106,16 @@ export function createBackends(
   return { backends, byOrigin, kept };
 }
 
-function keptAnswers(cache: CacheSetting, before: BackendSet | null): BackendSet['kept'] {
+function keptAnswers(cache: CacheSetting, log: Log, before: BackendSet | null): BackendSet['kept'] {
   if (cache === 'off') return null;
   const setting = JSON.stringify(cache);
   if (before?.kept?.setting === setting) return before.kept;
-  return { setting, answers: new KeptAnswers(cache.maxMegabytes * 1_048_576, cache.maxEntries) };
+  const answers = new KeptAnswers(cache.maxMegabytes * 1_048_576, cache.maxEntries);
+  return {
+    setting,
+    answers,
+    shared: cache.store === 'redis' ? createRedisAnswers(log, { boundMs: cache.storeWaitMs }) : null,
+  };
 }
 
 function placeOf(name: string, upstream: Upstream): UpstreamPlace {

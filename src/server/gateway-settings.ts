@@ -93,6 +93,7 @@ export function createSettings(sources: SettingsSources): {
     }
     const resource = describeProtectedResource(first.deployment);
     const redis = target === null ? null : createSharedRedis(target, log);
+    set.kept?.shared?.use(redis);
     return {
       config: first,
       resource,
@@ -151,6 +152,7 @@ export function createSettings(sources: SettingsSources): {
       settings: { config, set, keys, audit, trail, readAddress, limit, together, resource, tokens, redis },
       useKeys,
       retire(counted) {
+        set.kept?.shared?.use(redis);
         if (!sameLimits) before.together?.close();
         if (!sameRedis && before.redis !== null) {
           counted.redisErrors(before.redis.errors);

@@ -143,6 +143,7 @@ export function createGateway(
     unreadBytes: () => unread.heldBytes,
     keyAges: () => now.keys?.ages() ?? [],
     redis: () => now.redis && { isUp: now.redis.isUp, errors: redisErrorsBefore + now.redis.errors },
+    sharedAnswers: () => now.set.kept?.shared ?? null,
     isKnownTool: (name) => registry.knowsTool(name),
   });
   const settings = createSettings({ options, transport, share, metrics, inFlight, certificate, openTrail });

@@ -346,6 +346,7 @@ describe('docs/metrics.md', () => {
       certificateNotAfterSeconds: () => 1_800_000_000,
       keyAges: () => [{ label: 'laptop', seconds: 60 }],
       redis: () => ({ isUp: true, errors: 1 }),
+      sharedAnswers: () => ({ lookups: { hit: 1 }, writes: { written: 1 } }),
     });
     metrics.request('tools/call', 'echo', 200, 0.001);
     metrics.toolExecution('echo', 'ok', 0.001);

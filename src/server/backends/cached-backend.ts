@@ -7,6 +7,7 @@ import type { AnswerShelf, KeptAnswer } from './kept-answers.ts';
 import { createListCache, type ListItem } from './list-cache.ts';
 import { passingBackend } from './passing-backend.ts';
 import { SharedFlight } from './shared-flight.ts';
+import type { FoundAnswer, SharedShelf } from './shared-shelf.ts';
 
 export type CacheRules = Pick<Exclude<CacheSetting, 'off'>, 'tools' | 'resources'>;
 
@@ -20,19 +21,31 @@ interface CacheRule {
  * of tools/call and resources/read that a rule takes, never one that tells of an error, asks for input, or came about
  * with the help of the client. Everything goes when the upstream starts anew or says that something has changed.
  * @param perKey the upstream has a process for each key: nothing is shared between keys, whatever a rule says
+ * @param shared where replicas keep answers for each other: asked for what is not in memory, before the upstream is
  */
-export function cacheBackend(backend: Backend, rules: CacheRules, shelf: AnswerShelf, perKey: boolean): Backend {
+export function cacheBackend(
+  backend: Backend,
+  rules: CacheRules,
+  shelf: AnswerShelf,
+  perKey: boolean,
+  shared: SharedShelf | null = null,
+): Backend {
   const findRule = createRuleFinder(backend, rules);
   const flights = new Map<string, SharedFlight>();
   const counts = { hits: 0, misses: 0 };
   let epoch = 0;
 
-  function clear(): void {
+  function forget(): void {
     epoch++;
     shelf.clear();
     // Who waits for them gets their answers; who comes now asks anew.
     flights.clear();
   }
+  function clear(): void {
+    forget();
+    shared?.clear();
+  }
+  shared?.onForgotten(forget);
   let restarts = 0;
   backend.onStateChange(() => {
     // Not when it is up for the first time: calls that wait for that are under way together.
@@ -46,7 +59,7 @@ export function cacheBackend(backend: Backend, rules: CacheRules, shelf: AnswerS
   function forwardKept(call: BackendCall, rule: CacheRule): CancelCall {
     const key = keyOf(call, rule.public && !perKey ? null : payerOf(call.caller));
     const kept = shelf.get(key);
-    if (kept !== null) {
+    if (kept !== null && (shared === null || shared.isCurrent)) {
       counts.hits++;
       return answerKept(call, kept);
     }
@@ -55,21 +68,56 @@ export function cacheBackend(backend: Backend, rules: CacheRules, shelf: AnswerS
       counts.hits++;
       return known.join(call);
     }
-    counts.misses++;
-    const began = epoch;
+    let began = epoch;
+    /** How long an answer of another replica may be kept here; null: it is not to be kept anew. */
+    let leftMs: number | null = Number.POSITIVE_INFINITY;
+    let ticket: string | null = null;
     const flight: SharedFlight = new SharedFlight(call, {
       alone: (other) => backend.forward(other),
       ended: () => {
         if (flights.get(key) === flight) flights.delete(key);
       },
       keep(json) {
-        if (epoch !== began) return;
-        const lasts = judgeLife(json, rule);
-        if (lasts !== null) shelf.put(key, json, lasts.ttlMs, lasts.saysTtl);
+        const lasts = leftMs === null || epoch !== began ? null : judgeLife(json, rule);
+        if (lasts === null || leftMs === null) return;
+        shelf.put(key, json, Math.min(lasts.ttlMs, leftMs), lasts.saysTtl);
+        if (ticket !== null) shared?.put(key, json, lasts.ttlMs, ticket);
       },
     });
     flights.set(key, flight);
-    return flight.start((shared) => backend.forward(shared));
+
+    function forward(waiting: BackendCall): CancelCall {
+      counts.misses++;
+      return backend.forward(waiting);
+    }
+
+    /** Asks the other replicas, then the upstream. */
+    function lookElsewhere(waiting: BackendCall): CancelCall {
+      let cancel: CancelCall | null = null;
+      let isCancelled = false;
+      const hit = (json: string, mayLastMs: number | null): void => {
+        counts.hits++;
+        leftMs = mayLastMs;
+        waiting.onResult(json);
+      };
+      const isAsked = shared?.get(key, call.method, (found, given) => {
+        if (isCancelled) return;
+        const isOld = epoch !== began;
+        began = epoch;
+        const mayLastMs = found === null ? 0 : judgeFound(found, rule);
+        if (found !== null && mayLastMs > 0) return hit(found.json, mayLastMs);
+        if (kept !== null && !isOld) return hit(textOf(kept), null);
+        ticket = given;
+        cancel = forward(waiting);
+      });
+      if (isAsked !== true) return forward(waiting);
+      return (reason) => {
+        isCancelled = true;
+        cancel?.(reason);
+      };
+    }
+
+    return flight.start(shared === null ? forward : lookElsewhere);
   }
 
   return passingBackend(backend, {
@@ -84,17 +132,24 @@ export function cacheBackend(backend: Backend, rules: CacheRules, shelf: AnswerS
 function answerKept(call: BackendCall, kept: KeptAnswer): CancelCall {
   let cancelled = false;
   queueMicrotask(() => {
-    if (!cancelled) call.onResult(kept.saysTtl ? withLowerTtl(kept) : kept.json);
+    if (!cancelled) call.onResult(textOf(kept));
   });
   return () => {
     cancelled = true;
   };
 }
 
-/** What the upstream gave it to live, less the time that it lay here. */
-function withLowerTtl({ json, keptAt }: KeptAnswer): string {
+/** With what the upstream gave it to live, less the time that it lay here. */
+function textOf({ json, keptAt, saysTtl }: KeptAnswer): string {
+  if (!saysTtl) return json;
   const result = JSON.parse(json) as { ttlMs: number };
   return JSON.stringify({ ...result, ttlMs: Math.max(0, Math.round(result.ttlMs - (performance.now() - keptAt))) });
+}
+
+/** Milliseconds that an answer of another replica may be given for, by our rule as well as by theirs; 0 when it may not. */
+function judgeFound({ json, ageMs, leftMs }: FoundAnswer, rule: CacheRule): number {
+  const lasts = judgeLife(json, rule);
+  return lasts === null ? 0 : Math.max(0, Math.min(leftMs, lasts.ttlMs, rule.ttlSeconds * 1_000 - ageMs));
 }
 
 /** How long a result may be kept; null when it may not. */

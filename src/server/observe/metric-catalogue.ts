@@ -25,6 +25,8 @@ export const metricCatalogue = [
   describe('mcp_upstream_restarts_total', 'counter', ['upstream'], 'Times that the upstream was started again.'),
   describe('mcp_cache_hits_total', 'counter', ['upstream'], 'Calls answered without the upstream.'),
   describe('mcp_cache_misses_total', 'counter', ['upstream'], 'Calls whose answer was not kept.'),
+  describe('mcp_cache_shared_lookups_total', 'counter', ['result'], 'Looks for an answer that a replica has kept.'),
+  describe('mcp_cache_shared_writes_total', 'counter', ['result'], 'Answers that were to be kept for replicas.'),
   describe('mcp_errors_total', 'counter', ['kind'], 'Failures of the server and its upstreams.'),
   describe('mcp_tls_certificate_not_after_seconds', 'gauge', [], 'End of the served certificate, Unix time.'),
   describe('mcp_key_age_seconds', 'gauge', ['label'], 'Age of the newest key of a label, of the 100 oldest.'),

@@ -59,6 +59,11 @@ export interface MetricSources {
   unreadBytes?(): number;
   /** The connection to Redis; null without Redis. */
   redis?(): { readonly isUp: boolean; readonly errors: number } | null;
+  /** Answers that replicas keep for each other, by what became of looks and writes; null where they do not. */
+  sharedAnswers?(): {
+    readonly lookups: Readonly<Record<string, number>>;
+    readonly writes: Readonly<Record<string, number>>;
+  } | null;
   /** At most 100. */
   keyAges?(): readonly { readonly label: string; readonly seconds: number }[];
   /**
@@ -243,6 +248,13 @@ export function createMetrics(sources: MetricSources): Metrics {
         add('mcp_cache_hits_total', upstream, cache.hits);
         add('mcp_cache_misses_total', upstream, cache.misses);
       }
+    }
+    const answers = sources.sharedAnswers?.() ?? null;
+    for (const [result, count] of Object.entries(answers?.lookups ?? {})) {
+      add('mcp_cache_shared_lookups_total', renderLabels({ result }), count);
+    }
+    for (const [result, count] of Object.entries(answers?.writes ?? {})) {
+      add('mcp_cache_shared_writes_total', renderLabels({ result }), count);
     }
     const notAfter = sources.certificateNotAfterSeconds();
     if (notAfter !== null) add('mcp_tls_certificate_not_after_seconds', '', notAfter);
