@@ -106,6 +106,7 @@ export function createRedisAnswers(log: Log, times: RedisAnswersTimes = {}): Red
     let epoch: string | null = null;
     let seenAt = Number.NEGATIVE_INFINITY;
     let isCleared = true;
+    let clears = 0;
     let clearAgainAt = 0;
 
     function noteEpoch(found: string): void {
@@ -115,22 +116,39 @@ export function createRedisAnswers(log: Log, times: RedisAnswersTimes = {}): Red
       if (before !== null && before !== found) onForgotten();
     }
 
-    function tellClear(): void {
+    async function tellClear(): Promise<void> {
       clearAgainAt = performance.now() + pauseMs;
       const asked = redis;
       if (asked === null || !asked.isUp) return;
-      asked.send('DEL', [`${asked.prefix}answers:${id}`]).then(
-        () => {
-          isCleared = true;
-        },
-        () => {},
-      );
+      const last = ++clears;
+      try {
+        await asked.send('DEL', [`${asked.prefix}answers:${id}`]);
+        if (last === clears) isCleared = true;
+      } catch {
+        // Said again before anything is asked for.
+      }
+    }
+
+    async function write(asked: SharedRedis, key: string, json: string, px: number, ticket: string): Promise<void> {
+      const bytes = Buffer.byteLength(json);
+      bytesUnderWay += bytes;
+      const keys = [`${asked.prefix}answers:${id}`, `${asked.prefix}answer:${id}:${key}`];
+      try {
+        const done = await asked.run(writeScript, keys, [ticket, `1 ${ticket} ${px}\n${json}`, px, epochLivesMs]);
+        writes[done === 1 ? 'written' : 'outdated']++;
+      } catch {
+        writes.failed++;
+        writesPausedUntil = performance.now() + pauseMs;
+        warn({ why: 'Redis does not take what is written', pauseSeconds: pauseMs / 1_000 });
+      } finally {
+        bytesUnderWay -= bytes;
+      }
     }
 
     function isUsable(): boolean {
       if (redis === null || !redis.isUp) return false;
       const now = performance.now();
-      if (!isCleared && now >= clearAgainAt) tellClear();
+      if (!isCleared && now >= clearAgainAt) void tellClear();
       // After a pause one look tries whether it is over.
       return isCleared && now >= pausedUntil && looks < (pauses === 0 ? mostLooks : 1);
     }
@@ -199,26 +217,12 @@ export function createRedisAnswers(log: Log, times: RedisAnswersTimes = {}): Red
           writes.skipped++;
           return;
         }
-        bytesUnderWay += bytes;
-        const px = Math.max(1, Math.round(ttlMs));
-        const keys = [`${asked.prefix}answers:${id}`, `${asked.prefix}answer:${id}:${key}`];
-        asked.run(writeScript, keys, [ticket, `1 ${ticket} ${px}\n${json}`, px, epochLivesMs]).then(
-          (answer) => {
-            bytesUnderWay -= bytes;
-            writes[answer === 1 ? 'written' : 'outdated']++;
-          },
-          () => {
-            bytesUnderWay -= bytes;
-            writes.failed++;
-            writesPausedUntil = performance.now() + pauseMs;
-            warn({ why: 'Redis does not take what is written', pauseSeconds: pauseMs / 1_000 });
-          },
-        );
+        void write(asked, key, json, Math.max(1, Math.round(ttlMs)), ticket);
       },
       clear() {
         epoch = null;
         isCleared = false;
-        tellClear();
+        void tellClear();
       },
     };
   }
