@@ -62,6 +62,8 @@ export async function act(action: Action, context: ActContext): Promise<string |
     case 'run-command':
       await runCommand(action.argv, context.ports);
       return null;
+    case 'adopt':
+      return action.paths.map((path) => shown(path, context)).join(', ');
     case 'serve-certificate':
       return serveCertificate(action.live, context);
     case 'verify-endpoint':

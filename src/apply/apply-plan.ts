@@ -3,6 +3,7 @@ import { removeFormerPairs } from './act-pair.ts';
 import { act, type ActContext } from './act.ts';
 import { capturePreImages } from './pre-images.ts';
 import { commitPlan } from './commit.ts';
+import { pruneReleases } from './prune-releases.ts';
 import { openJournal, type Journal } from './journal.ts';
 import { ensureStateFolder, removeStateFolderContent, removeUnusedScaffold } from './state-folder.ts';
 import { serverFilesOf, pathsToCapture } from './touched-paths.ts';
@@ -19,7 +20,11 @@ export interface ApplyOptions {
   /** Aborted on Ctrl-C: honoured between steps and in waits, then everything is undone. */
   readonly signal: AbortSignal;
   readonly onProgress: OnProgress;
+  /** How many releases stay, 10 by default; never fewer than the live one and the one before it. */
+  readonly keepReleases?: number;
 }
+
+const defaultKept = 10;
 
 export interface ApplyResult {
   readonly outcome: 'applied' | 'nothing-to-do' | 'undone' | 'undo-incomplete' | 'interrupted';
@@ -144,12 +149,14 @@ async function beginStep(step: Step, index: number, journal: Journal, ports: App
  * uninstall, the state folder to remove. What stays because of an error is
  * named, and the next command removes it.
  */
-async function clearUp(plan: Plan, journal: Journal, { ports, stateDir }: ApplyOptions): Promise<readonly string[]> {
+async function clearUp(plan: Plan, journal: Journal, options: ApplyOptions): Promise<readonly string[]> {
+  const { ports, stateDir } = options;
   try {
     if (plan.purpose === 'uninstall') await removeStateFolderContent(ports.files, stateDir);
     else {
       await ports.files.removeTree(journal.preImageDir);
       await removeFormerPairs(ports.files, stateDir);
+      if (plan.purpose === 'apply') await pruneReleases(ports.files, stateDir, options.keepReleases ?? defaultKept);
     }
     return [];
   } catch (error) {

@@ -111,6 +111,10 @@ async function makeRelease(
     if (fact !== null && isOurs(path, stateDir, journal, before)) files[path] = fact;
     else delete files[path];
   }
+  for (const { path, insteadOf } of plan.adopted ?? []) {
+    const fact = await readFileFact(ports.files, path);
+    if (fact !== null) files[path] = { ...fact, insteadOf };
+  }
   const directories: string[] = [];
   for (const path of new Set([...(before?.directories ?? []), ...directoriesMade(journal)])) {
     if ((await ports.files.stat(path))?.kind === 'directory') directories.push(path);
@@ -122,6 +126,7 @@ async function makeRelease(
     desired: plan.desired,
     files,
     directories,
+    ...(plan.rollbackOf === undefined ? {} : { rollbackOf: plan.rollbackOf }),
   };
 }
 

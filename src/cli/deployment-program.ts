@@ -15,8 +15,11 @@ export function addDeploymentCommands(make: MakeCommand): void {
   make('plan', 'show what apply would change, and why', definePlan, async (context, _, options) =>
     (await import('./commands/plan.ts')).runPlan(context, options),
   );
-  make('apply', 'bring this machine to what mcp-deploy.yaml says', defineApply, async (context) =>
-    (await import('./commands/apply.ts')).runApply(context),
+  make('apply [plan]', 'bring this machine to what mcp-deploy.yaml says', defineApply, async (context, args, options) =>
+    (await import('./commands/apply.ts')).runApply(context, args, options),
+  );
+  make('rollback [release]', 'put an earlier release back', defineRollback, async (context, args) =>
+    (await import('./commands/rollback.ts')).runRollback(context, args),
   );
   make('history', 'list the releases that were applied here', noFlags, async (context) =>
     (await import('./commands/history.ts')).runHistory(context),
@@ -80,21 +83,44 @@ Examples
 }
 
 function definePlan(command: Command): void {
-  command.option('--check', 'exit 1 when there is something to change').addHelpText(
-    'after',
-    `
+  command
+    .option('--check', 'exit 1 when there is something to change, or a file was changed by hand')
+    .option('-o, --output <file>', 'keep the plan in a file, for: mcp-deploy apply FILE')
+    .option('--adopt', 'leave files that were edited by hand as they are')
+    .addHelpText(
+      'after',
+      `
 Exit codes
-  0 shown   1 with --check: something would change   2 deployment file wrong   3 could not look
+  0 shown   1 with --check: changes or drift   2 deployment file wrong   3 could not look
 `,
-  );
+    );
 }
 
 function defineApply(command: Command): void {
-  command.addHelpText(
-    'after',
-    `
+  command
+    .usage('[options] [PLAN]')
+    .option('--adopt', 'leave files that were edited by hand as they are')
+    .addHelpText(
+      'after',
+      `
+PLAN is a file of: mcp-deploy plan -o PLAN. It is applied exactly as it is, and refused when this machine has moved since.
+
 Exit codes
   0 done or nothing to do   2 deployment file wrong   3 refused before any change
+  4 failed, everything undone   5 failed, undo incomplete   130 interrupted, undone
+`,
+    );
+}
+
+function defineRollback(command: Command): void {
+  command.usage('[options] [RELEASE]').addHelpText(
+    'after',
+    `
+RELEASE is a number of: mcp-deploy history. Without one, the newest that differs from what runs. Keys and certificates
+stay. mcp-deploy.yaml stays too, so the next apply goes forward again.
+
+Exit codes
+  0 done or nothing to do   2 no such release   3 refused before any change
   4 failed, everything undone   5 failed, undo incomplete   130 interrupted, undone
 `,
   );

@@ -8,6 +8,7 @@ import { EnvironmentError, ExplainedError } from '../deployment/errors.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
 import type { FileFact, HostFacts, ReleaseRecord, ServerFact } from '../plan/facts.ts';
+import { isKeptAside } from '../plan/managed-file.ts';
 import { projectPaths } from '../plan/project-paths.ts';
 import { isPairLink, pairNumberOf } from '../plan/served-pair.ts';
 import { listKeysIn } from '../server/policy/key-store.ts';
@@ -95,7 +96,7 @@ async function managedFiles(
 ): Promise<ReadonlySet<string>> {
   const keys = (await files.list(join(stateDir, 'keys'))).filter((name) => name.endsWith('.key'));
   const accounts = (await files.list(join(stateDir, 'acme'))).filter((name) => name.endsWith('.key'));
-  const keptAside = (await files.list(stateDir)).filter((name) => name.startsWith('server.json.yours'));
+  const keptAside = (await files.list(stateDir)).filter((name) => name.startsWith('server.json.') && isKeptAside(name));
   const names = [
     '.gitignore',
     ...textFiles,

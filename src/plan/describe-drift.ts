@@ -1,5 +1,6 @@
 import { basename, dirname, relative } from 'node:path';
 import type { HostFacts } from './facts.ts';
+import { isKeptAside } from './managed-file.ts';
 
 export interface DriftEntry {
   readonly path: string;
@@ -22,7 +23,7 @@ export function describeDrift(facts: HostFacts): readonly DriftEntry[] {
 
 /** Whether a file should stay as we wrote it until the next apply. */
 function isFixed(path: string, facts: HostFacts): boolean {
-  if (path === facts.deploymentFile.path || /\.yours(?:\.[0-9]+)?$/.test(basename(path))) return false;
+  if (path === facts.deploymentFile.path || isKeptAside(basename(path))) return false;
   const folder = relative(facts.stateDir, dirname(path));
   return folder !== 'keys' && folder !== 'run' && folder !== 'logs';
 }

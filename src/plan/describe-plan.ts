@@ -104,6 +104,7 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'verify-endpoint':
     case 'serve-certificate':
     case 'run-command':
+    case 'adopt':
       return [];
   }
 }
@@ -116,6 +117,7 @@ function isRun({ action }: Step): boolean {
     'verify-endpoint',
     'serve-certificate',
     'run-command',
+    'adopt',
   ].includes(action.type);
 }
 
@@ -136,14 +138,27 @@ function diffOf(path: string, content: string, facts: HostFacts): readonly strin
 
 function headline(plan: Plan, facts: HostFacts): string {
   if (plan.purpose !== 'apply') return `  ${plan.purpose} ${plan.deployment}, host ${facts.hostName}`;
-  const from = facts.release === null ? 'first release' : `release ${facts.release.release} -> ${plan.release}`;
+  const number = facts.release === null ? 'first release' : `release ${facts.release.release} -> ${plan.release}`;
+  const from = plan.rollbackOf === undefined ? number : `${number}, back to ${plan.rollbackOf}`;
   return `  ${plan.deployment}, ${from}, host ${facts.hostName}`;
 }
 
 function totals({ change, add, remove, lookAt }: PlanSummary, plan: Plan, applyCommand: string): string {
   const parts = [`${change} to change`, `${add} to add`, `${remove} to remove`];
+  // A plan that only restarts changes no file, and is not nothing.
+  if (change + add + remove === 0) parts.splice(0, 3, serverInWords(plan));
   if (lookAt > 0) parts.push(`${lookAt} to look at`);
-  return `${parts.join(', ')}. ${plan.purpose === 'apply' ? 'Apply' : 'Do it'} with: ${applyCommand}`;
+  return `${capital(parts.join(', '))}. ${plan.purpose === 'apply' ? 'Apply' : 'Do it'} with: ${applyCommand}`;
+}
+
+function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+function serverInWords({ steps }: Plan): string {
+  const has = (type: Step['action']['type']): boolean => steps.some(({ action }) => action.type === type);
+  if (has('start-server')) return `no file changes, the server is ${has('stop-server') ? 'restarted' : 'started'}`;
+  return has('stop-server') ? 'no file changes, the server is stopped' : 'no file changes';
 }
 
 function stateInWords(plan: Plan, facts: HostFacts): string {

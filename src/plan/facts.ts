@@ -44,6 +44,8 @@ export interface FileFact {
   /** Lower-case hex. */
   readonly sha256: string;
   readonly mode: number;
+  /** In a release record: hash of what we would have written, where somebody's edit was adopted. */
+  readonly insteadOf?: string;
   /** Its content, for the text files that a plan compares or keeps aside: server.json. Never in a release record. */
   readonly text?: string;
 }
@@ -76,4 +78,8 @@ export interface ReleaseRecord {
   readonly files: Readonly<Record<string, FileFact>>;
   /** Folders made by us. */
   readonly directories: readonly string[];
+  /** The server that it starts, where it has one of its own (system scope). */
+  readonly build?: { readonly version: string; readonly sha256: string };
+  /** The release that this one put back. */
+  readonly rollbackOf?: number;
 }

@@ -8,13 +8,17 @@ import type { HostFacts } from './facts.ts';
 import { planNotices } from './plan-notices.ts';
 import { folderStep, refuseTakenPorts, runFolderSteps, startStep, stopStep, waitSteps } from './plan-service.ts';
 import { projectPaths } from './project-paths.ts';
-import { serverConfigText, sha256Hex } from './server-config.ts';
-import type { Plan, Step } from './types.ts';
+import { serverConfigText } from './server-config.ts';
+import type { AdoptedFile, Plan, Step } from './types.ts';
 
 export interface Desired {
   readonly deployment: Deployment;
   /** Text to write to mcp-deploy.yaml, or null to leave the file alone. */
   readonly deploymentText: string | null;
+  /** Leaves edits by hand as they are. */
+  readonly adopt?: boolean;
+  /** The release that is put back. */
+  readonly rollbackOf?: number;
 }
 
 /**
@@ -32,13 +36,21 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
   const config = serverConfigText(deployment, { ...facts, hostNames: [...wanted.names, ...userNames] });
 
   const certificates = certificateSteps(deployment, wanted.names, facts);
-  const configFile = configFileSteps(config, facts);
+  const configFile = configFileSteps(config, facts, desired);
   const keys = keySteps(deployment, facts);
-  const server = serverSteps(deployment, config, facts, {
+  const server = serverSteps(deployment, configFile.sha256, facts, {
     certificatesChange: certificates.length > 0,
     keyChanges: keys.length > 0,
   });
-  const steps = [...deploymentFileSteps(desired, facts), ...keys, ...certificates, ...configFile.steps, ...server];
+  const { adopted } = configFile;
+  const steps = [
+    ...deploymentFileSteps(desired, facts),
+    ...keys,
+    ...certificates,
+    ...configFile.steps,
+    ...server,
+    ...recordSteps(adopted),
+  ];
   const release = facts.release?.release ?? 0;
   return {
     schemaVersion: 1,
@@ -52,7 +64,24 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
       ...(server.length > 0 ? unverifiedNotices(deployment, facts, keys.length > 0) : []),
     ],
     desired: JSON.parse(JSON.stringify(deployment)) as unknown,
+    ...(adopted.length === 0 ? {} : { adopted }),
+    ...(desired.rollbackOf === undefined || steps.length === 0 ? {} : { rollbackOf: desired.rollbackOf }),
   };
+}
+
+/** What is adopted is kept in a release, also when nothing else changes. */
+function recordSteps(adopted: readonly AdoptedFile[]): readonly Step[] {
+  if (adopted.length === 0) return [];
+  return [
+    {
+      id: 'adopt-edits',
+      title: 'keep edits by hand',
+      why: 'asked for with --adopt',
+      group: 'configuration',
+      action: { type: 'adopt', paths: adopted.map(({ path }) => path) },
+      undo: { type: 'none' },
+    },
+  ];
 }
 
 function deploymentFileSteps({ deploymentText }: Desired, facts: HostFacts): readonly Step[] {
@@ -94,7 +123,7 @@ const firstKeyLabel = 'default';
  */
 function serverSteps(
   deployment: Deployment,
-  config: string,
+  configSha256: string,
   facts: HostFacts,
   changes: { readonly certificatesChange: boolean; readonly keyChanges: boolean },
 ): readonly Step[] {
@@ -104,7 +133,7 @@ function serverSteps(
     server.state === 'stopped'
       ? []
       : [
-          ...(server.configSha256 === sha256Hex(config) ? [] : ['its configuration changed']),
+          ...(server.configSha256 === configSha256 ? [] : ['its configuration changed']),
           ...(server.version === facts.serverVersion ? [] : [versionReason(server.version, facts.serverVersion)]),
         ];
   if (server.state === 'running' && reasons.length === 0) {

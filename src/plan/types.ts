@@ -19,6 +19,23 @@ export interface Plan {
   readonly notices: readonly Notice[];
   /** The deployment that becomes live, kept in the release; null for uninstall. */
   readonly desired: unknown;
+  /** The release whose deployment this one puts back. */
+  readonly rollbackOf?: number;
+  /** Edits by hand that become a part of the release. */
+  readonly adopted?: readonly AdoptedFile[];
+}
+
+/** A file that stays as somebody edited it. */
+export interface AdoptedFile {
+  readonly path: string;
+  /** Hash of what we would write. */
+  readonly insteadOf: string;
+}
+
+/** By name; left out where a file belongs to whoever runs the command. */
+export interface Owner {
+  readonly user: string;
+  readonly group: string;
 }
 
 export interface Notice {
@@ -40,8 +57,14 @@ export interface Step {
 }
 
 export type Action =
-  | { readonly type: 'make-directory'; readonly path: string; readonly mode: number }
-  | { readonly type: 'write-file'; readonly path: string; readonly mode: number; readonly content: string }
+  | { readonly type: 'make-directory'; readonly path: string; readonly mode: number; readonly owner?: Owner }
+  | {
+      readonly type: 'write-file';
+      readonly path: string;
+      readonly mode: number;
+      readonly content: string;
+      readonly owner?: Owner;
+    }
   | { readonly type: 'remove-file'; readonly path: string }
   /** Removes an empty folder; leaves it, without error, when something is in it. */
   | { readonly type: 'remove-directory'; readonly path: string }
@@ -97,6 +120,8 @@ export type Action =
       readonly logFile: string;
       readonly timeoutMs: number;
     }
+  /** Changes nothing: the release that is made takes these files as they are. */
+  | { readonly type: 'adopt'; readonly paths: readonly string[] }
   /** Runs a program to its end, without a shell; it must end with 0. */
   | { readonly type: 'run-command'; readonly argv: readonly string[] }
   /** Has a new pair taken up by server and proxy, and compares what their live sockets show. */
@@ -197,6 +222,7 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'verify-endpoint':
     case 'serve-certificate':
     case 'run-command':
+    case 'adopt':
       return [];
   }
 }

@@ -147,6 +147,7 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
     case 'verify-endpoint':
     case 'serve-certificate':
     case 'run-command':
+    case 'adopt':
       return nothing;
   }
 }

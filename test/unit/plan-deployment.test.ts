@@ -271,7 +271,7 @@ describe('each difference leads to its own steps and no others', () => {
       {},
       { files: without(running, config) },
       ['server-config'],
-      'none yet',
+      'removed by hand',
     ],
   ])('%s', (_, draft, changes, ids, why) => {
     const facts = { ...appliedHost(), ...changes };
@@ -374,12 +374,12 @@ describe('server.json', () => {
     expect(stepsOf(made)).toEqual(['keep-edited-config', 'server-config']);
     expect(made.steps[0]?.action).toEqual({
       type: 'write-file',
-      path: `${state}/server.json.yours`,
+      path: `${state}/server.json.mcp-deploy-2`,
       mode: 0o600,
       content: '{"mine": 1}',
     });
     expect(made.notices).toMatchObject([
-      { level: 'warning', text: expect.stringContaining('kept as .mcp-deploy/server.json.yours') },
+      { level: 'warning', text: expect.stringContaining('kept as .mcp-deploy/server.json.mcp-deploy-2') },
     ]);
     expect(plan({}, afterPlan(made, edited)).steps).toEqual([]);
   });
@@ -389,10 +389,10 @@ describe('server.json', () => {
     const files = {
       ...facts.files,
       [`${state}/server.json`]: fileFact('{"mine": 2}'),
-      [`${state}/server.json.yours`]: fileFact('{"mine": 1}'),
+      [`${state}/server.json.mcp-deploy-2`]: fileFact('{"mine": 1}'),
     };
     expect(plan({}, { ...facts, files }).steps[0]?.action).toMatchObject({
-      path: `${state}/server.json.yours.2`,
+      path: `${state}/server.json.mcp-deploy-2.2`,
       content: '{"mine": 2}',
     });
   });

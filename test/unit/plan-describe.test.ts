@@ -50,10 +50,10 @@ describe('describePlan', () => {
     expect(lines.slice(0, 6)).toEqual([
       '  mcp, release 1 -> 2, host box.local',
       '',
-      '  ~ mcp-deploy.yaml                settings changed',
+      '  ~ mcp-deploy.yaml                       settings changed',
       '      -   listen: localhost:8443             # where to listen; localhost means 127.0.0.1 and ::1',
       '      +   listen: localhost:9000             # where to listen; localhost means 127.0.0.1 and ::1',
-      '  + .mcp-deploy/server.json.yours  edited by hand',
+      '  + .mcp-deploy/server.json.mcp-deploy-2  edited by hand',
     ]);
     expect(lines).toContain('      -   "mine": 1');
     expect(lines).toContainEqual(

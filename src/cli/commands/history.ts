@@ -7,11 +7,13 @@ export async function runHistory(context: CommandContext): Promise<number> {
   for (const file of unreadable) context.output.warning(`${file} is damaged; it is passed over.`);
   context.output.document({
     ok: true,
-    releases: records.map(({ release, appliedAt, toolVersion, files }) => ({
+    releases: records.map(({ release, appliedAt, toolVersion, files, rollbackOf }, index) => ({
       release,
       appliedAt,
       toolVersion,
       files: Object.keys(files).length,
+      live: index === 0,
+      rollbackOf: rollbackOf ?? null,
     })),
   });
   context.output.result(
@@ -20,7 +22,7 @@ export async function runHistory(context: CommandContext): Promise<number> {
       : records
           .map(
             (record, index) =>
-              `  ${String(record.release).padStart(3)}  ${record.appliedAt}  mcp-deploy ${record.toolVersion}  ${Object.keys(record.files).length} files${index === 0 ? '   live' : ''}`,
+              `  ${String(record.release).padStart(3)}  ${record.appliedAt}  mcp-deploy ${record.toolVersion}  ${Object.keys(record.files).length} files${record.rollbackOf === undefined ? '' : `   back to ${record.rollbackOf}`}${index === 0 ? '   live' : ''}`,
           )
           .join('\n'),
   );

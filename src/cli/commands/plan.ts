@@ -1,13 +1,16 @@
+import { relative, resolve } from 'node:path';
 import { readUnfinished } from '../../apply/recover.ts';
+import { describeDrift } from '../../plan/describe-drift.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
 import { hideSecretArguments } from '../../deployment/secrets-in-arguments.ts';
 import { planDeployment } from '../../plan/plan-deployment.ts';
+import { savedPlanText } from '../../plan/saved-plan.ts';
 import { lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { decideWanted } from '../decide-wanted.ts';
 import { quoteCommand } from '../quote-command.ts';
 
-/** `mcp-deploy plan`: shows what apply would change. Reads only. */
+/** `mcp-deploy plan [-o FILE] [--check]`: shows what apply would change. Changes nothing on the host. */
 export async function runPlan(context: CommandContext, options: Record<string, unknown>): Promise<number> {
   const unfinished = await readUnfinished({ ports: context.ports, stateDir: context.stateDir });
   if (unfinished !== null) {
@@ -17,13 +20,28 @@ export async function runPlan(context: CommandContext, options: Record<string, u
   }
   const wanted = await decideWanted(context, {});
   const facts = await lookAtHost(context, wanted.deployment);
-  const plan = planDeployment({ deployment: wanted.deployment, deploymentText: wanted.text }, facts);
-  context.output.document({ ok: true, changes: plan.steps.length, plan });
+  const plan = planDeployment(
+    { deployment: wanted.deployment, deploymentText: wanted.text, adopt: options['adopt'] === true },
+    facts,
+  );
+  const drift = describeDrift(facts).filter(({ state }) => state !== 'as written');
   // apply does what the file says; a file that is not written yet, or differs, is what `up` writes.
   const upCommand = [
     'mcp-deploy up',
     ...(context.serverCommand === null ? [] : ['--', quoteCommand(hideSecretArguments(context.serverCommand, '…'))]),
   ];
-  context.output.result(describePlan(plan, facts, wanted.text === null ? 'mcp-deploy apply' : upCommand.join(' ')));
-  return options['check'] === true && plan.steps.length > 0 ? 1 : 0;
+  const file = typeof options['output'] === 'string' ? resolve(context.world.cwd, options['output']) : null;
+  if (file !== null) {
+    const text = savedPlanText(plan, facts, { toolVersion: context.package.version });
+    await context.ports.files.writeAtomic(file, text, 0o600);
+  }
+  const applyCommand =
+    file !== null
+      ? `mcp-deploy apply ${relative(context.world.cwd, file)}`
+      : wanted.text === null
+        ? `mcp-deploy apply${options['adopt'] === true ? ' --adopt' : ''}`
+        : upCommand.join(' ');
+  context.output.document({ ok: true, changes: plan.steps.length, drift, plan, ...(file === null ? {} : { file }) });
+  context.output.result(describePlan(plan, facts, applyCommand));
+  return options['check'] === true && (plan.steps.length > 0 || drift.length > 0) ? 1 : 0;
 }

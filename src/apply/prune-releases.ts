@@ -1,0 +1,23 @@
+import { join } from 'node:path';
+import { releasesToPrune } from '../plan/choose-rollback.ts';
+import { releasesDirOf } from './commit.ts';
+import { journalDirOf } from './journal.ts';
+import type { FileSystem } from './ports.ts';
+
+/**
+ * Removes the oldest releases with their builds and journals. What runs, and the release before it, always stay. A kill in between
+ * leaves a release without a record, which the next pruning removes.
+ */
+export async function pruneReleases(files: FileSystem, stateDir: string, keep: number): Promise<void> {
+  const folder = releasesDirOf(stateDir);
+  const numbers = (await files.list(folder)).flatMap((name) => /^([0-9]+)(?:\.json)?$/.exec(name)?.[1] ?? []);
+  const gone = new Set(releasesToPrune([...new Set(numbers.map(Number))], keep));
+  for (const number of gone) {
+    await files.removeFile(join(folder, `${number}.json`));
+    await files.removeTree(join(folder, String(number)));
+  }
+  for (const name of await files.list(journalDirOf(stateDir))) {
+    const number = /^([0-9]+)-.*\.jsonl$/.exec(name)?.[1];
+    if (number !== undefined && gone.has(Number(number))) await files.removeFile(join(journalDirOf(stateDir), name));
+  }
+}

@@ -1,0 +1,39 @@
+import { readReleases } from '../../apply/commit.ts';
+import { UserError } from '../../deployment/errors.ts';
+import { deploymentSchema } from '../../deployment/schema.ts';
+import { chooseRollback } from '../../plan/choose-rollback.ts';
+import { planDeployment } from '../../plan/plan-deployment.ts';
+import { changeHost } from '../apply-desired.ts';
+import type { CommandContext } from '../context.ts';
+import { describeEndpoint } from '../output/endpoint-summary.ts';
+
+/** `mcp-deploy rollback [RELEASE]`: what an earlier release wanted, through the same pipeline as every apply. */
+export async function runRollback(context: CommandContext, [text]: readonly string[]): Promise<number> {
+  const startedAt = context.ports.clock.elapsed();
+  const wanted = text === undefined ? null : readNumber(text);
+  const { releases } = await readReleases(context.ports.files, context.stateDir);
+  const record = chooseRollback(releases, wanted);
+  const desired = deploymentSchema.safeParse(record.desired);
+  if (!desired.success) {
+    throw new UserError(`Release ${record.release} is not as this version of mcp-deploy writes it.`, {
+      next: 'mcp-deploy history',
+    });
+  }
+  const deployment = desired.data;
+  const outcome = await changeHost(context, 'apply', async (look) => {
+    const facts = await look(deployment);
+    return { plan: planDeployment({ deployment, deploymentText: null, rollbackOf: record.release }, facts), facts };
+  });
+  if (outcome.plan.steps.length > 0) {
+    context.output.progress(
+      `  ${context.output.err.yellow('·')} release ${record.release} is back as release ${outcome.plan.release}; mcp-deploy.yaml stays, so the next apply goes forward again`,
+    );
+  }
+  await describeEndpoint(context, { deployment, outcome, tookMs: context.ports.clock.elapsed() - startedAt });
+  return 0;
+}
+
+function readNumber(text: string): number {
+  if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
+  throw new UserError(`${text} is not the number of a release.`, { next: 'mcp-deploy history' });
+}
