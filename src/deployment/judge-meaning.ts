@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { judgeAuth } from './judge-auth.ts';
 import { variablesIn } from './fill-variables.ts';
 import type { HttpUpstream } from './http-upstream-schema.ts';
-import { canonicalName, isCertificateName, isDnsName } from './host-name.ts';
+import { canonicalName, isCertificateName } from './host-name.ts';
 import { isLoopback, parseListenAddress, type ListenAddress } from './listen-address.ts';
 import {
   judgeArgument,
@@ -14,7 +14,9 @@ import {
   type MeaningProblem,
 } from './judge-texts.ts';
 import { judgeAcme } from './judge-acme.ts';
+import { judgeAddressBlocks, judgeAddressForms, type NamedAddress } from './judge-addresses.ts';
 import { judgeLimits } from './judge-limits.ts';
+import { judgeProxy } from './judge-proxy.ts';
 import { judgeTools } from './judge-tools.ts';
 import { defaultMaxInstances, type Deployment, type StdioUpstream, type Upstream } from './schema.ts';
 import { quoted } from './shape-sentences.ts';
@@ -120,13 +122,7 @@ function overlaps(one: SettingPath, other: SettingPath): boolean {
   return one.slice(0, other.length).every((part, index) => part === other[index]);
 }
 
-interface ListenEntry {
-  readonly path: SettingPath;
-  readonly text: string;
-  readonly address: ListenAddress;
-}
-
-function listenEntries({ server }: Deployment): readonly ListenEntry[] {
+function listenEntries({ server }: Deployment): readonly NamedAddress[] {
   return [server.listen].flat().map((text, index) => ({
     path: Array.isArray(server.listen) ? ['server', 'listen', index] : ['server', 'listen'],
     text,
@@ -141,12 +137,12 @@ function judgeListenForms(deployment: Deployment): MeaningProblem[] {
 /** Addresses for pages alone: no TLS there and no keys, so what is secret stays on this machine. */
 function judgePageListeners(deployment: Deployment): MeaningProblem[] {
   const { server } = deployment;
-  const entries = (['metricsListen', 'statusListen', 'healthListen'] as const).flatMap((name): ListenEntry[] => {
+  const entries = (['metricsListen', 'statusListen', 'healthListen'] as const).flatMap((name): NamedAddress[] => {
     const text = server[name];
     return text === undefined ? [] : [{ path: ['server', name], text, address: parseListenAddress(text) }];
   });
   const problems = judgeAddressForms(entries);
-  const isOpen = (name: string): ListenEntry | undefined =>
+  const isOpen = (name: string): NamedAddress | undefined =>
     entries.find(({ path, address }) => path[1] === name && !isLoopback(address));
   const status = isOpen('statusListen');
   if (status !== undefined) {
@@ -175,31 +171,6 @@ function judgePageListeners(deployment: Deployment): MeaningProblem[] {
     problems.push({ path, message, hint: 'write both alike, or take another port' });
   }
   return problems;
-}
-
-function judgeAddressForms(entries: readonly ListenEntry[]): MeaningProblem[] {
-  return entries.flatMap(({ path, text, address }): MeaningProblem[] => {
-    if (address.kind === 'unix') {
-      // sockaddr_un holds 108 bytes on Linux and 104 on macOS, with the closing zero.
-      if (Buffer.byteLength(address.path) <= 103) return [];
-      return [{ path, message: 'is too long for a Unix socket', hint: 'its path may have 103 bytes at most' }];
-    }
-    const problems: MeaningProblem[] = [];
-    if (address.port < 1 || address.port > 65_535) {
-      const message = `has port ${address.port}; ports go from 1 to 65535`;
-      problems.push({ path, message, hint: 'for example: localhost:8443' });
-    }
-    const isName = isIP(address.host) === 4 || isDnsName(address.host);
-    const isBracketed = text.startsWith('[');
-    if (address.host !== '' && !(isBracketed ? isIP(address.host) === 6 : isName)) {
-      problems.push({
-        path,
-        message: `has no valid address: ${quoted(address.host)}`,
-        hint: 'for example: 127.0.0.1:8443',
-      });
-    }
-    return problems;
-  });
 }
 
 function judgeListenOverlap(deployment: Deployment): MeaningProblem[] {
@@ -356,19 +327,6 @@ function judgeAddressLists({ server }: Deployment): MeaningProblem[] {
   }).flatMap(([name, entries]) => judgeAddressBlocks(['server', name], entries));
 }
 
-function judgeAddressBlocks(base: SettingPath, entries: readonly string[]): MeaningProblem[] {
-  return entries.flatMap((text, index): MeaningProblem[] => {
-    if (text === 'loopback' || text === 'unix') return [];
-    const [address = '', prefix, ...rest] = text.split('/');
-    const family = address.includes('%') ? 0 : isIP(address);
-    const badPrefix =
-      prefix !== undefined && (!/^[0-9]{1,3}$/.test(prefix) || Number(prefix) > (family === 4 ? 32 : 128));
-    if (family !== 0 && !badPrefix && rest.length === 0) return [];
-    const hint = 'for example: 127.0.0.1, 10.0.0.0/8, or loopback';
-    return [{ path: [...base, index], message: `is not an address or CIDR block: ${quoted(text)}`, hint }];
-  });
-}
-
 /** A call that one worker passes on to another comes without the client's certificate. */
 function judgeWorkersWithMtls({ server, auth }: Deployment): MeaningProblem[] {
   if (auth.mtls === undefined || server.workers === 1) return [];
@@ -469,25 +427,6 @@ function judgeNames(names: readonly string[]): MeaningProblem[] {
     const first = names.findIndex((other) => canonicalName(other) === canonicalName(name));
     return first === index ? [] : [{ path, message: `repeats ${quoted(names[first])}`, hint: 'keep one of the two' }];
   });
-}
-
-function judgeProxy({ proxy }: Deployment): MeaningProblem[] {
-  const problems: MeaningProblem[] = [];
-  if (proxy.serverName !== undefined && !isDnsName(proxy.serverName)) {
-    const message = `is not a DNS name: ${quoted(proxy.serverName)}`;
-    problems.push({ path: ['proxy', 'serverName'], message, hint: 'for example: mcp.example.com' });
-  }
-  if (proxy.certificate !== undefined && proxy.key === undefined) {
-    problems.push({ path: ['proxy', 'certificate'], at: 'key', message: 'needs proxy.key beside it' });
-  }
-  if (proxy.key !== undefined && proxy.certificate === undefined) {
-    problems.push({ path: ['proxy', 'key'], at: 'key', message: 'needs proxy.certificate beside it' });
-  }
-  for (const setting of ['certificate', 'key'] as const) {
-    const file = proxy[setting];
-    if (file !== undefined) problems.push(...judgeFilePath(['proxy', setting], file));
-  }
-  return problems;
 }
 
 function asciiName(name: string): string {

@@ -5,6 +5,7 @@ import { cacheSchema } from './cache-schema.ts';
 import { acmeTlsSchema } from './acme-schema.ts';
 import { headerName, httpUpstreamSchema, toolSecondsSchema } from './http-upstream-schema.ts';
 import { limitsSchema } from './limits-schema.ts';
+import { proxySchema, replicaName } from './proxy-schema.ts';
 import { redisSchema } from './redis-schema.ts';
 import { contentSchema, denyPatterns, toolName, toolSchema } from './tool-schema.ts';
 
@@ -103,6 +104,11 @@ const serverSchema = z.strictObject({
     .union([z.int().min(1).max(mostWorkers), z.literal('auto')])
     .default(1)
     .describe('processes that share the work behind one port; auto = one for each core'),
+  replica: replicaName
+    .optional()
+    .describe(
+      'name of this server among those of proxy.servers, on its own machine MCP_REPLICA; session ids end with it, so that proxies find it',
+    ),
   path: httpPath.default('/mcp').describe('path of the MCP endpoint; both eras of the protocol answer there'),
   aliases: z
     .array(httpPath)
@@ -376,24 +382,7 @@ export const deploymentSchema = z.strictObject({
         .describe('file with a secret: only who has it can write a valid chain of audit lines'),
     })
     .prefault({}),
-  proxy: z
-    .strictObject({
-      serverName: z.string().optional().describe('public DNS name that the rendered nginx or Caddy site answers'),
-      certificate: z.string().optional().describe('certificate file of the public name, as nginx sees it'),
-      key: z.string().optional().describe('its private key file, as nginx sees it'),
-      reload: z
-        .array(z.string().min(1, 'give a word of the command'))
-        .min(1)
-        .optional()
-        .describe('program and arguments that make the proxy take a renewed certificate, e.g. [nginx, -s, reload]'),
-      probe: z
-        .string()
-        .regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$/, 'write host:port')
-        .optional()
-        .describe('where the proxy serves the certificate, host:port; looked at after a renewal'),
-      maxBodyMegabytes: z.number().positive().max(1_024).default(10).describe('largest request the proxy lets through'),
-    })
-    .prefault({}),
+  proxy: proxySchema.prefault({}),
   service: z
     .strictObject({
       user: z

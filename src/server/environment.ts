@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import type { BreakerSetting } from '../deployment/breaker-schema.ts';
 import { UserError } from '../deployment/errors.ts';
+import { replicaName } from '../deployment/proxy-schema.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import {
   parseAddress,
@@ -92,6 +93,11 @@ export const environmentTable: readonly EnvironmentRow[] = [
   }),
   row('MCP_TLS_KEY_FILE', 'FILE', 'its private key, PEM', 'tls.key', null, (value, _, pieces) => {
     pieces.key = resolve(value);
+    return null;
+  }),
+  row('MCP_REPLICA', 'NAME', 'name among several servers; session ids end with it', 'r1', 'R 1', (value, all) => {
+    if (!replicaName.safeParse(value).success) return 'is no name of 1 to 20 of a-z, 0-9 and -';
+    change(all, 'server', { replica: value });
     return null;
   }),
   row('MCP_API_KEY', 'KEY', 'a key that is let in', 'mZ6Yf3c0vQ8n1bTq', null, (value, all) => {

@@ -27,6 +27,7 @@ import { ParkedCalls } from './protocol/parked-calls.ts';
 import type { CallHost } from './protocol/call.ts';
 import type { ChargedRequest, ProtocolHost } from './protocol/protocol-host.ts';
 import { renderNotification } from './protocol/rpc-text.ts';
+import { makeReplicaIds } from './protocol/replica-ids.ts';
 import { SessionStore } from './protocol/session-store.ts';
 import type { ConfigWithKeys } from './reload.ts';
 import type { ServerConfig } from './server-config.ts';
@@ -168,13 +169,14 @@ export function createGateway(
     slowReaderCut: (bytes) => cutSlowReader('stream', bytes),
   });
   const waiting = new WaitingExchanges(options.upgradeAfterMs);
+  const makeId = makeReplicaIds(server.replica, siblings?.makeId);
   const sessions = new SessionStore(
     { ...server.sessions, max: Math.ceil(server.sessions.max / share) },
     log,
     (sessionId) => registry.endSession(sessionId),
-    siblings?.makeId,
+    makeId,
   );
-  const parked = new ParkedCalls(limits.bodyBytes, siblings?.makeId);
+  const parked = new ParkedCalls(limits.bodyBytes, makeId);
   const gate = new HandshakeGate(registry);
   const quota = createStreamQuota();
   const serverInfoJson = (): string => JSON.stringify(describeServerInfo(registry, version));

@@ -10,6 +10,14 @@ export function proxyNotices({ deployment }: TargetInput): readonly string[] {
         'Set it to [127.0.0.1, "::1"] when the proxy is on this machine.',
     );
   }
+  const servers = Object.entries(deployment.proxy.servers ?? {});
+  if (servers.length > 1) {
+    const names = servers.map(([name]) => (Array.isArray(deployment.proxy.servers) ? `r${Number(name) + 1}` : name));
+    notices.push(
+      `Start every server under its own name (server.replica, or MCP_REPLICA): ${names.join(', ')}. ` +
+        'Its sessions find it by that name. Scrape the metrics of each at its own address.',
+    );
+  }
   if ([listen].flat().some((address) => address.startsWith('unix:'))) {
     notices.push(
       `The Unix socket is open to the group of the server: put the user of the proxy into it, ` +

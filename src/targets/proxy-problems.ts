@@ -14,7 +14,7 @@ export function proxyProblems(site: ProxySite): readonly ProxyProblem[] {
   const megabytes = Math.round((site.maxBodyBytes / 1_048_576) * 100) / 100;
   return [
     { status: 400, detail: 'The request is not valid HTTP, or its headers are too large, or it came without TLS.' },
-    { status: 403, detail: 'This address is open only to programs on the machine itself.' },
+    { status: 403, detail: refusal(site) },
     { status: 404, detail: `Nothing is served here; the MCP endpoint is ${site.path}.` },
     { status: 408, detail: 'The request did not arrive in time.' },
     { status: 413, detail: `The request is larger than ${megabytes} MB, the limit of this endpoint.` },
@@ -32,6 +32,11 @@ export function proxyProblems(site: ProxySite): readonly ProxyProblem[] {
     },
     { status: 504, detail: 'The MCP server behind this proxy did not answer in time.' },
   ];
+}
+
+function refusal({ clientCertificates }: ProxySite): string {
+  const certificate = clientCertificates === null ? '' : ', and only with a client certificate';
+  return `This is not open to every address${certificate}; the one of this request may not use it.`;
 }
 
 /** What is said for every other status. */

@@ -14,10 +14,32 @@ export interface ProxySite {
   readonly httpsPort: number;
   readonly httpPort: number;
   readonly certificate: SiteCertificate;
-  /** Path of the MCP endpoint; the proxy does not change it. */
+  /** Path of the MCP endpoint. */
   readonly path: string;
+  /** Every path of the endpoint: its own, the aliases, those of the older transport. A slash at their end is taken off. */
+  readonly endpointPaths: readonly string[];
+  /** Pages of the server that everyone may ask. */
+  readonly pages: readonly string[];
   readonly upstream: ProxyUpstream;
+  /** How a call that belongs to no session finds one of several servers. */
+  readonly balance: 'least' | 'address';
+  /** Whether session ids also come in the query, as those of the older transport do. */
+  readonly sessionInQuery: boolean;
+  /** How long the server keeps a silent session. */
+  readonly sessionSeconds: number;
   readonly maxBodyBytes: number;
+  readonly limit: { readonly requestsPerSecond: number; readonly burst: number } | null;
+  /** Networks for which /metrics is passed on; empty: it is not served. */
+  readonly metricsFrom: readonly string[];
+  /** Networks that may use the endpoint; empty: all. */
+  readonly allowFrom: readonly string[];
+  readonly denyFrom: readonly string[];
+  readonly clientCertificates: ClientCertificates | null;
+  /** Networks whose connections begin with a PROXY protocol header; empty: none does. */
+  readonly proxyProtocolFrom: readonly string[];
+  /** Whether the server wants such a header from the proxy. */
+  readonly sendProxyProtocol: boolean;
+  readonly tlsProfile: 'intermediate' | 'modern';
   /** Response headers of every answer, also of errors. */
   readonly securityHeaders: readonly Header[];
 }
@@ -29,16 +51,17 @@ type SiteCertificate =
   /** None is known, and nobody but a private authority would sign one. */
   | { readonly kind: 'none' };
 
+/** What clients have to show; the subject goes to the server in a header that only the proxy can set. */
+interface ClientCertificates {
+  readonly caFile: string;
+  readonly crlFile: string | null;
+  readonly header: string;
+}
+
 interface Header {
   readonly name: string;
   readonly value: string;
 }
-
-/**
- * Pages of the server that a proxy passes on to everyone: of a request that
- * came through a proxy the server asks a key before it says more than yes or no.
- */
-export const openPages: readonly string[] = ['/health', '/livez', '/readyz', '/status'];
 
 /** How long a proxy keeps an idle connection to the server: less than the 80 s of the server itself. */
 export const upstreamIdleSeconds = 60;
@@ -46,18 +69,50 @@ export const upstreamIdleSeconds = 60;
 /** Decides what a reverse proxy in front of this deployment serves. Throws a UserError for a name that is none. */
 export function describeProxySite(input: TargetInput): ProxySite {
   const { deployment } = input;
+  const { proxy, server } = deployment;
+  const { baseDir } = input.paths;
   const publicUrl = deployment.server.publicUrl === undefined ? null : new URL(deployment.server.publicUrl);
   const serverNames = chooseServerNames(deployment, publicUrl);
   const publicPort = publicUrl?.protocol === 'https:' && publicUrl.port !== '' ? Number(publicUrl.port) : 443;
+  const upstream = chooseUpstream(input, serverNames);
+  // Of several servers a scrape would reach one, another the next time.
+  const hasMetrics = server.metrics && server.metricsListen === undefined && upstream.servers.length === 1;
   return {
     name: deployment.name,
     serverNames,
     httpsPort: input.proxyPorts?.https ?? publicPort,
     httpPort: input.proxyPorts?.http ?? 80,
     certificate: chooseCertificate(input, serverNames),
-    path: deployment.server.path,
-    upstream: chooseUpstream(input, serverNames),
+    path: server.path,
+    endpointPaths: [
+      ...new Set([
+        server.path,
+        ...server.aliases,
+        ...(server.legacySse === 'off' ? [] : [server.legacySse.sse, server.legacySse.messages]),
+      ]),
+    ],
+    // Of a request that came through a proxy the server asks a key before it says more than yes or no.
+    pages: [...new Set(['/health', '/livez', '/readyz', '/status', server.health.path])],
+    upstream,
+    balance: proxy.balance,
+    sessionInQuery: server.legacySse !== 'off',
+    sessionSeconds: server.sessions.idleSeconds,
     maxBodyBytes: Math.ceil(deployment.proxy.maxBodyMegabytes * 1024 * 1024),
+    limit: proxy.limit === 'off' ? null : proxy.limit,
+    metricsFrom: hasMetrics ? networks(proxy.metricsFrom) : [],
+    allowFrom: networks(proxy.allowFrom),
+    denyFrom: networks(proxy.denyFrom),
+    clientCertificates:
+      proxy.clientCa === undefined
+        ? null
+        : {
+            caFile: resolve(baseDir, proxy.clientCa),
+            crlFile: proxy.revokedClients === undefined ? null : resolve(baseDir, proxy.revokedClients),
+            header: proxy.clientHeader,
+          },
+    proxyProtocolFrom: networks(proxy.proxyProtocolFrom),
+    sendProxyProtocol: server.proxyProtocol === 'required',
+    tlsProfile: proxy.tlsProfile ?? server.tlsProfile,
     securityHeaders: securityHeaders(serverNames),
   };
 }
@@ -67,6 +122,11 @@ export function isPublicName(name: string): boolean {
   if (isIP(name) !== 0 || !name.includes('.')) return false;
   // RFC 6761, RFC 6762, RFC 8375, RFC 9476 and ICANN's .internal; .lan is in wide use.
   return !/\.(?:localhost|local|test|invalid|example|internal|lan|onion|alt|home\.arpa)$/.test(name);
+}
+
+/** Address blocks as every proxy reads them. */
+function networks(entries: readonly string[]): readonly string[] {
+  return entries.flatMap((text) => (text === 'loopback' ? ['127.0.0.0/8', '::1'] : [text]));
 }
 
 const loopbackNames: readonly string[] = ['localhost', '127.0.0.1', '::1'];

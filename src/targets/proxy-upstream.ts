@@ -1,26 +1,50 @@
 import { isIP } from 'node:net';
 import { UserError } from '../deployment/errors.ts';
 import { isDnsName } from '../deployment/host-name.ts';
-import { isLoopback, listenAddresses, type ListenAddress } from '../deployment/listen-address.ts';
+import { isLoopback, listenAddresses, parseListenAddress, type ListenAddress } from '../deployment/listen-address.ts';
+import type { Deployment } from '../deployment/schema.ts';
 import type { TargetInput } from './types.ts';
 
-/** How a reverse proxy on the same host reaches the server. */
+/** How a reverse proxy reaches the servers of a deployment. */
 export interface ProxyUpstream {
-  readonly address:
-    | { readonly kind: 'unix'; readonly path: string }
-    /** `host` can be dialled: never "all addresses"; IPv6 without brackets. */
-    | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+  /** At least one. */
+  readonly servers: readonly ProxyServer[];
   /** Null: plain HTTP. */
   readonly tls: { readonly serverName: string; readonly caFile: string } | null;
 }
 
-/** Chooses the address that never leaves the machine when there is one. Throws a UserError for a port that is none. */
+export interface ProxyServer {
+  /** Its server.replica; "server" when there is no other. */
+  readonly name: string;
+  readonly address:
+    | { readonly kind: 'unix'; readonly path: string }
+    /** `host` can be dialled: never "all addresses"; IPv6 without brackets. */
+    | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+}
+
+/**
+ * The servers of proxy.servers; without it that of server.listen, at an address that never leaves the machine when
+ * there is one. Throws a UserError for a port that is none.
+ */
 export function chooseUpstream(input: TargetInput, serverNames: readonly string[]): ProxyUpstream {
+  const named = namedServers(input.deployment.proxy.servers);
   const addresses = listenAddresses(input.deployment.server);
   const chosen = addresses.find((a) => a.kind === 'unix') ?? addresses.find(isLoopback) ?? addresses[0];
   if (chosen === undefined) throw new UserError('server.listen is empty', { next: 'Set it to localhost:8443.' });
+  const servers =
+    named.length === 0
+      ? [{ name: 'server', address: dialable(chosen, 'server.listen') }]
+      : named.map(({ name, text }) => ({ name, address: dialable(parseListenAddress(text), 'proxy.servers') }));
   // The server speaks plain HTTP on a Unix socket: what connects there is on this machine.
-  return { address: dialable(chosen), tls: chosen.kind === 'unix' ? null : chooseTls(input, serverNames) };
+  const tls = servers.some(({ address }) => address.kind === 'unix') ? null : chooseTls(input, serverNames);
+  return { servers, tls };
+}
+
+/** A list names its servers r1, r2 and so on. */
+function namedServers(servers: Deployment['proxy']['servers']): readonly { name: string; text: string }[] {
+  if (servers === undefined) return [];
+  if (Array.isArray(servers)) return servers.map((text, index) => ({ name: `r${index + 1}`, text }));
+  return Object.entries(servers).map(([name, text]) => ({ name, text }));
 }
 
 /** `host:port` as it stands in a URL. */
@@ -28,18 +52,18 @@ export function hostAndPort(host: string, port: number): string {
   return `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
 }
 
-function dialable(address: ListenAddress): ProxyUpstream['address'] {
+function dialable(address: ListenAddress, place: string): ProxyServer['address'] {
   if (address.kind === 'unix') return address;
   if (address.port < 1 || address.port > 65_535) {
-    throw new UserError(`server.listen has no usable port: ${address.port}`, {
+    throw new UserError(`${place} has no usable port: ${address.port}`, {
       why: 'A proxy needs a fixed port between 1 and 65535 to connect to.',
-      next: 'Write one in server.listen, for example localhost:8443.',
+      next: `Write one in ${place}, for example localhost:8443.`,
     });
   }
   // "localhost" is two addresses; a proxy that tries both reports the failure of either as its own.
   const host = address.host === '' || address.host === 'localhost' ? '127.0.0.1' : address.host;
   if (isIP(host) === 0 && !isDnsName(host)) {
-    throw new UserError(`server.listen is not an address that a proxy can connect to: ${host}`, {
+    throw new UserError(`${place} is not an address that a proxy can connect to: ${host}`, {
       next: 'Write localhost, a host name or an IP address before the port.',
     });
   }

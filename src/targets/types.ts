@@ -23,8 +23,6 @@ export interface TargetInput {
   readonly paths: TargetPaths;
   /** Ports on which a reverse proxy listens; 443 and 80, or the port of server.publicUrl, when absent. */
   readonly proxyPorts?: { readonly https: number; readonly http: number };
-  /** What one client address may send through the proxy; no limit there when absent. */
-  readonly addressLimit?: { readonly requestsPerSecond: number; readonly burst: number };
   /** Text of the one-file bundled server: what the container image holds. */
   readonly readServerBundle?: () => string;
 }

@@ -22,6 +22,8 @@ export interface ProxiedSite {
 export interface SiteChange {
   readonly deployment?: (listen: string) => Partial<DeploymentInput>;
   readonly input?: Partial<TargetInput>;
+  /** Settings of the proxy beside its name and certificate. */
+  readonly proxy?: DeploymentInput['proxy'];
   /** How the proxy reaches the server; by TLS unless told otherwise. `none`: nobody listens there. */
   readonly upstream?: 'tls' | 'plain' | 'unix' | 'none';
 }
@@ -75,7 +77,13 @@ export async function prepareProxiedSites(): Promise<ProxiedSites> {
           version: 1,
           server: { listen },
           tls: kind === 'tls' || kind === 'none' ? { source: 'private-ca', names: [...siteNames] } : { source: 'off' },
-          proxy: { serverName: 'mcp.test', certificate: files.certificate, key: files.key, maxBodyMegabytes: 1 },
+          proxy: {
+            serverName: 'mcp.test',
+            certificate: files.certificate,
+            key: files.key,
+            maxBodyMegabytes: 1,
+            ...change.proxy,
+          },
           ...change.deployment?.(listen),
         },
         { proxyPorts: { https, http }, ...change.input },

@@ -5,6 +5,8 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { parse } from 'yaml';
 import { issueSelfSigned } from '../../src/pki/issue-certificate.ts';
+import { issuePrivateCa } from '../../src/pki/issue-private-ca.ts';
+import { issueRevocationList } from '../../src/pki/revocation-list.ts';
 import { findTarget } from '../../src/targets/index.ts';
 import { isAtLeast, parseVersion } from '../../src/targets/parse-version.ts';
 import type { RenderedFile, TargetInput, TargetName } from '../../src/targets/types.ts';
@@ -17,10 +19,13 @@ import { findProgram, runTool, testWithTools } from '../helpers/tools.ts';
 
 let folder = '';
 let certificate = { certificatePem: '', keyPem: '' };
+let revocationList = '';
 
 beforeAll(async () => {
   folder = mkdtempSync(join(tmpdir(), 'mcp-programs-'));
   certificate = await issueSelfSigned({ names: ['localhost'], validDays: 30 });
+  const ca = await issuePrivateCa({ commonName: 'clients', names: ['localhost'] });
+  revocationList = await issueRevocationList({ ca, revoked: [], number: 1, validDays: 30 });
 });
 
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -51,7 +56,7 @@ describe.each(goldenCases())('golden case $name', ({ name, input, targets }) => 
     const text = only(files).replaceAll('/etc/letsencrypt', `${root}/etc/letsencrypt`);
     writeCertificates(
       text,
-      /^\s*(?:ssl_certificate|ssl_certificate_key|proxy_ssl_trusted_certificate) (.+);$/gm,
+      /^\s*(?:ssl_certificate|ssl_certificate_key|ssl_client_certificate|ssl_crl|proxy_ssl_trusted_certificate) (.+);$/gm,
       unquoteNginx,
     );
     writeFileSync(join(root, 'site'), text);
@@ -67,8 +72,8 @@ describe.each(goldenCases())('golden case $name', ({ name, input, targets }) => 
     if (isNewerThanInstalled(rendered.input, 'caddy', ['version'])) context.skip('for a newer Caddy than the one here');
     const { root, files } = rendered;
     const text = only(files);
-    writeCertificates(text, /^\ttls (.+)$/gm, (quoted) => quoted);
-    for (const [, path = ''] of text.matchAll(/^\t\ttls_trusted_ca_certs (.+)$/gm))
+    writeCertificates(text, /^\ttls ([^{\n]+)/gm, (quoted) => quoted);
+    for (const [, path = ''] of text.matchAll(/^\t+(?:tls_trusted_ca_certs|trusted_ca_cert_file) (.+)$/gm))
       writePem(unquoteCaddy(path)[0] ?? '');
     const site = join(root, 'site');
     writeFileSync(site, text);
@@ -94,7 +99,8 @@ describe.each(goldenCases())('golden case $name', ({ name, input, targets }) => 
       writePem(unquoteHaproxy(crt));
       writePem(`${unquoteHaproxy(crt)}.key`);
     }
-    for (const [, ca = ''] of text.matchAll(/ ca-file ('[^']*'|"(?:[^"\\]|\\.)*"|\S+)/g)) writePem(unquoteHaproxy(ca));
+    for (const [, ca = ''] of text.matchAll(/ (?:ca|crl)-file ('[^']*'|"(?:[^"\\]|\\.)*"|\S+)/g))
+      writePem(unquoteHaproxy(ca));
     const file = join(root, 'site.cfg');
     writeFileSync(file, text);
     const { stdout, stderr, status } = run('haproxy', ['-c', '-f', writeHaproxyMain(root), '-f', file]);
@@ -177,7 +183,7 @@ for (const target of ['nginx', 'caddy'] as const) {
     writeCertificates(text, /(?:ssl_certificate|proxy_ssl_trusted_certificate) ([^;]+);/g, unquoteNginx);
     writeCertificates(text, /ssl_certificate_key ([^;]+);/g, unquoteNginx);
     writeCertificates(text, /^\ttls (\/.+)$/gm, (quoted) => quoted);
-    for (const [, path = ''] of text.matchAll(/^\t\ttls_trusted_ca_certs (.+)$/gm))
+    for (const [, path = ''] of text.matchAll(/^\t+(?:tls_trusted_ca_certs|trusted_ca_cert_file) (.+)$/gm))
       writePem(unquoteCaddy(path)[0] ?? '');
     const site = join(root, 'site');
     writeFileSync(site, text);
@@ -227,11 +233,15 @@ function run(
 
 /** What Caddy warns of, but for two things that are as they should be. */
 function caddyComplaints(log: string): string[] {
-  return log
-    .split('\n')
-    .filter((line) => /"level":"(?:warn|error)"/.test(line))
-    .filter((line) => !line.includes('no OCSP server specified in certificate'))
-    .filter((line) => !line.includes('server is listening only on the HTTP port'));
+  return (
+    log
+      .split('\n')
+      .filter((line) => /"level":"(?:warn|error)"/.test(line))
+      // Where clients show certificates, Caddy refuses requests for another host than that of the handshake: so it should.
+      .filter((line) => !line.includes('strict SNI-Host enforcement'))
+      .filter((line) => !line.includes('no OCSP server specified in certificate'))
+      .filter((line) => !line.includes('server is listening only on the HTTP port'))
+  );
 }
 
 /** A case for a version that is newer than the program here cannot be judged by it. */
@@ -263,6 +273,8 @@ function moveBelow(input: TargetInput, root: string): TargetInput {
         ...proxy,
         ...(proxy.certificate === undefined ? {} : { certificate: below(proxy.certificate) }),
         ...(proxy.key === undefined ? {} : { key: below(proxy.key) }),
+        ...(proxy.clientCa === undefined ? {} : { clientCa: below(proxy.clientCa) }),
+        ...(proxy.revokedClients === undefined ? {} : { revokedClients: below(proxy.revokedClients) }),
       },
     },
   };
@@ -278,7 +290,8 @@ function writeCertificates(text: string, directive: RegExp, unquote: (quoted: st
 
 function writePem(path: string): void {
   mkdirSync(dirname(path), { recursive: true });
-  writeFileSync(path, /key[^/]*$/.test(path) ? certificate.keyPem : certificate.certificatePem);
+  if (path.endsWith('.crl.pem')) writeFileSync(path, revocationList);
+  else writeFileSync(path, /key[^/]*$/.test(path) ? certificate.keyPem : certificate.certificatePem);
 }
 
 function unquoteNginx(quoted: string): string {

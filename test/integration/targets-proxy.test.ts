@@ -239,12 +239,12 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
           expect([name, upstream.seen[0]?.headers[name]]).toEqual([name, undefined]);
         }
         const relayed = await callHttp({ ...tls(), url: metrics, headers: { 'x-forwarded-for': '127.0.0.1' } });
-        expectProblem(relayed, 403, /on the machine itself/);
+        expectProblem(relayed, 403, /not open to every address/);
         if (outside !== undefined) {
           expectProblem(
             await callHttp({ ca: rig.caPem, url: metrics, connectTo: outside }),
             403,
-            /on the machine itself/,
+            /not open to every address/,
           );
         }
         for (const path of ['/health', '/livez', '/readyz', '/status']) {
@@ -311,7 +311,7 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
             expect(answer.headers['retry-after']).toBe('1');
           }
         },
-        { input: { addressLimit: { requestsPerSecond: 1, burst: 2 } } },
+        { proxy: { limit: { requestsPerSecond: 1, burst: 2 } } },
       );
     });
   }

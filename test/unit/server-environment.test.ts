@@ -42,6 +42,7 @@ const outcomes: Readonly<
   MCP_PORT: { with: { PORT: '1' }, read: (all) => all.deployment.server.listen, is: 'localhost:3001' },
   MCP_HTTP_PORT: { with: { MCP_PORT: '1' }, read: (all) => all.deployment.server.listen, is: 'localhost:3001' },
   BIND_IP: { read: (all) => all.deployment.server.listen, is: '127.0.0.1:8080' },
+  MCP_REPLICA: { read: (all) => all.deployment.server.replica, is: 'r1' },
   MCP_TLS_CERT_FILE: {
     with: { MCP_TLS_KEY_FILE: 'k' },
     read: (all) => all.deployment.tls,

@@ -1,5 +1,5 @@
 import { proxyNotices } from '../proxy-notices.ts';
-import { describeProxySite } from '../proxy-site.ts';
+import { describeProxySite, type ProxySite } from '../proxy-site.ts';
 import type { TargetCommands, TargetInput } from '../types.ts';
 
 export function planCaddyCommands(input: TargetInput): TargetCommands {
@@ -26,10 +26,17 @@ export function planCaddyCommands(input: TargetInput): TargetCommands {
       ...(site.certificate.kind === 'files'
         ? ['Caddy runs as its own user, who must be able to read the private key.']
         : []),
-      ...(input.addressLimit === undefined
+      ...(site.limit === null
         ? []
-        : ['Caddy has no rate limit of its own, so the limit per address is left to the server’s limits per key.']),
+        : ['Caddy has no rate limit of its own, so proxy.limit is left to the server’s limits per key.']),
+      ...(site.proxyProtocolFrom.length === 0 ? [] : [listenerNotice(site)]),
       ...proxyNotices(input),
     ],
   };
+}
+
+/** What reads the PROXY protocol belongs to a port and not to a site, so it can only stand among the global options. */
+function listenerNotice({ httpsPort, httpPort, proxyProtocolFrom }: ProxySite): string {
+  const wrapper = `listener_wrappers { proxy_protocol { allow ${proxyProtocolFrom.join(' ')} } tls }`;
+  return `proxy.proxyProtocolFrom belongs into the global options of the main Caddyfile: servers :${httpsPort} { ${wrapper} }, the same for :${httpPort} without tls.`;
 }

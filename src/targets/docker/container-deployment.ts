@@ -24,7 +24,9 @@ export function containerPort(deployment: Deployment): number {
  * Throws a UserError for a deployment without keys, which a server beyond
  * loopback refuses.
  */
-export function containerDeployment(deployment: Deployment): Omit<Deployment, 'service'> {
+export function containerDeployment(
+  deployment: Deployment,
+): Omit<Deployment, 'service' | 'proxy'> & { readonly proxy: object } {
   if (!deployment.auth.required) {
     throw new UserError('auth.required is false, which a container cannot be run with', {
       why: 'In a container the server listens on more than loopback, and it refuses that without keys.',

@@ -4,8 +4,8 @@ import { quoteHaproxy } from '../../render/quote/haproxy.ts';
 import { identifierOnHost } from '../name-on-host.ts';
 import { isAtLeast, parseVersion, type Version } from '../parse-version.ts';
 import { otherProblem, problemMembers, proxyProblems, type ProxyProblem } from '../proxy-problems.ts';
-import { describeProxySite, openPages, upstreamIdleSeconds, type ProxySite } from '../proxy-site.ts';
-import { hostAndPort } from '../proxy-upstream.ts';
+import { describeProxySite, upstreamIdleSeconds, type ProxySite } from '../proxy-site.ts';
+import { hostAndPort, type ProxyServer } from '../proxy-upstream.ts';
 import type { TargetInput } from '../types.ts';
 
 /** The oldest version whose syntax is rendered; also what is assumed when none is known. */
@@ -31,19 +31,28 @@ export function haproxyView(input: TargetInput) {
     httpsPort: site.httpsPort,
     httpPort: site.httpPort,
     redirectTo: redirectTo(site),
-    certificate: quoteHaproxy(haproxyCertificate(site).certificate, 'the certificate'),
+    bindTls: bindTls(site),
+    isModern: site.tlsProfile === 'modern',
+    clients: site.clientCertificates === null ? false : { header: site.clientCertificates.header },
+    proxyProtocolFrom: site.proxyProtocolFrom.length === 0 ? false : site.proxyProtocolFrom.join(' '),
+    denyFrom: site.denyFrom.length === 0 ? false : site.denyFrom.join(' '),
+    allowFrom: site.allowFrom.length === 0 ? false : site.allowFrom.join(' '),
+    metricsFrom: site.metricsFrom.length === 0 ? false : site.metricsFrom.join(' '),
     ownErrors: ownErrors.map((status) => ({ status, body: problemBody(problem(status)) })),
     retryStatus: 503,
     refusals: Object.fromEntries([403, 404, 413, 429].map((status) => [`s${status}`, problemBody(problem(status))])),
-    mcpPath: quoteHaproxy(site.path, 'server.path'),
-    mcpPathSlash: quoteHaproxy(`${site.path}/`, 'server.path'),
-    openPages: openPages.join(' '),
+    endpoints: site.endpointPaths.map((path) => ({
+      path: quoteHaproxy(path, 'server.path'),
+      withSlash: quoteHaproxy(`${path}/`, 'server.path'),
+    })),
+    pages: site.pages.map((path) => quoteHaproxy(path, 'server.health.path')).join(' '),
     maxBody: site.maxBodyBytes,
     upstreamIdleSeconds,
     securityHeaders: site.securityHeaders.map(({ name, value }) => ({ name, value: quoteHaproxy(value, name) })),
-    server: serverAddress(site),
+    ...servers(site),
+    sendProxyProtocol: site.sendProxyProtocol,
     tls: site.upstream.tls === null ? false : upstreamTls(site.upstream.tls),
-    addressLimit: input.addressLimit === undefined ? false : countIn10Seconds(input.addressLimit),
+    limit: site.limit === null ? false : countIn10Seconds(site.limit),
   };
 }
 
@@ -81,12 +90,49 @@ function redirectTo(site: ProxySite): string {
   return quoteHaproxy(`https://${host}${port}%[pathq]`, 'proxy.serverName');
 }
 
-function serverAddress({ upstream }: ProxySite): string {
-  const { address } = upstream;
+function servers(site: ProxySite) {
+  const all = site.upstream.servers.map((server) => ({ name: server.name, address: serverAddress(server) }));
+  return {
+    servers: all,
+    several: all.length > 1 && {
+      byAddress: site.balance === 'address',
+      sessionInQuery: site.sessionInQuery,
+      // A little longer than the server keeps it.
+      sessionSeconds: site.sessionSeconds + 60,
+      host: quoteHaproxy(checkHost(site), 'proxy.serverName'),
+    },
+  };
+}
+
+function serverAddress({ address }: ProxyServer): string {
   return address.kind === 'unix'
     ? quoteHaproxy(`unix@${address.path}`, 'server.listen')
     : quoteHaproxy(hostAndPort(address.host, address.port), 'server.listen');
 }
+
+function checkHost({ serverNames }: ProxySite): string {
+  const name = serverNames.find((one) => !one.startsWith('*')) ?? 'localhost';
+  return isIP(name) === 6 ? `[${name}]` : name;
+}
+
+/** What follows the address of a TLS port: certificate, versions, and the certificates that clients show. */
+function bindTls(site: ProxySite): string {
+  const clients = site.clientCertificates;
+  return [
+    `ssl crt ${quoteHaproxy(haproxyCertificate(site).certificate, 'the certificate')}`,
+    'alpn h2,http/1.1',
+    ...(site.tlsProfile === 'modern' ? ['ssl-min-ver TLSv1.3'] : ['ssl-min-ver TLSv1.2']),
+    'no-tls-tickets',
+    ...(site.tlsProfile === 'modern' ? [] : [`ciphers ${intermediateCiphers}`]),
+    ...(clients === null ? [] : [`verify optional ca-file ${quoteHaproxy(clients.caFile, 'proxy.clientCa')}`]),
+    ...(clients === null || clients.crlFile === null
+      ? []
+      : [`crl-file ${quoteHaproxy(clients.crlFile, 'proxy.revokedClients')}`]),
+  ].join(' ');
+}
+
+const intermediateCiphers =
+  'ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305';
 
 function upstreamTls(tls: { serverName: string; caFile: string }) {
   return {

@@ -1,11 +1,12 @@
+import { createHash } from 'node:crypto';
 import { isIP } from 'node:net';
 import { UserError } from '../../deployment/errors.ts';
 import { quoteNginx } from '../../render/quote/nginx.ts';
 import { identifierOnHost, nameOnHost } from '../name-on-host.ts';
 import { isAtLeast, parseVersion, type Version } from '../parse-version.ts';
 import { otherProblem, problemMembers, proxyProblems } from '../proxy-problems.ts';
-import { describeProxySite, isPublicName, openPages, upstreamIdleSeconds, type ProxySite } from '../proxy-site.ts';
-import { hostAndPort } from '../proxy-upstream.ts';
+import { describeProxySite, isPublicName, upstreamIdleSeconds, type ProxySite } from '../proxy-site.ts';
+import { hostAndPort, type ProxyServer } from '../proxy-upstream.ts';
 import type { TargetInput } from '../types.ts';
 
 /** The oldest version whose syntax is rendered; also what is assumed when none is known. */
@@ -21,8 +22,14 @@ export function nginxView(input: TargetInput) {
     });
   }
   const site = describeProxySite(input);
+  if (site.sendProxyProtocol) {
+    throw new UserError('server.proxyProtocol is required, which nginx cannot send over HTTP', {
+      why: 'nginx tells the address of the client in X-Forwarded-For.',
+      next: 'Set server.proxyProtocol to optional or off, with nginx in server.trustedProxies; or use haproxy.',
+    });
+  }
   // Names of zones, maps and upstreams are shared by all sites of this nginx.
-  const id = identifierOnHost(site.name);
+  const id = shortIdentifier(identifierOnHost(site.name));
   const certificate = siteCertificate(site);
   return {
     name: site.name,
@@ -38,12 +45,21 @@ export function nginxView(input: TargetInput) {
     // Where certbot's webroot method puts the answers to the authority's questions (Debian, Fedora and nginx.org differ).
     acme: site.serverNames.some(isPublicName),
     fromCertbot: site.certificate.kind === 'public-authority',
-    upstreamServer: upstreamServer(site),
+    ...upstreams(site, id),
     upstreamScheme: site.upstream.tls === null ? 'http' : 'https',
     upstreamTls: site.upstream.tls === null ? false : upstreamTls(site.upstream.tls),
-    mcpPath: quoteNginx(site.path, 'server.path'),
-    mcpPathSlash: quoteNginx(`${site.path}/`, 'server.path'),
-    openPages: openPages.map((path) => ({ path })),
+    endpoints: site.endpointPaths.flatMap((path) => {
+      const target = quoteNginx(path, 'server.path');
+      return [target, quoteNginx(`${path}/`, 'server.path')].map((location) => ({ location, target }));
+    }),
+    pages: site.pages.map((path) => ({ path: quoteNginx(path, 'server.health.path') })),
+    metricsFrom: site.metricsFrom.length === 0 ? false : site.metricsFrom,
+    denyFrom: site.denyFrom,
+    allowFrom: site.allowFrom,
+    hasAllowList: site.allowFrom.length > 0,
+    clients: site.clientCertificates === null ? false : clientCertificates(site.clientCertificates),
+    proxyProtocolFrom: site.proxyProtocolFrom.length === 0 ? false : site.proxyProtocolFrom,
+    isModern: site.tlsProfile === 'modern',
     upstreamIdleSeconds,
     maxBody: bytes(site.maxBodyBytes),
     securityHeaders: site.securityHeaders.map(({ name, value }) => ({ name, value: quoteNginx(value, name) })),
@@ -55,12 +71,21 @@ export function nginxView(input: TargetInput) {
     retries: proxyProblems(site).flatMap(({ status, retryAfterSeconds }) =>
       retryAfterSeconds === undefined ? [] : [{ status, seconds: retryAfterSeconds }],
     ),
-    addressLimit: input.addressLimit === undefined ? false : input.addressLimit,
+    limit: site.limit ?? false,
     accessLog: quoteNginx(
       `${input.paths.proxyLogDir ?? '/var/log/nginx'}/${nameOnHost(site.name)}.access.log`,
       'the log folder',
     ),
   };
+}
+
+/**
+ * nginx finds no place for a variable of more than 46 characters in its table, whose size is a setting for all sites; ours
+ * end with up to 12 characters of their own.
+ */
+function shortIdentifier(id: string): string {
+  if (id.length <= 34) return id;
+  return `${id.slice(0, 25)}_${createHash('sha256').update(id).digest('hex').slice(0, 8)}`;
 }
 
 /** An IPv6 address stands in brackets wherever a host name may stand. */
@@ -101,11 +126,45 @@ function siteCertificate(site: ProxySite): { certificate: string; key: string } 
   }
 }
 
-function upstreamServer(site: ProxySite): string {
-  const { address } = site.upstream;
+/** One block for calls without a session, and one for the sessions of each server where there are several. */
+function upstreams(site: ProxySite, id: string) {
+  const { servers } = site.upstream;
+  const [first] = servers;
+  if (servers.length === 1 && first !== undefined) {
+    return { several: false, upstreamServer: serverAddress(first), target: id, query: '' };
+  }
+  return {
+    several: {
+      byAddress: site.balance === 'address',
+      servers: servers.map((server) => ({ address: serverAddress(server) })),
+      sessionSource: site.sessionInQuery ? `${id}_session` : 'http_mcp_session_id',
+      sessionInQuery: site.sessionInQuery,
+      replicas: servers.map((server) => ({
+        name: server.name,
+        id: `${id}_at_${server.name.replaceAll('-', '_')}`,
+        address: serverAddress(server),
+        others: servers.filter((other) => other !== server).map((other) => ({ address: serverAddress(other) })),
+      })),
+    },
+    upstreamServer: '',
+    target: `$${id}_server`,
+    // A URI behind a variable is taken as it stands, so the query has to be in it.
+    query: '$is_args$args',
+  };
+}
+
+function serverAddress({ address }: ProxyServer): string {
   return address.kind === 'unix'
     ? quoteNginx(`unix:${address.path}`, 'server.listen')
     : quoteNginx(hostAndPort(address.host, address.port), 'server.listen');
+}
+
+function clientCertificates({ caFile, crlFile, header }: NonNullable<ProxySite['clientCertificates']>) {
+  return {
+    caFile: quoteNginx(caFile, 'proxy.clientCa'),
+    crlFile: crlFile === null ? false : quoteNginx(crlFile, 'proxy.revokedClients'),
+    header,
+  };
 }
 
 function upstreamTls(tls: { serverName: string; caFile: string }): {
