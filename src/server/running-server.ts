@@ -12,7 +12,8 @@ import {
   type CertificateFiles,
   type ServedCertificate,
 } from './http/certificate-files.ts';
-import { openListeners, type Listeners, type ListenersChange, type Treatment } from './http/listeners.ts';
+import type { Treatment } from './http/http-servers.ts';
+import { openListeners, type Listeners, type ListenersChange } from './http/listeners.ts';
 import { openPages, planPageListeners, type OpenPages, type PageSocket } from './http/page-listeners.ts';
 import { createAddressReader } from './policy/client-address.ts';
 import { createReload, retireAll, startAll, type ConfigWithKeys } from './reload.ts';
