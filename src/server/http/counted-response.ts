@@ -55,10 +55,10 @@ export function countedResponse(unread: UnreadBytes): typeof ServerResponse {
         if (this.#body !== null) {
           const whole = this.#body + piece;
           this.#body = null;
-          return sendPiece.call(this, whole, 'utf8', done);
+          return outgoing._send.call(this, whole, 'utf8', done);
         }
       }
-      return sendPiece.call(this, piece, encoding, done, bytes);
+      return outgoing._send.call(this, piece, encoding, done, bytes);
     }
   }
   // The library's type has a parameter of its own that no class can be given.
@@ -71,7 +71,7 @@ interface Outgoing {
   _send(piece: unknown, encoding: string, done?: (() => void) | null, bytes?: number): boolean;
 }
 
-const { _send: sendPiece } = ServerResponse.prototype as unknown as Outgoing;
+const outgoing = ServerResponse.prototype as unknown as Outgoing;
 
 interface SocketWithMessage extends Socket {
   _httpMessage?: ServerResponse | null;
