@@ -3,6 +3,7 @@ import { authSchema } from './auth-schema.ts';
 import { breakerSchema } from './breaker-schema.ts';
 import { cacheSchema } from './cache-schema.ts';
 import { acmeTlsSchema } from './acme-schema.ts';
+import { containerSchema } from './container-schema.ts';
 import { headerName, httpUpstreamSchema, toolSecondsSchema } from './http-upstream-schema.ts';
 import { limitsSchema } from './limits-schema.ts';
 import { proxySchema, replicaName } from './proxy-schema.ts';
@@ -392,6 +393,7 @@ export const deploymentSchema = z.strictObject({
         .describe('system user that runs the server under systemd'),
     })
     .prefault({}),
+  container: containerSchema.prefault({}),
 });
 
 /** What may be written in the file: everything but `version` can be left out. */

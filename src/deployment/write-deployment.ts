@@ -37,6 +37,7 @@ const sectionTexts: Readonly<Record<string, string>> = {
   logs: 'What is written to .mcp-deploy/logs.',
   proxy: 'For mcp-deploy render nginx and caddy.',
   service: 'For mcp-deploy render systemd.',
+  container: 'For mcp-deploy render docker, swarm and kubernetes.',
 };
 
 /** Written with their default even when nothing was decided: the settings that people look for first. */

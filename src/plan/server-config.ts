@@ -43,6 +43,7 @@ export function serverConfigText(
       // Of no concern to the server: a change there must not restart it.
       proxy: unset.proxy,
       service: unset.service,
+      container: unset.container,
     },
     baseDir,
     keyStoreFile: projectPaths(stateDir).keyStore,

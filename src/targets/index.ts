@@ -6,6 +6,8 @@ import { planDockerCommands } from './docker/commands.ts';
 import { renderDockerFiles } from './docker/files.ts';
 import { planHaproxyCommands } from './haproxy/commands.ts';
 import { renderHaproxyFiles } from './haproxy/files.ts';
+import { planKubernetesCommands } from './kubernetes/commands.ts';
+import { renderKubernetesFiles } from './kubernetes/files.ts';
 import { planLaunchdCommands } from './launchd/commands.ts';
 import { renderLaunchdFiles } from './launchd/files.ts';
 import { planNginxCommands } from './nginx/commands.ts';
@@ -57,6 +59,13 @@ export const targets: readonly Target[] = [
     program: 'docker',
     files: renderDockerFiles,
     commands: planDockerCommands,
+  },
+  {
+    name: 'kubernetes',
+    summary: 'manifests of a cluster, plain and for kustomize: restricted pods, probes, scaling, routes',
+    program: 'kubectl',
+    files: renderKubernetesFiles,
+    commands: planKubernetesCommands,
   },
 ];
 

@@ -12,7 +12,7 @@ export interface Target {
   commands(input: TargetInput): TargetCommands;
 }
 
-export type TargetName = 'nginx' | 'caddy' | 'haproxy' | 'systemd' | 'launchd' | 'docker';
+export type TargetName = 'nginx' | 'caddy' | 'haproxy' | 'systemd' | 'launchd' | 'docker' | 'kubernetes';
 
 export interface TargetInput {
   readonly deployment: Deployment;

@@ -1,7 +1,6 @@
-import { stringify } from 'yaml';
 import { compileTemplate } from '../../render/compile-template.ts';
 import type { RenderedFile, TargetInput } from '../types.ts';
-import { containerDeployment } from './container-deployment.ts';
+import { containerConfigText } from './container-config.ts';
 import { dockerView } from './view.ts';
 
 /** A complete build context. Throws when the input has no server bundle. */
@@ -13,7 +12,7 @@ export function renderDockerFiles(input: TargetInput): readonly RenderedFile[] {
     contextFile(input, 'Dockerfile', layOut('Dockerfile')),
     contextFile(input, '.dockerignore', layOut('dockerignore')),
     contextFile(input, 'compose.yaml', layOut('compose.yaml')),
-    contextFile(input, 'mcp-deploy.yaml', containerDeploymentText(input)),
+    contextFile(input, 'mcp-deploy.yaml', containerConfigText(input.deployment, 'docker')),
     contextFile(input, 'serve.js', input.readServerBundle()),
   ];
 }
@@ -25,9 +24,4 @@ export function contextFolder({ paths }: TargetInput): string {
 
 function contextFile(input: TargetInput, name: string, content: string): RenderedFile {
   return { path: `docker/${name}`, installPath: `${contextFolder(input)}/${name}`, mode: 0o644, content };
-}
-
-function containerDeploymentText({ deployment }: TargetInput): string {
-  const text = stringify(containerDeployment(deployment), { lineWidth: 0 });
-  return `# The deployment "${deployment.name}" as the container sees it. Paths are those inside of the container.\n${text}`;
 }

@@ -1,9 +1,15 @@
 import { variablesIn } from '../../deployment/fill-variables.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 
-/** Variables of the outside that upstreams refer to, each once: only their `env` and `headers` are ever filled. */
+/** Variables of the outside that the deployment refers to, each once: only these places are ever filled. */
 export function variablesOf(deployment: Deployment): readonly string[] {
-  return [...new Set(entries(deployment).flatMap(({ value }) => variablesIn(value)))];
+  const { redis, auth, container } = deployment;
+  const texts = [
+    ...entries(deployment).map(({ value }) => value),
+    ...auth.keys.map(({ secret }) => secret),
+    ...(redis === 'off' || container.redis ? [] : [redis.url]),
+  ];
+  return [...new Set(texts.flatMap((text) => variablesIn(text)))];
 }
 
 /** Settings that look like secrets written out, as dotted paths: they would be in every layer and copy of the image. */
@@ -17,7 +23,7 @@ export function literalSecretsOf(deployment: Deployment): readonly string[] {
     .map(({ setting, name }) => `${setting}.${name}`);
 }
 
-function entries({ server }: Deployment): readonly { setting: string; name: string; value: string }[] {
+function entries({ server, logs }: Deployment): readonly { setting: string; name: string; value: string }[] {
   const texts = [
     ...Object.entries(server.upstreams).map(([name, upstream]) =>
       'url' in upstream
@@ -28,6 +34,7 @@ function entries({ server }: Deployment): readonly { setting: string; name: stri
       if ('http' in tool) return [{ setting: `server.tools.${name}.http.headers`, values: tool.http.headers }];
       return 'command' in tool ? [{ setting: `server.tools.${name}.command.env`, values: tool.command.env }] : [];
     }),
+    ...(logs.traces === 'off' ? [] : [{ setting: 'logs.traces.headers', values: logs.traces.headers }]),
   ];
   return texts.flatMap(({ setting, values }) =>
     Object.entries(values).map(([name, value]) => ({ setting, name, value })),

@@ -5,7 +5,9 @@ import { nameOnHost } from '../name-on-host.ts';
 import { stopSeconds } from '../service-command.ts';
 import type { TargetInput } from '../types.ts';
 import { variablesOf } from './upstream-environment.ts';
-import { containerFiles, containerPort, publishedPorts } from './container-deployment.ts';
+import { containerFiles, containerPort, isPlainInside } from './container-deployment.ts';
+import { imageName } from './image-name.ts';
+import { publishedPorts } from './published-ports.ts';
 
 /** Everything the templates of docker/ lay out. Texts are quoted for the file they stand in. */
 export function dockerView(input: TargetInput) {
@@ -14,7 +16,7 @@ export function dockerView(input: TargetInput) {
   return {
     name: deployment.name,
     project: nameOnHost(deployment.name),
-    image: quoteCompose(`${nameOnHost(deployment.name)}:latest`, 'name'),
+    image: quoteCompose(imageName(deployment), 'container.image'),
     port: containerPort(deployment),
     entrypoint: quoteDockerfileExec(['node', '/app/serve.js'], 'the server command'),
     command: quoteDockerfileExec(['--config', containerFiles.config], 'the server command'),
@@ -63,7 +65,7 @@ function tlsSecrets(certificate: string, key: string): readonly MountedSecret[] 
  * with 1, which is what the engine counts.
  */
 function healthcheckScript({ deployment }: TargetInput): string {
-  const plain = deployment.tls.source === 'off';
+  const plain = isPlainInside(deployment, 'docker');
   const options = plain ? '' : 'rejectUnauthorized:false,';
   return (
     `require('node:${plain ? 'http' : 'https'}')` +

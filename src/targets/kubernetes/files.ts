@@ -1,0 +1,112 @@
+import type { Deployment } from '../../deployment/schema.ts';
+import { quoteYaml } from '../../render/quote/yaml.ts';
+import { compileTemplate } from '../../render/compile-template.ts';
+import type { RenderedFile, TargetInput } from '../types.ts';
+import { writeClusterYaml } from './cluster-yaml.ts';
+import { kubernetesConfigText } from './config-text.ts';
+import { renderOverlays } from './overlays.ts';
+import { kubernetesView, objectNames, routeHost, routePaths } from './view.ts';
+
+/** Plain manifests, a kustomization over them, and an overlay for each environment. Throws a UserError for a route without a name. */
+export function renderKubernetesFiles(input: TargetInput): readonly RenderedFile[] {
+  const { deployment } = input;
+  const configText = kubernetesConfigText(deployment);
+  const view = { ...kubernetesView(deployment, configText), ...autoscalerView(deployment), ...routeView(deployment) };
+  const names = manifestNames(deployment);
+  const layOut = (template: string, about: object): string =>
+    compileTemplate(input.templates(`kubernetes/${template}.hbs`))(about);
+  const manifests = names.map((name) => {
+    const content = name === 'configmap.yaml' ? configMapText(deployment, configText) : layOut(name, view);
+    return kubernetesFile(input, `base/manifests/${name}`, content);
+  });
+  return [
+    ...manifests,
+    kubernetesFile(
+      input,
+      'base/kustomization.yaml',
+      layOut('kustomization.yaml', { resources: names.map((file) => ({ file })) }),
+    ),
+    ...renderOverlays(deployment).flatMap(({ view: overlay, patches, environment }) => [
+      kubernetesFile(input, `overlays/${environment}/kustomization.yaml`, layOut('overlay.yaml', overlay)),
+      ...patches.map(({ file, content }) => kubernetesFile(input, `overlays/${environment}/${file}`, content)),
+    ]),
+  ];
+}
+
+/** Folder of the manifests on the host. */
+export function kubernetesFolder({ paths }: TargetInput): string {
+  return `${paths.stateDir}/kubernetes`;
+}
+
+/** The ConfigMap, written by the YAML library: the configuration is a text of several lines in it. */
+export function configMapText(deployment: Deployment, configText: string): string {
+  const names = objectNames(deployment);
+  const map = {
+    apiVersion: 'v1',
+    kind: 'ConfigMap',
+    metadata: {
+      name: names.config,
+      namespace: deployment.container.kubernetes.namespace,
+      labels: { 'app.kubernetes.io/name': 'mcp-deploy', 'app.kubernetes.io/instance': names.app },
+    },
+    data: { 'mcp-deploy.yaml': configText },
+  };
+  return `# Nothing secret is in it: keys and variables come from the Secrets ${names.keys} and ${names.env}.\n${writeClusterYaml(map)}`;
+}
+
+function manifestNames({ container }: Deployment): readonly string[] {
+  const { autoscale, ingress, gateway, monitoring } = container.kubernetes;
+  return [
+    'namespace.yaml',
+    'serviceaccount.yaml',
+    'configmap.yaml',
+    'deployment.yaml',
+    'service.yaml',
+    'networkpolicy.yaml',
+    'disruptionbudget.yaml',
+    ...(autoscale === 'off' ? [] : ['autoscaler.yaml']),
+    ...(ingress === 'off' ? [] : ['ingress.yaml']),
+    ...(gateway === 'off' ? [] : ['httproute.yaml']),
+    ...(monitoring === undefined ? [] : ['servicemonitor.yaml']),
+  ];
+}
+
+function autoscalerView({ container }: Deployment): object {
+  const { autoscale } = container.kubernetes;
+  if (autoscale === 'off') return {};
+  const { max, cpuPercent, memoryPercent } = autoscale;
+  return { minReplicas: container.replicas, maxReplicas: max, cpuPercent, memoryPercent };
+}
+
+function routeView(deployment: Deployment): object {
+  const { ingress, gateway } = deployment.container.kubernetes;
+  if (ingress === 'off' && gateway === 'off') return {};
+  const names = objectNames(deployment);
+  const service = quoteYaml(names.app, 'name');
+  const paths = routePaths(deployment).map((path) => ({ path: quoteYaml(path, 'server.path'), service }));
+  const host = quoteYaml(routeHost(deployment), 'proxy.serverName');
+  const common = { host, paths };
+  const forIngress =
+    ingress === 'off'
+      ? {}
+      : {
+          class: quoteYaml(ingress.class, 'container.kubernetes.ingress.class'),
+          nginx: ingress.class === 'nginx',
+          maxBody: quoteYaml(`${Math.ceil(deployment.proxy.maxBodyMegabytes)}m`, 'proxy.maxBodyMegabytes'),
+          tlsSecret: quoteYaml(ingress.tlsSecret ?? `${names.app}-tls`, 'container.kubernetes.ingress.tlsSecret'),
+        };
+  const forGateway =
+    gateway === 'off'
+      ? {}
+      : {
+          gateway: quoteYaml(gateway.name, 'container.kubernetes.gateway.name'),
+          gatewayNamespace:
+            gateway.namespace !== undefined && quoteYaml(gateway.namespace, 'container.kubernetes.gateway'),
+          section: gateway.section !== undefined && quoteYaml(gateway.section, 'container.kubernetes.gateway'),
+        };
+  return { ...common, ...forIngress, ...forGateway };
+}
+
+function kubernetesFile(input: TargetInput, name: string, content: string): RenderedFile {
+  return { path: `kubernetes/${name}`, installPath: `${kubernetesFolder(input)}/${name}`, mode: 0o644, content };
+}
