@@ -62,8 +62,7 @@ export function findUnknownFields(manifests: readonly Manifest[]): readonly stri
 }
 
 function modelPath({ apiVersion, kind }: Manifest): string {
-  const group = apiVersion.includes('/') ? apiVersion : `${apiVersion}`;
-  return join(modules, 'kubernetes-models', group, kind);
+  return join(modules, 'kubernetes-models', apiVersion, kind);
 }
 
 const text = { type: 'string', minLength: 1 } as const;
