@@ -18,6 +18,7 @@ import { openPages, planPageListeners, type OpenPages, type PageSocket } from '.
 import { createAddressReader } from './policy/client-address.ts';
 import { createReload, retireAll, startAll, type ConfigWithKeys } from './reload.ts';
 import type { ServerConfig } from './server-config.ts';
+import type { InheritedSockets } from './systemd/inherited-sockets.ts';
 import { judgeStartup, type ExtraKey } from './startup-checks.ts';
 
 export interface ServerOptions extends GatewayOptions {
@@ -27,6 +28,8 @@ export interface ServerOptions extends GatewayOptions {
   readonly open?: typeof openListeners;
   /** The same for the listeners of pages alone; `number` is the place in planPageListeners. */
   readonly openPages?: OpenPages;
+  /** Sockets that systemd handed over; those whose address is configured are used, and they outlive this server. */
+  readonly inherited?: InheritedSockets | null;
   /** Reads the configuration again; without it a reload reads keys and certificates only. */
   readonly readAgain?: () => Promise<ConfigWithKeys>;
   /** Told of each configuration that was put in force. */
@@ -60,7 +63,7 @@ const flushMs = 2_000;
  * @throws UserError or EnvironmentError when it must not or cannot listen; nothing is left running then.
  */
 export async function startServer(first: ServerConfig, options: ServerOptions): Promise<RunningServer> {
-  const { log } = options;
+  const { log, inherited = null } = options;
   let config = first;
   let { extraKeys, readKeys } = options;
   let files = judge(config, extraKeys);
@@ -75,7 +78,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
   try {
     for (const [number, { address, pages }] of planPageListeners(config.deployment.server).entries()) {
       const handler: RequestListener = (req, res) => gateway.front.handlePages(req, res, pages);
-      pageSockets.push(await (options.openPages ?? openPages)(number, address, handler, log));
+      pageSockets.push(await (options.openPages ?? openPages)(number, address, handler, log, inherited));
     }
     open = await (options.open ?? openListeners)(
       listenAddresses(config.deployment.server),
@@ -86,6 +89,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
         ...options.timeouts,
         ...treatmentOf(config),
         clientAuthorities: clientCertificates === null ? null : () => clientCertificates.authorities,
+        inherited,
       },
       {
         unread: gateway.unread,
@@ -93,6 +97,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
       },
     );
   } catch (error) {
+    inherited?.close();
     await Promise.all(pageSockets.map((socket) => socket.close()));
     gateway.closeClients();
     await gateway.closeAudit();
@@ -224,6 +229,8 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
     },
     async drain() {
       isStopping = true;
+      // Calls on connections that are open are the last ones of this process; no other is waiting to take them.
+      await open.handOver();
       gateway.front.admission.draining = true;
       open.drain();
       const deadline = performance.now() + config.deployment.server.drainSeconds * 1_000;

@@ -14,6 +14,8 @@ import { followReferences, standInKeys } from './resolve-secrets.ts';
 import { readConfigFile, readServeSettings } from './serve-settings.ts';
 import { watchSignals, type ServeSignals } from './serve-signals.ts';
 import { startStdio } from './stdio/stdio-server.ts';
+import { openInheritedSockets } from './systemd/inherited-sockets.ts';
+import { createServiceManager, tellServiceManager, type ServiceManager } from './systemd/service-manager.ts';
 import { serverVersion } from './version.ts';
 import { watchFile } from './watch-file.ts';
 import { runPrimary } from './workers/run-primary.ts';
@@ -108,10 +110,15 @@ async function serve(
     return finish(await signals.untilStopped(server, log, server.inputEnded), opened);
   }
   const workers = countWorkers(flags, config.deployment);
-  if (workers > 1)
-    return finish(await runPrimary({ argv, flags, configBytes, config, options, workers, signals }), opened);
+  const serviceManager = createServiceManager(process.env, log);
+  const inherited = openInheritedSockets(process.env);
+  if (workers > 1) {
+    const primary = { argv, flags, configBytes, config, options, workers, signals, inherited, serviceManager };
+    return finish(await runPrimary(primary), opened, serviceManager);
+  }
   const traces = await openServerTraces(config, process.env, log);
-  const server = await startServer(config, { ...options, traces });
+  const server = await startServer(config, { ...options, traces, inherited });
+  inherited?.warnOfUnused(log);
   for (const url of server.urls) process.stdout.write(`listening ${url}\n`);
   log.info('server.listening', {
     urls: server.urls,
@@ -119,7 +126,11 @@ async function serve(
     version: serverVersion,
     pid: process.pid,
   });
-  return finish(await signals.untilStopped(server, log), opened);
+  const describe = (): string => `Serving on ${server.urls.join(', ')}`;
+  serviceManager.ready(describe());
+  serviceManager.beatWhile(() => true);
+  const told = tellServiceManager(server, serviceManager, describe);
+  return finish(await signals.untilStopped(told, log), opened, serviceManager);
 }
 
 /**
@@ -138,8 +149,9 @@ function countWorkers(flags: Exclude<ServeFlags, { mode: 'help' }>, { server, au
   return count;
 }
 
-async function finish(code: number, { log, settle }: OpenedLog): Promise<number> {
+async function finish(code: number, { log, settle }: OpenedLog, serviceManager?: ServiceManager): Promise<number> {
   log.info('server.stopped');
+  await serviceManager?.close();
   await settle?.();
   return code;
 }

@@ -95,6 +95,7 @@ describe('a worker that hangs', () => {
         origins: [],
         ports: [],
         ticketSecret: Buffer.alloc(32, 1).toString('base64'),
+        handsOver: false,
       }),
       ready() {},
       message() {},

@@ -2,6 +2,7 @@ import { createServer, type RequestListener, type ServerOptions } from 'node:htt
 import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Log } from '../observe/log.ts';
+import type { InheritedSockets } from '../systemd/inherited-sockets.ts';
 import type { ServedCertificate } from './certificate-files.ts';
 import { answerClientError } from './client-errors.ts';
 import { countedResponse } from './counted-response.ts';
@@ -51,6 +52,8 @@ export interface ListenOptions extends Omit<ServerOptions, 'keepAliveTimeout'>, 
   readonly clientAuthorities?: (() => Buffer) | null;
   /** From which the keys of session tickets follow; shared by workers. */
   readonly ticketSecret?: Buffer;
+  /** Sockets that systemd handed over; null when this process opens its own. */
+  readonly inherited?: InheritedSockets | null;
 }
 
 /** Connections without a call may bring one until then: their clients cannot know yet that the server ends. */
@@ -65,6 +68,8 @@ export interface HttpServers {
   useCertificate(certificate: ServedCertificate): void;
   /** Every connection ends with its next answer. */
   drain(): void;
+  /** Waits for what clients send that cannot know yet that the server ends; not for answers. */
+  lastCalls(): Promise<void>;
   /** Takes no new connections; those that are open are left alone. */
   stopListening(): void;
   /** Takes up what `stopListening` gave up. */
@@ -182,6 +187,11 @@ export function createHttpServers(
       tickets.start();
     },
     drain,
+    async lastCalls() {
+      drain();
+      const started = performance.now();
+      while (sockets.size > 0 && performance.now() - started < lastCallsMs) await nap(20);
+    },
     stopListening,
     async listenAgain() {
       for (const { server, where } of placesLeft) await listenOn(server, where);

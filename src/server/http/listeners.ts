@@ -33,6 +33,11 @@ export interface Listeners {
   /** Every connection ends with its next answer; new ones are still taken. */
   drain(): void;
   /**
+   * Leaves new connections to the next process, which finds them in the sockets that systemd holds, and waits for the
+   * last calls of those that are open: none of them is refused. Does nothing when no socket was handed over.
+   */
+  handOver(): Promise<void>;
+  /**
    * Takes no new connections, lets answers go out for up to `flushMs`, then ends every connection. What comes meanwhile
    * on connections without a call is still handled, so that its client gets an answer and no reset.
    */
@@ -71,6 +76,7 @@ export async function openListeners(
 ): Promise<Listeners> {
   // One for all addresses, also those of later configurations.
   const ticketSecret = given.ticketSecret ?? randomBytes(32);
+  const { inherited = null, ...common } = given;
   let bounds: readonly Bound[] = [];
 
   async function openOne(
@@ -78,9 +84,9 @@ export async function openListeners(
     secureWith: ServedCertificate | null,
     treatment: Treatment,
   ): Promise<Bound> {
-    const servers = createHttpServers(secureWith, handler, log, { ...given, ...treatment, ticketSecret }, watch);
+    const servers = createHttpServers(secureWith, handler, log, { ...common, ...treatment, ticketSecret }, watch);
     try {
-      const [open] = await openAddresses([address], (unix) => servers.create(unix));
+      const [open] = await openAddresses([address], (unix) => servers.create(unix), inherited);
       if (open === undefined) throw new Error('no address was opened');
       servers.start();
       const scheme = secureWith === null ? 'http' : 'https';
@@ -110,6 +116,7 @@ export async function openListeners(
     const released: Bound[] = [];
 
     async function discard(): Promise<void> {
+      for (const { open } of opened) open.letGo();
       await Promise.all(opened.map(({ servers }) => servers.close(0)));
       for (const { servers, origin } of released) {
         // Nobody else can have taken a port that was ours a moment ago, unless by a hair.
@@ -143,7 +150,10 @@ export async function openListeners(
     return {
       commit() {
         bounds = next;
-        for (const { servers } of gone) servers.retire();
+        for (const { servers, open } of gone) {
+          open.letGo();
+          servers.retire();
+        }
       },
       discard,
     };
@@ -164,7 +174,13 @@ export async function openListeners(
     drain() {
       for (const { servers } of bounds) servers.drain();
     },
+    async handOver() {
+      if (inherited === null) return;
+      inherited.close();
+      await Promise.all(bounds.map(({ servers }) => servers.lastCalls()));
+    },
     async close(flushMs) {
+      inherited?.close();
       await Promise.all(bounds.map(({ servers }) => servers.close(flushMs)));
     },
   };

@@ -2,6 +2,7 @@ import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
 import { EnvironmentError } from '../../deployment/errors.ts';
 import type { ListenAddress } from '../../deployment/listen-address.ts';
+import type { InheritedSockets } from '../systemd/inherited-sockets.ts';
 
 /** One address that is open. */
 export interface OpenAddress {
@@ -9,47 +10,86 @@ export interface OpenAddress {
   readonly shown: string;
   /** Null for a Unix socket. */
   readonly port: number | null;
+  /** Takes no more connections of sockets that systemd holds; nothing for others, which end with their servers. */
+  letGo(): void;
 }
 
 /**
  * Listens on every address or on none. `localhost` is both loopback addresses on one port; a machine without IPv6 gets
- * the one. A socket file that nobody listens on any more is replaced.
+ * the one. A socket file that nobody listens on any more is replaced. What systemd handed over is taken where it is.
  * @param create makes the server of an address; it is told whether that is a Unix socket
  * @throws EnvironmentError when an address is taken or not allowed; closing the servers made so far is the caller's.
  */
 export async function openAddresses(
   addresses: readonly ListenAddress[],
   create: (unix: boolean) => Server,
+  inherited: InheritedSockets | null = null,
 ): Promise<readonly OpenAddress[]> {
   const open: OpenAddress[] = [];
-  for (const address of addresses) {
-    if (address.kind === 'unix') {
-      await clearStaleSocket(address.path);
-      await listen(create(true), { path: address.path });
-      chmodSync(address.path, 0o660);
-      open.push({ shown: address.path, port: null });
-      continue;
-    }
-    const port = await listenTcp(address.host, address.port, () => create(false));
-    const host = address.host === '' ? 'localhost' : address.host.includes(':') ? `[${address.host}]` : address.host;
-    open.push({ shown: `${host}:${port}`, port });
+  try {
+    for (const address of addresses) open.push(await openAddress(address, create, inherited));
+  } catch (error) {
+    for (const each of open) each.letGo();
+    throw error;
   }
   return open;
 }
 
-async function listenTcp(host: string, port: number, create: () => Server): Promise<number> {
+async function openAddress(
+  address: ListenAddress,
+  create: (unix: boolean) => Server,
+  inherited: InheritedSockets | null,
+): Promise<OpenAddress> {
+  const taken: (() => void)[] = [];
+  const letGo = (): void => {
+    for (const each of taken.splice(0)) each();
+  };
+  const take = async (server: Server, at: ListenAddress): Promise<boolean> => {
+    const done = (await inherited?.attach(at, server)) ?? null;
+    if (done !== null) taken.push(done);
+    return done !== null;
+  };
+  if (address.kind === 'unix') {
+    const server = create(true);
+    if (!(await take(server, address))) {
+      await clearStaleSocket(address.path);
+      await listen(server, { path: address.path });
+      chmodSync(address.path, 0o660);
+    }
+    return { shown: address.path, port: null, letGo };
+  }
+  try {
+    const port = await listenTcp(address.host, address.port, async (host, wanted) => {
+      const server = create(false);
+      // The kernel says "all addresses" in one way for both families.
+      const at = { kind: 'tcp', host: host === '::' ? '' : host, port: wanted } as const;
+      return (await take(server, at)) ? wanted : listen(server, { host, port: wanted });
+    });
+    const host = address.host === '' ? 'localhost' : address.host.includes(':') ? `[${address.host}]` : address.host;
+    return { shown: `${host}:${port}`, port, letGo };
+  } catch (error) {
+    letGo();
+    throw error;
+  }
+}
+
+async function listenTcp(
+  host: string,
+  port: number,
+  open: (host: string, port: number) => Promise<number>,
+): Promise<number> {
   if (host === '') {
     try {
-      return await listen(create(), { host: '::', port });
+      return await open('::', port);
     } catch (error) {
       if (!isWithoutIpv6(error)) throw error;
-      return listen(create(), { host: '0.0.0.0', port });
+      return open('0.0.0.0', port);
     }
   }
-  if (host !== 'localhost') return listen(create(), { host, port });
-  const bound = await listen(create(), { host: '127.0.0.1', port });
+  if (host !== 'localhost') return open(host, port);
+  const bound = await open('127.0.0.1', port);
   try {
-    await listen(create(), { host: '::1', port: bound });
+    await open('::1', bound);
   } catch (error) {
     if (!isWithoutIpv6(error)) throw error;
   }

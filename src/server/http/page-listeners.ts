@@ -2,6 +2,7 @@ import type { RequestListener } from 'node:http';
 import { parseListenAddress, type ListenAddress } from '../../deployment/listen-address.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import type { Log } from '../observe/log.ts';
+import type { InheritedSockets } from '../systemd/inherited-sockets.ts';
 import { openListeners } from './listeners.ts';
 
 /** Pages that can have a port of their own. */
@@ -25,11 +26,12 @@ export type OpenPages = (
   address: ListenAddress,
   handler: RequestListener,
   log: Log,
+  inherited: InheritedSockets | null,
 ) => Promise<PageSocket>;
 
 /** Opens it in this process. @throws EnvironmentError when the address is taken or not allowed. */
-export const openPages: OpenPages = async (_number, address, handler, log) => {
-  const listeners = await openListeners([address], null, handler, log);
+export const openPages: OpenPages = async (_number, address, handler, log, inherited) => {
+  const listeners = await openListeners([address], null, handler, log, { inherited });
   return { origins: listeners.origins, close: () => listeners.close(0) };
 };
 

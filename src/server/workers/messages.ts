@@ -17,6 +17,8 @@ export interface StartMessage {
   readonly ports: readonly (number | null)[];
   /** Base64: TLS sessions of one worker are resumed at another. */
   readonly ticketSecret: string;
+  /** New connections wait for the next process while this one ends: no last call needs to be refused. */
+  readonly handsOver: boolean;
 }
 
 export type ToWorker =

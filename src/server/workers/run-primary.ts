@@ -13,6 +13,8 @@ import type { ServeFlags } from '../serve-flags.ts';
 import { readConfigFile } from '../serve-settings.ts';
 import type { ServeSignals } from '../serve-signals.ts';
 import type { ServerConfig } from '../server-config.ts';
+import type { InheritedSockets } from '../systemd/inherited-sockets.ts';
+import { tellServiceManager, type ServiceManager } from '../systemd/service-manager.ts';
 import { createPageGathering } from './gather-pages.ts';
 import { createHandOut } from './hand-out.ts';
 import type { FromWorker, StartMessage } from './messages.ts';
@@ -27,6 +29,9 @@ export interface PrimaryOptions {
   /** How many. */
   readonly workers: number;
   readonly signals: ServeSignals;
+  /** Sockets that systemd handed over. */
+  readonly inherited: InheritedSockets | null;
+  readonly serviceManager: ServiceManager;
 }
 
 /** Beyond `drainSeconds` a worker may take this long to end its upstreams and to flush. */
@@ -41,7 +46,7 @@ const reloadWithinMs = 30_000;
  * @throws UserError or EnvironmentError as the start of one process would.
  */
 export async function runPrimary(primary: PrimaryOptions): Promise<number> {
-  const { argv, config, options, workers: count, signals } = primary;
+  const { argv, config, options, workers: count, signals, inherited, serviceManager } = primary;
   const { log } = options;
   const { server, tls } = config.deployment;
   // What a look can refuse is refused before a port is open.
@@ -79,6 +84,7 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
       origins,
       ports,
       ticketSecret,
+      handsOver: inherited !== null,
     }),
     ready() {
       handOut.release();
@@ -154,6 +160,7 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
 
   async function stop(now: boolean): Promise<void> {
     stopping = true;
+    inherited?.close();
     const ended = new Promise<void>((resolve) => {
       settleEnd = resolve;
     });
@@ -175,6 +182,7 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
   const whole = {
     reload() {
       reloading = reloadAfter(reloading);
+      return reloading;
     },
     async drain() {
       stopped ??= stop(false);
@@ -188,31 +196,31 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
   };
 
   try {
-    const open = await openAddresses(listenAddresses(server), (unix) => {
-      const each = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
-      each.on('connection', (socket) => handOut.give(socket, unix, null));
-      servers.push(each);
-      return each;
-    });
-    for (const [number, { address }] of planPageListeners(server).entries()) {
-      const opened = await openAddresses([address], (unix) => {
+    const giveTo =
+      (pages: number | null) =>
+      (unix: boolean): Server => {
         const each = createServer({ pauseOnConnect: true, noDelay: true, allowHalfOpen: true });
-        each.on('connection', (socket) => handOut.give(socket, unix, number));
+        each.on('connection', (socket) => handOut.give(socket, unix, pages));
         servers.push(each);
         return each;
-      });
+      };
+    const open = await openAddresses(listenAddresses(server), giveTo(null), inherited);
+    for (const [number, { address }] of planPageListeners(server).entries()) {
+      const opened = await openAddresses([address], giveTo(number), inherited);
       pageOrigins.push(...opened.map(({ shown, port }) => (port === null ? `unix:${shown}` : `http://${shown}`)));
     }
     const scheme = tls.source === 'off' ? 'http' : 'https';
     origins = open.map(({ shown, port }) => (port === null ? `unix:${shown}` : `${scheme}://${shown}`));
     ports = open.map(({ port }) => port);
+    inherited?.warnOfUnused(log);
   } catch (error) {
     await whole.stopNow();
     throw error;
   }
   for (const slot of slots) slot.start();
   void announceWhenReady();
-  const code = await signals.untilStopped(whole, log, gaveUp);
+  const told = tellServiceManager(whole, serviceManager, () => `Serving on ${origins.join(', ')}`);
+  const code = await signals.untilStopped(told, log, gaveUp);
   const words = lastWords as FailedStart | null;
   if (words === null) return code;
   process.stderr.write(words.text);
@@ -230,6 +238,9 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
     for (const origin of origins) {
       process.stdout.write(`listening ${origin.startsWith('unix:') ? `${origin} ` : origin}${server.path}\n`);
     }
+    serviceManager.ready(`Serving on ${origins.join(', ')} with ${count} workers`);
+    // One that hangs is ended and started again from here; one that cannot be helped that way ends in a new start of all.
+    serviceManager.beatWhile(() => slots.every(({ isLate }) => !isLate));
     log.info('server.listening', {
       urls: origins,
       pages: pageOrigins,

@@ -113,6 +113,7 @@ export function createWorkerSide(start: StartMessage, send: (message: FromWorker
         },
         useCertificate: (next) => servers.useCertificate(next),
         drain: () => servers.drain(),
+        handOver: () => (start.handsOver ? servers.lastCalls() : Promise.resolve()),
         async close(flushMs) {
           accept = null;
           counter.close();
