@@ -1,10 +1,11 @@
 import type { Limits, RateLimit } from '../deployment/limits-schema.ts';
 import type { Metrics } from './observe/metrics.ts';
 import type { LimitSharing } from './policy/limit-sharing.ts';
+import type { Holdings } from './policy/holdings.ts';
 import { networkOfAddress } from './policy/network-of-address.ts';
 import { createRateLimiter, limitHeaders, type RateLimiter } from './policy/rate-limiter.ts';
 import { payerOf, type ToolCount } from './protocol/calls-in-flight.ts';
-import { createToolLimits } from './tool-limits.ts';
+import { createToolLimits, type ToolRule } from './tool-limits.ts';
 import type { Caller, LimitDecision } from './types.ts';
 
 /**
@@ -35,8 +36,10 @@ export interface CallLimits {
   headers(): readonly string[];
   /** Counts what is in flight of the tool; null where nobody needs it. */
   readonly countTool: ((tool: string) => ToolCount | null) | null;
-  /** Open event streams that this caller may have. */
+  /** Open event streams that this caller may have at this process. */
   streamsOf(caller: Caller): number;
+  /** One more stream may be opened for it, as far as other processes are concerned. */
+  hasRoomForStream(caller: Caller): boolean;
 }
 
 /** What the limits ask of the calls in flight. */
@@ -45,11 +48,18 @@ export interface InFlightCounts {
   countOf(payer: string): number;
 }
 
+/** What the limits ask of the open event streams. */
+export interface StreamCounts {
+  countOf(payer: string): number;
+}
+
 /** How limits are counted together with other processes. */
 export interface SharedCounting {
   /** Processes of this server that share what it may do at once. */
   readonly processes: number;
   readonly sharing: LimitSharing | null;
+  /** What others hold at the same time; null where each process is on its own. */
+  readonly holdings: Holdings | null;
   /** Calls are refused: the counts are not known, and without them nothing is let through. */
   readonly refusesCalls: () => boolean;
 }
@@ -64,6 +74,8 @@ interface PayerLimits {
   readonly free: RateLimiter | null;
   readonly concurrency: number;
   readonly streams: number;
+  /** Of all processes together. */
+  readonly ofAll: { readonly concurrency: number; readonly streams: number };
 }
 
 /** Puts together all that limits one request: the key or its tier, its address, its tool, and all keys together. */
@@ -71,7 +83,8 @@ export function createCallLimits(
   limits: Limits,
   metrics: Pick<Metrics, 'rateLimited'>,
   inFlight: InFlightCounts,
-  { processes, sharing, refusesCalls }: SharedCounting,
+  streams: StreamCounts,
+  { processes, sharing, holdings, refusesCalls }: SharedCounting,
 ): CallLimits {
   const share = (most: number): number => Math.ceil(most / processes);
   const open = (limit: RateLimit | 'off', policy: string): RateLimiter | null =>
@@ -82,6 +95,7 @@ export function createCallLimits(
     free: open(limits.freePerKey, 'free'),
     concurrency: share(limits.concurrencyPerKey),
     streams: share(limits.streamsPerKey),
+    ofAll: { concurrency: limits.concurrencyPerKey, streams: limits.streamsPerKey },
   };
   const tiers = new Map<string, PayerLimits>(
     Object.entries(limits.tiers).map(([tier, own]) => [
@@ -92,6 +106,10 @@ export function createCallLimits(
         free: own.freePerKey === undefined ? ownKey.free : open(own.freePerKey, `free-${tier}`),
         concurrency: share(own.concurrencyPerKey ?? limits.concurrencyPerKey),
         streams: share(own.streamsPerKey ?? limits.streamsPerKey),
+        ofAll: {
+          concurrency: own.concurrencyPerKey ?? limits.concurrencyPerKey,
+          streams: own.streamsPerKey ?? limits.streamsPerKey,
+        },
       },
     ]),
   );
@@ -99,6 +117,9 @@ export function createCallLimits(
   const perAddress = open(limits.perAddress, 'address');
   const tools = createToolLimits(limits.perTool, share, sharing);
   const mostInFlight = share(limits.concurrency);
+  const callsElsewhere = holdings?.kind('calls', (payer) => inFlight.countOf(payer)) ?? null;
+  const streamsElsewhere = holdings?.kind('streams', (payer) => streams.countOf(payer)) ?? null;
+  const toolCallsElsewhere = holdings?.kind('tool-calls', (pattern) => tools?.inFlightOf(pattern) ?? 0) ?? null;
   const tellsOnSuccess = limits.headers !== 'refusals';
 
   // Kept from one request to the next, so that a call makes no garbage; the first `takenCount` count.
@@ -140,6 +161,12 @@ export function createCallLimits(
     };
   }
 
+  function isFull({ pattern, count: { inFlight: held }, concurrency, concurrencyOfAll: most }: ToolRule): boolean {
+    if (held >= concurrency) return true;
+    if (toolCallsElsewhere === null || most === Number.POSITIVE_INFINITY) return false;
+    return held + toolCallsElsewhere.elsewhere(pattern, held, most) >= most;
+  }
+
   function payerLimits({ tier = null }: Caller): PayerLimits {
     return tier === null || tiers.size === 0 ? ownKey : (tiers.get(tier) ?? ownKey);
   }
@@ -150,9 +177,11 @@ export function createCallLimits(
       const own = payerLimits(caller);
       tightest = null;
       if (cost === 'call' || cost === 'list') {
-        if (inFlight.countOf(payer) >= own.concurrency) {
-          const detail = `A key may have ${own.concurrency} calls in flight; wait until some are answered.`;
-          return full('concurrency', detail);
+        const held = inFlight.countOf(payer);
+        if (held >= own.concurrency) return full('concurrency', describeFull(own.concurrency));
+        const most = own.ofAll.concurrency;
+        if (callsElsewhere !== null && held + callsElsewhere.elsewhere(payer, held, most) >= most) {
+          return full('concurrency', describeFull(most));
         }
         if (inFlight.size >= mostInFlight) {
           return full('global-concurrency', `${mostInFlight} calls are in flight; wait until some are answered.`);
@@ -171,7 +200,7 @@ export function createCallLimits(
       }
       const rule = tool === null || tools === null ? null : tools.find(tool);
       if (rule !== null) {
-        if (cost === 'call' && rule.count.inFlight >= rule.concurrency) {
+        if (cost === 'call' && isFull(rule)) {
           const detail = `${rule.concurrency} calls of ${rule.pattern} may be in flight; wait until some are answered.`;
           return full('tool-concurrency', detail);
         }
@@ -185,7 +214,18 @@ export function createCallLimits(
     headers: () => (tightest === null ? noHeaders : describeHeaders(tightest, limits.headers)),
     countTool: tools === null || !tools.countsCalls ? null : (tool) => tools.find(tool)?.count ?? null,
     streamsOf: (caller) => payerLimits(caller).streams,
+    hasRoomForStream(caller) {
+      if (streamsElsewhere === null) return true;
+      const payer = payerOf(caller);
+      const held = streams.countOf(payer);
+      const most = payerLimits(caller).ofAll.streams;
+      return held + streamsElsewhere.elsewhere(payer, held, most) < most;
+    },
   };
+}
+
+function describeFull(most: number): string {
+  return `A key may have ${most} calls in flight; wait until some are answered.`;
 }
 
 /** For calls while the shared counts cannot be asked and the deployment wants them to be. */

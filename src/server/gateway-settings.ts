@@ -1,5 +1,6 @@
+import { randomUUID } from 'node:crypto';
 import { buildGuard } from './build-guard.ts';
-import { createCallLimits } from './call-limits.ts';
+import { createCallLimits, type StreamCounts } from './call-limits.ts';
 import { createBackends, type BackendSet } from './create-backends.ts';
 import type { GatewayOptions } from './gateway.ts';
 import type { ServedCertificate } from './http/certificate-files.ts';
@@ -12,11 +13,12 @@ import { createAddressGate } from './policy/address-gate.ts';
 import { createAddressReader, type AddressReader } from './policy/client-address.ts';
 import { createTokens } from './policy/create-tokens.ts';
 import { createKeyCheck, type KeyCheck } from './policy/key-check.ts';
-import { combineSharing } from './policy/limit-sharing.ts';
+import { combineSharing, createSwitchedSharing } from './policy/limit-sharing.ts';
 import { describeProtectedResource } from './policy/protected-resource.ts';
 import type { CallsInFlight } from './protocol/calls-in-flight.ts';
 import type { ConfigWithKeys } from './reload.ts';
 import type { ServerConfig } from './server-config.ts';
+import { createRedisHoldings, type RedisHoldings } from './shared-state/redis-holdings.ts';
 import { createRedisLimits, type RedisLimits } from './shared-state/redis-limits.ts';
 import { readRedisTarget, type RedisTarget } from './shared-state/redis-target.ts';
 import { createSharedRedis, type SharedRedis } from './shared-state/shared-redis.ts';
@@ -35,6 +37,8 @@ export interface Settings {
   readonly redis: SharedRedis | null;
   /** Counts the limits together with other replicas; null where they do not. */
   readonly together: RedisLimits | null;
+  /** Counts what is held at the same time together with them. */
+  readonly holdings: RedisHoldings | null;
 }
 
 /** Other settings, ready to be put in force. */
@@ -56,6 +60,7 @@ export interface SettingsSources {
   readonly share: number;
   readonly metrics: Metrics;
   readonly inFlight: CallsInFlight;
+  readonly quota: StreamCounts;
   /** The certificate that is served now. */
   readonly certificate: () => ServedCertificate | null;
   readonly openTrail: (audit: AuditWriter | null) => BoundedTrail | null;
@@ -70,9 +75,14 @@ export function createSettings(sources: SettingsSources): {
   open(config: ServerConfig, set: BackendSet): Settings;
   change(before: Settings, read: ConfigWithKeys, next: ServedCertificate | null): SettingsChange;
 } {
-  const { options, transport, share, metrics, inFlight, certificate, openTrail } = sources;
+  const { options, transport, share, metrics, inFlight, quota, certificate, openTrail } = sources;
   const { log } = options;
   const siblings = options.siblings ?? null;
+  /** The same for as long as the process lives: what it told under it before a reload is told anew. */
+  const processId = randomUUID();
+  // The key check outlives a connection to Redis.
+  const guessesTogether = createSwitchedSharing();
+  const guessSharing = combineSharing([siblings?.sharing ?? null, guessesTogether]);
 
   function open(first: ServerConfig, set: BackendSet): Settings {
     const { auth, logs, server } = first.deployment;
@@ -82,7 +92,7 @@ export function createSettings(sources: SettingsSources): {
     buildGuard(first, certificate());
     const target = redisTargetOf(first);
     const keys = auth.required
-      ? createKeyCheck({ storeFile: first.keyStoreFile, extraKeys, readKeys, log, sharing: siblings?.sharing ?? null })
+      ? createKeyCheck({ storeFile: first.keyStoreFile, extraKeys, readKeys, log, sharing: guessSharing })
       : null;
     let audit: AuditWriter | null;
     try {
@@ -94,6 +104,8 @@ export function createSettings(sources: SettingsSources): {
     const resource = describeProtectedResource(first.deployment);
     const redis = target === null ? null : createSharedRedis(target, log);
     set.kept?.shared?.use(redis);
+    const limits = openLimits(first, redis);
+    guessesTogether.use(limits.together?.sharing ?? null);
     return {
       config: first,
       resource,
@@ -103,7 +115,7 @@ export function createSettings(sources: SettingsSources): {
       audit,
       trail: openTrail(audit),
       readAddress,
-      ...openLimits(first, redis),
+      ...limits,
       redis,
     };
   }
@@ -124,9 +136,7 @@ export function createSettings(sources: SettingsSources): {
     createAddressGate(server);
     const sources = { storeFile: config.keyStoreFile, extraKeys, readKeys };
     const useKeys = auth.required && before.keys !== null ? before.keys.prepare(sources) : () => {};
-    const keys = auth.required
-      ? (before.keys ?? createKeyCheck({ ...sources, log, sharing: siblings?.sharing ?? null }))
-      : null;
+    const keys = auth.required ? (before.keys ?? createKeyCheck({ ...sources, log, sharing: guessSharing })) : null;
     const sameAudit = JSON.stringify({ ...logs, level: '' }) === JSON.stringify({ ...old.logs, level: '' });
     let { audit, trail } = before;
     if (!sameAudit) {
@@ -146,14 +156,16 @@ export function createSettings(sources: SettingsSources): {
     const sameLimits =
       sameRedis && JSON.stringify([limits, config.deployment.redis]) === JSON.stringify([old.limits, old.redis]);
     // The buckets of clients keep their level while the limits stay.
-    const { limit, together } = sameLimits ? before : openLimits(config, redis);
+    const { limit, together, holdings } = sameLimits ? before : openLimits(config, redis);
 
     return {
-      settings: { config, set, keys, audit, trail, readAddress, limit, together, resource, tokens, redis },
+      settings: { config, set, keys, audit, trail, readAddress, limit, together, holdings, resource, tokens, redis },
       useKeys,
       retire(counted) {
         set.kept?.shared?.use(redis);
+        guessesTogether.use(together?.sharing ?? null);
         if (!sameLimits) before.together?.close();
+        if (!sameLimits) before.holdings?.close();
         if (!sameRedis && before.redis !== null) {
           counted.redisErrors(before.redis.errors);
           before.redis.close();
@@ -168,6 +180,7 @@ export function createSettings(sources: SettingsSources): {
         if (keys !== before.keys) keys?.close();
         if (!sameTokens) tokens?.close();
         if (!sameLimits) together?.close();
+        if (!sameLimits) holdings?.close();
         if (!sameRedis) redis?.close();
         if (!sameAudit) void audit?.close();
       },
@@ -177,11 +190,13 @@ export function createSettings(sources: SettingsSources): {
   function openLimits(
     { deployment: { limits, redis: settings } }: ServerConfig,
     redis: SharedRedis | null,
-  ): Pick<Settings, 'limit' | 'together'> {
+  ): Pick<Settings, 'limit' | 'together' | 'holdings'> {
     const together = redis === null ? null : createRedisLimits(redis, log);
+    const holdings = redis === null ? null : createRedisHoldings(redis, processId);
     const graceMs = settings === 'off' || settings.whenDown === 'open' ? null : settings.graceSeconds * 1_000;
-    const limit = createCallLimits(limits, metrics, inFlight, {
+    const limit = createCallLimits(limits, metrics, inFlight, quota, {
       processes: share,
+      holdings,
       // The workers of one replica tell each other too: without Redis they still have one limit.
       sharing: combineSharing([siblings?.sharing ?? null, together?.sharing ?? null]),
       refusesCalls() {
@@ -189,7 +204,7 @@ export function createSettings(sources: SettingsSources): {
         return performance.now() - together.failingSinceMs >= graceMs;
       },
     });
-    return { limit, together };
+    return { limit, together, holdings };
   }
 
   /** On standard input and output there is one client, who shares with nobody. */

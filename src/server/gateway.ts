@@ -117,6 +117,7 @@ export function createGateway(
   const share = siblings?.count ?? 1;
   const startedAtMs = Date.now();
   const inFlight = new CallsInFlight();
+  const quota = createStreamQuota();
   let lastReload: LastReload | null = null;
   /** Lines that the files of earlier configurations lost. */
   let droppedBefore = 0;
@@ -147,7 +148,7 @@ export function createGateway(
     sharedAnswers: () => now.set.kept?.shared ?? null,
     isKnownTool: (name) => registry.knowsTool(name),
   });
-  const settings = createSettings({ options, transport, share, metrics, inFlight, certificate, openTrail });
+  const settings = createSettings({ options, transport, share, metrics, inFlight, quota, certificate, openTrail });
   let now: Settings;
   try {
     now = settings.open(config, set);
@@ -178,7 +179,6 @@ export function createGateway(
   );
   const parked = new ParkedCalls(limits.bodyBytes, makeId);
   const gate = new HandshakeGate(registry);
-  const quota = createStreamQuota();
   const serverInfoJson = (): string => JSON.stringify(describeServerInfo(registry, version));
   const listeners = new ListenStreams(registry, streams, serverInfoJson);
   const sseConnections = new Map<string, SseConnection>();
@@ -231,7 +231,8 @@ export function createGateway(
     limitHeaders: () => now.limit.headers(),
     refused: (request, why) => now.trail?.refused(describeRefused(request, why)),
     openStream(caller) {
-      const release = quota.take(payerOf(caller), now.limit.streamsOf(caller));
+      const mayOpen = now.limit.hasRoomForStream(caller);
+      const release = mayOpen ? quota.take(payerOf(caller), now.limit.streamsOf(caller)) : null;
       if (release === null) metrics.rateLimited('streams');
       return release;
     },
@@ -351,6 +352,7 @@ export function createGateway(
       waiting.close();
       unread.close();
       now.together?.close();
+      now.holdings?.close();
       now.redis?.close();
       metrics.close();
     },

@@ -2,11 +2,13 @@
 export interface StreamQuota {
   /** Takes one stream and gives the way to return it, which works once; null when the key has none left. */
   take(keyId: string, most: number): (() => void) | null;
+  countOf(keyId: string): number;
 }
 
 export function createStreamQuota(): StreamQuota {
   const open = new Map<string, number>();
   return {
+    countOf: (keyId) => open.get(keyId) ?? 0,
     take(keyId, most) {
       const count = open.get(keyId) ?? 0;
       if (count >= most) return null;

@@ -10,12 +10,16 @@ export interface ToolRule {
   readonly limiter: RateLimiter | null;
   readonly isForAll: boolean;
   readonly concurrency: number;
+  /** Of all processes together. */
+  readonly concurrencyOfAll: number;
   readonly count: ToolCount;
 }
 
 export interface ToolLimits {
   /** The rule of a tool: that of its name, else the first whose pattern fits. */
   find(tool: string): ToolRule | null;
+  /** Calls in flight of the tools of one rule. */
+  inFlightOf(pattern: string): number;
   /** Some rule limits what is in flight. */
   readonly countsCalls: boolean;
 }
@@ -35,12 +39,14 @@ export function createToolLimits(
     limiter: rate === 'off' ? null : createRateLimiter(rate, `tool ${pattern}`, undefined, sharing),
     isForAll: of === 'all',
     concurrency: concurrency === undefined ? Number.POSITIVE_INFINITY : share(concurrency),
+    concurrencyOfAll: concurrency ?? Number.POSITIVE_INFINITY,
     count: { inFlight: 0 },
   }));
   if (rules.length === 0) return null;
   const known = new Map<string, ToolRule | null>();
   return {
     countsCalls: rules.some(({ concurrency }) => concurrency !== Number.POSITIVE_INFINITY),
+    inFlightOf: (pattern) => rules.find((rule) => rule.pattern === pattern)?.count.inFlight ?? 0,
     find(tool) {
       const remembered = known.get(tool);
       if (remembered !== undefined) return remembered;

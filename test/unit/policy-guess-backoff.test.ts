@@ -56,6 +56,25 @@ test.each([
   expect(backoff.failed(second) > 0).toBe(same);
 });
 
+test('what all processes together have counted counts, and less than is known changes nothing', () => {
+  const told: string[] = [];
+  let total: (bucket: string, used: number, leftMs: number) => void = () => {};
+  const backoff = createGuessBackoff(startClock().now, {
+    publish: (topic) => void told.push(topic),
+    onRemote() {},
+    onTotal: (_topic, _shape, listener) => {
+      total = listener;
+    },
+  });
+  expect(backoff.failed('192.0.2.1')).toBe(0);
+  total('192.0.2.1', 12, 60_000);
+  expect(backoff.failed('192.0.2.1')).toBe(4);
+  total('192.0.2.1', 1, 60_000);
+  expect(backoff.failed('192.0.2.1')).toBe(8);
+  total('192.0.2.1', Number.NaN, 60_000);
+  expect(backoff.failed('192.0.2.1')).toBe(16);
+});
+
 test('10,000 addresses are remembered, and those silent longest go first', () => {
   const backoff = createGuessBackoff(startClock().now);
   times(20, () => backoff.failed('198.51.100.1'));

@@ -5,7 +5,7 @@ import { createRateLimiter } from '../../src/server/policy/rate-limiter.ts';
 import type { Caller } from '../../src/server/types.ts';
 import type { z } from 'zod';
 
-const alone = { processes: 1, sharing: null, refusesCalls: () => false };
+const alone = { processes: 1, sharing: null, holdings: null, refusesCalls: () => false };
 
 function open(
   given: z.input<typeof limitsSchema>,
@@ -15,7 +15,7 @@ function open(
   const refusals: string[] = [];
   const settings: Limits = limitsSchema.parse(given);
   const metrics = { rateLimited: (scope: string) => void refusals.push(scope) };
-  return { limits: createCallLimits(settings, metrics, inFlight, shared), refusals };
+  return { limits: createCallLimits(settings, metrics, inFlight, { countOf: () => 0 }, shared), refusals };
 }
 
 const caller = (keyId: string, address = '192.0.2.1', tier: string | null = null): Caller => ({

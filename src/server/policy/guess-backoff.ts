@@ -63,6 +63,13 @@ export function createGuessBackoff(now: () => number, sharing: LimitSharing | nu
     for (const [source, failures] of deltas) count(source, failures);
   });
 
+  // Of all together, where something keeps their sum.
+  sharing?.onTotal?.(topic, { kind: 'window', windowMs: WINDOW_MS }, (source, failures) => {
+    const guesser = guessers.get(source);
+    const known = guesser === undefined || isForgiven(guesser, now()) ? 0 : guesser.failures;
+    if (failures > known) count(source, failures - known);
+  });
+
   return {
     failed(address) {
       const source = networkOfAddress(address);

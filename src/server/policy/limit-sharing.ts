@@ -63,6 +63,26 @@ export function createUnshared(topic: string, sharing: LimitSharing): Unshared {
   };
 }
 
+/** Stands for a sharing that can be exchanged while limiters hold on to it. */
+export function createSwitchedSharing(): LimitSharing & { use(sharing: LimitSharing | null): void } {
+  const listeners: ((sharing: LimitSharing) => void)[] = [];
+  let now: LimitSharing | null = null;
+  const listen = (listener: (sharing: LimitSharing) => void): void => {
+    listeners.push(listener);
+    if (now !== null) listener(now);
+  };
+  return {
+    publish: (topic, deltas) => now?.publish(topic, deltas),
+    onRemote: (topic, listener) => listen((sharing) => sharing.onRemote(topic, listener)),
+    onTotal: (topic, shape, listener) => listen((sharing) => sharing.onTotal?.(topic, shape, listener)),
+    use(sharing) {
+      if (sharing === now) return;
+      now = sharing;
+      if (sharing !== null) for (const listener of listeners) listener(sharing);
+    },
+  };
+}
+
 /** Tells all of them, and listens to all of them. Null for none. */
 export function combineSharing(given: readonly (LimitSharing | null)[]): LimitSharing | null {
   const all = given.filter((sharing) => sharing !== null);
