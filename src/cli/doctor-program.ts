@@ -20,6 +20,9 @@ function defineDoctor(command: Command): void {
     .option('--key-file <path>', 'file with the API key')
     .option('--ca <path>', 'PEM file of the private CA to trust')
     .option('--limits', 'also try the rate limit of a server that is not yours (up to 200 requests)')
+    .option('--upstream <url>', 'ask the server directly too, and say which hop differs')
+    .option('--proxy-config <file>', 'configuration of the proxy in front (nginx, Caddy, HAProxy), or auto')
+    .option('--deep', 'also watch an idle stream for 90 seconds')
     .option('--only <codes>', 'only these codes or categories, separated by commas')
     .option('--skip <codes>', 'all but these codes or categories')
     .addHelpText(
@@ -28,6 +31,8 @@ function defineDoctor(command: Command): void {
 Examples
   mcp-deploy doctor                                            this folder's deployment
   mcp-deploy doctor https://mcp.example.com/mcp --key-file k   any MCP server
+  mcp-deploy doctor https://mcp.example.com/mcp --key-file k --upstream http://127.0.0.1:8080/mcp --proxy-config auto
+                                                               is it the proxy or the server, and which line
 
 Exit codes
   0 healthy, warnings allowed   1 an error was found   2 wrong input   3 nothing could be judged

@@ -1,3 +1,4 @@
+import { blameHop } from './blame-hop.ts';
 import { someClientWorks, type EndpointCheck } from './checks/endpoint-check.ts';
 import type { Observations } from './observations.ts';
 import {
@@ -43,7 +44,7 @@ export function judgeObservations({ observations, checks, selected, durationMs }
         break;
       }
       case 'fail': {
-        const finding = findingOf(check, verdict);
+        const finding = findingOf(check, blameHop(check, verdict, observations));
         if (finding.severity === 'error') roots.set(code, code);
         if (shown) findings.push(finding);
         break;

@@ -7,20 +7,45 @@ import type { CertificateProblem } from '../pki/certificate-problem.ts';
  * that checks judge. `failed` means that the look itself did not come about,
  * `skipped` that it was not tried.
  */
-export interface Observations {
+export interface Observations extends WaySeen {
   readonly target: TargetFacts;
   readonly name: Observed<NameSeen>;
   readonly tcp: Observed<TcpSeen>;
   readonly tls: Observed<TlsSeen>;
+  readonly limits: Observed<LimitsSeen>;
+  readonly host: Observed<HostSeen>;
+  /** The same looks at the server itself, past everything that stands in front of it. */
+  readonly direct: Observed<DirectSeen>;
+  /** Configuration of the proxy in front, when it lies on this machine. */
+  readonly proxyConfig: Observed<ProxyConfigSeen>;
+}
+
+/** What can be seen behind name, TCP and TLS: the looks that can also be taken at the server directly. */
+export interface WaySeen {
   readonly answers: Observed<AnswersSeen>;
   readonly wellKnown: Observed<WellKnownSeen>;
   readonly health: Observed<HealthSeen>;
   readonly modern: ClientObserved;
   readonly legacy: ClientObserved;
   readonly session: Observed<SessionSeen>;
+  readonly sessionUse: Observed<SessionUseSeen>;
   readonly stream: Observed<StreamSeen>;
-  readonly limits: Observed<LimitsSeen>;
-  readonly host: Observed<HostSeen>;
+  readonly idle: Observed<IdleSeen>;
+  readonly sizes: Observed<SizesSeen>;
+  readonly errors: Observed<ErrorsSeen>;
+  readonly guards: Observed<GuardsSeen>;
+  readonly cors: Observed<CorsSeen>;
+}
+
+export interface DirectSeen {
+  readonly url: string;
+  readonly way: WaySeen;
+}
+
+export interface ProxyConfigSeen {
+  readonly program: 'nginx' | 'caddy' | 'haproxy';
+  /** The main file first, then what it includes; as `nginx -T` prints them. */
+  readonly files: readonly { readonly path: string; readonly text: string }[];
 }
 
 export type Observed<T> = ({ readonly status: 'ok' } & T) | NotSeen;
@@ -105,6 +130,8 @@ export type Answer =
       /** The body, when it was complete JSON; for an event stream its first message. */
       readonly json: unknown;
       readonly durationMs: number;
+      /** ISO 8601, UTC: when the head came, by the clock of this machine. */
+      readonly receivedAt: string;
     }
   | { readonly kind: 'failed'; readonly to: string; readonly failure: NetworkFailure };
 
@@ -117,6 +144,8 @@ export interface AnswersSeen {
   readonly wrongKey: Answer | null;
   readonly bearer: Answer | null;
   readonly xApiKey: Answer | null;
+  /** What server/discover itself was answered, with the key when there is one. */
+  readonly discovered: Answer;
 }
 
 export interface WellKnownSeen {
@@ -166,6 +195,56 @@ export interface SessionSeen {
   readonly answer: Answer;
 }
 
+/** One session, used as clients use it. Null members: the server gave no session. */
+export interface SessionUseSeen {
+  readonly opened: boolean;
+  /** The same request over connections of its own, each. */
+  readonly answers: readonly Answer[];
+  /** The session id without the key; null when there is no key. */
+  readonly withoutKey: Answer | null;
+  /** With an MCP-Protocol-Version that never existed, which has to be refused (transport, protocol version header). */
+  readonly badRevision: Answer | null;
+}
+
+/** A stream that nothing is asked of, watched for long. */
+export interface IdleSeen {
+  readonly watchedMs: number;
+  /** When the other side ended it; null while it was open. */
+  readonly endedAfterMs: number | null;
+  /** Longest silence, milliseconds. */
+  readonly longestSilenceMs: number;
+}
+
+/** The same harmless request, made large. */
+export interface SizesSeen {
+  readonly bodyBytes: number;
+  readonly body: Answer;
+  readonly headerBytes: number;
+  readonly header: Answer;
+}
+
+/** What is answered to requests that are wrong. */
+export interface ErrorsSeen {
+  /** A body that ends in the middle of its JSON. */
+  readonly malformed: Answer;
+}
+
+/** Requests as only a page of a stranger makes them. */
+export interface GuardsSeen {
+  readonly foreignOrigin: Answer;
+  /** Null where DNS rebinding cannot reach: TLS, or an address beyond this machine. */
+  readonly foreignHost: Answer | null;
+}
+
+/** A browser page of this origin, before and while it calls. */
+export interface CorsSeen {
+  readonly origin: string;
+  /** The deployment says that pages of this origin may call. */
+  readonly promised: boolean;
+  readonly preflight: Answer;
+  readonly actual: Answer;
+}
+
 export interface StreamSeen {
   /** GET with a session (legacy) or subscriptions/listen (modern). */
   readonly kind: 'get' | 'listen';
@@ -175,6 +254,13 @@ export interface StreamSeen {
     readonly headersMs: number | null;
     /** Null: no byte while it was watched. */
     readonly firstByteMs: number | null;
+    readonly watchedMs: number;
+  } | null;
+  /** The same with the Accept-Encoding that clients send. */
+  readonly compressed?: {
+    /** Content-Encoding of the answer; null: as it is. */
+    readonly encoding: string | null;
+    readonly headersMs: number | null;
     readonly watchedMs: number;
   } | null;
 }

@@ -1,7 +1,9 @@
 import { catalogue } from './checks/catalogue.ts';
 import type { EndpointCheck } from './checks/endpoint-check.ts';
 import { judgeObservations } from './judge-observations.ts';
-import { observeEndpoint, usualPatience, type Patience } from './probes/observe-endpoint.ts';
+import { observeEndpoint } from './probes/observe-endpoint.ts';
+import { usualPatience, type Patience } from './probes/patience.ts';
+import type { ProxyConfigSeen } from './observations.ts';
 import { UserError } from '../deployment/errors.ts';
 import { nearestWord } from '../deployment/nearest-word.ts';
 import { categories, type DoctorReport, type OwnFacts } from './types.ts';
@@ -15,6 +17,10 @@ export interface DoctorOptions {
   readonly key: string | null;
   /** Files and state of this folder's deployment, or null for any other server. */
   readonly own: OwnFacts | null;
+  /** URL of the server itself, past its proxy: what differs there is the doing of the proxy. */
+  readonly upstreamUrl?: string | null;
+  /** Files of the proxy in front, or why they could not be read. */
+  readonly proxyConfig?: ProxyConfigSeen | string | null;
   /** Whether a server that is not ours may be sent requests until it refuses them. */
   readonly limits: boolean;
   /** Codes (`tls/name`) or categories (`tls`); everything when empty. */
@@ -41,6 +47,8 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
       caPem: options.caPem,
       key: options.key,
       own: options.own,
+      upstreamUrl: options.upstreamUrl ?? null,
+      proxyConfig: options.proxyConfig ?? null,
       tryLimits: options.own !== null || options.limits,
       maxLimitRequests,
       wanted: new Set(selected.flatMap(({ needs }) => needs)),

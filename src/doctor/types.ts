@@ -22,6 +22,8 @@ export interface OwnFacts {
   readonly serverRunning: boolean;
   /** False when the deployment lets everyone in. */
   readonly keysRequired: boolean;
+  /** A browser origin that the deployment lets in; null when there is none. */
+  readonly pageOrigin?: string | null;
 }
 
 export interface Evidence {
@@ -75,7 +77,15 @@ export type ProbeId =
   | 'modern'
   | 'legacy'
   | 'session'
+  | 'session-use'
   | 'stream'
+  | 'idle'
+  | 'sizes'
+  | 'errors'
+  | 'guards'
+  | 'cors'
+  | 'direct'
+  | 'proxy-config'
   | 'limits'
   | 'host';
 
@@ -87,9 +97,13 @@ export const categories = [
   'tls',
   'http',
   'key',
+  'session',
   'protocol',
   'tools',
   'stream',
+  'sizes',
+  'cors',
+  'proxy',
   'limits',
   'health',
 ] as const;

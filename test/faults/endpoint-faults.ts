@@ -352,11 +352,12 @@ export const faults: readonly Fault[] = [
     code: 'protocol/unknown-session',
     hop: 'server',
     server: {
-      intercept: (_, response, body) => {
-        // Clients that hold a real id also send DELETE and GET; only the made-up one asks for tools/list first.
-        if (!body.includes('"id":"doctor"') || !body.includes('tools/list')) return false;
-        answerJson(response, 400, { jsonrpc: '2.0', id: null, error: { code: -32000, message: 'Bad Request' } });
-        return true;
+      intercept: (request, response) => {
+        if (request.url !== '/mcp') return false;
+        const writeHead = response.writeHead.bind(response);
+        // Its overloads differ in their second argument, which is passed on as it is.
+        response.writeHead = (status: number, ...rest: never[]) => writeHead(status === 404 ? 400 : status, ...rest);
+        return false;
       },
     },
     twin: { fact: 'with 404' },

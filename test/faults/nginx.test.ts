@@ -34,6 +34,7 @@ const usualLines = [
   'proxy_set_header Host $http_host;',
   'proxy_set_header Connection "";',
   'proxy_buffering off;',
+  'client_max_body_size 10m;',
   'proxy_intercept_errors off;',
   'gzip off;',
 ];
@@ -120,6 +121,7 @@ async function diagnoseBehindNginx(change: Partial<Site>): Promise<DoctorReport>
   return diagnose(`https://localhost:${port}/mcp`, {
     caPem: ca.certificatePem,
     key: firstKey,
+    limits: false,
     patience: { streamHeadMs: 2_000 },
   });
 }

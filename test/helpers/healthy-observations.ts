@@ -8,6 +8,7 @@ import type {
   LimitsSeen,
   Observations,
   TlsSeen,
+  WaySeen,
 } from '../../src/doctor/observations.ts';
 
 /** What the probes see of a deployment in order: the ground from which every test changes one thing. */
@@ -49,34 +50,7 @@ export function healthyObservations(): Observations {
       chain: [leaf()],
       problems: [],
     },
-    answers: {
-      status: 'ok',
-      noKey: answer(401, { error: 'invalid_request' }, { 'www-authenticate': 'Bearer realm="mcp"' }),
-      wrongKey: answer(401, { error: 'invalid_token' }, { 'www-authenticate': 'Bearer realm="mcp"' }),
-      bearer: answer(200, { jsonrpc: '2.0', id: 'doctor', result: {} }),
-      xApiKey: answer(200, { jsonrpc: '2.0', id: 'doctor', result: {} }),
-    },
-    wellKnown: {
-      status: 'ok',
-      answers: [
-        { path: '/.well-known/oauth-protected-resource', answer: answer(404, { error: 'not_found' }) },
-        { path: '/.well-known/oauth-authorization-server', answer: answer(404, { error: 'not_found' }) },
-      ],
-      resourceMetadata: null,
-    },
-    health: {
-      status: 'ok',
-      health: answer(200, { status: 'ok' }),
-      ready: answer(200, { status: 'ready', upstreams: [] }),
-    },
-    modern: {
-      status: 'ok',
-      ...client('modern', '2026-07-28'),
-      called: { tool: 'echo', durationMs: 4, isError: false },
-    },
-    legacy: { status: 'ok', ...client('legacy', '2025-11-25') },
-    session: { status: 'ok', answer: answer(404, { jsonrpc: '2.0', id: null, error: { code: -32001, message: 'x' } }) },
-    stream: { status: 'ok', kind: 'get', opened: { headersMs: 3, firstByteMs: 3, watchedMs: 3 } },
+    ...healthyWay(),
     limits: {
       status: 'ok',
       sent: 121,
@@ -103,8 +77,115 @@ export function healthyObservations(): Observations {
       callLimit: { atOnce: 120, perSecond: 20 },
       disk: { freeBytes: 5e9, path: '/srv/x/.mcp-deploy' },
     },
+    direct: { status: 'skipped', reason: 'no proxy' },
+    proxyConfig: { status: 'skipped', reason: 'no proxy' },
   };
 }
+
+/** The same looks at the server itself find the same. */
+export function healthyWay(): WaySeen {
+  return {
+    answers: {
+      status: 'ok',
+      noKey: answer(401, { error: 'invalid_request' }, { 'www-authenticate': 'Bearer realm="mcp"' }),
+      wrongKey: answer(401, { error: 'invalid_token' }, { 'www-authenticate': 'Bearer realm="mcp"' }),
+      bearer: answer(
+        200,
+        { jsonrpc: '2.0', id: 'doctor', result: {} },
+        { date: 'Sat, 21 Nov 2026 12:00:00 GMT', connection: 'keep-alive' },
+      ),
+      xApiKey: answer(200, { jsonrpc: '2.0', id: 'doctor', result: {} }),
+      discovered: answer(200, { jsonrpc: '2.0', id: 'doctor', result: {} }),
+    },
+    wellKnown: {
+      status: 'ok',
+      answers: [
+        { path: '/.well-known/oauth-protected-resource', answer: answer(404, { error: 'not_found' }) },
+        { path: '/.well-known/oauth-authorization-server', answer: answer(404, { error: 'not_found' }) },
+      ],
+      resourceMetadata: null,
+    },
+    health: {
+      status: 'ok',
+      health: answer(200, { status: 'ok' }),
+      ready: answer(200, { status: 'ready', upstreams: [] }),
+    },
+    modern: {
+      status: 'ok',
+      ...client('modern', '2026-07-28'),
+      called: { tool: 'echo', durationMs: 4, isError: false },
+    },
+    legacy: { status: 'ok', ...client('legacy', '2025-11-25') },
+    session: { status: 'ok', answer: answer(404, { jsonrpc: '2.0', id: null, error: { code: -32001, message: 'x' } }) },
+    sessionUse: {
+      status: 'ok',
+      opened: true,
+      answers: [answer(200, { result: {} }), answer(200, { result: {} })],
+      withoutKey: answer(401, { error: 'invalid_request' }),
+      badRevision: answer(400, { jsonrpc: '2.0', id: null, error: { code: -32000, message: 'x' } }),
+    },
+    stream: {
+      status: 'ok',
+      kind: 'get',
+      opened: { headersMs: 3, firstByteMs: 3, watchedMs: 3 },
+      compressed: { encoding: null, headersMs: 3, watchedMs: 3 },
+    },
+    idle: { status: 'ok', watchedMs: 90_000, endedAfterMs: null, longestSilenceMs: 15_000 },
+    sizes: {
+      status: 'ok',
+      bodyBytes: 1_200_000,
+      body: answer(200, { result: {} }),
+      headerBytes: 6_000,
+      header: answer(200, { result: {} }),
+    },
+    errors: {
+      status: 'ok',
+      malformed: answer(400, { jsonrpc: '2.0', id: null, error: { code: -32700, message: 'x' } }),
+    },
+    guards: { status: 'ok', foreignOrigin: answer(403, { error: 'access_denied' }), foreignHost: answer(403, {}) },
+    cors: {
+      status: 'ok',
+      origin: pageOrigin,
+      promised: true,
+      preflight: answer(204, null, {
+        'access-control-allow-origin': pageOrigin,
+        'access-control-allow-headers':
+          'accept, authorization, content-type, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id',
+      }),
+      actual: answer(
+        200,
+        { result: {} },
+        {
+          'access-control-allow-origin': pageOrigin,
+          'access-control-expose-headers': 'mcp-session-id, retry-after',
+        },
+      ),
+    },
+  };
+}
+
+/** A page that the deployment lets in. */
+export const pageOrigin = 'https://app.example.com';
+
+/** nginx as it should be in front of an MCP server. */
+export const goodNginx = `http {
+  server {
+    listen 443 ssl;
+    server_name mcp.example.com;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    add_header X-Content-Type-Options nosniff always;
+    client_max_body_size 10m;
+    location = /mcp {
+      proxy_pass http://127.0.0.1:8080;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_set_header Host $host;
+      proxy_buffering off;
+      proxy_read_timeout 1h;
+    }
+  }
+}
+`;
 
 /** The same way to a server of somebody else. */
 export function foreign(seen: Observations): Observations {
@@ -114,6 +195,21 @@ export function foreign(seen: Observations): Observations {
     tls: tls(seen, { trustedBy: 'public roots' }).tls,
     health: { status: 'skipped', reason: 'foreign' },
     host: { status: 'skipped', reason: 'foreign' },
+    direct: { status: 'skipped', reason: 'foreign' },
+    proxyConfig: { status: 'skipped', reason: 'foreign' },
+  };
+}
+
+/** The same with nginx in front, whose configuration is known, and the server asked directly as well. */
+export function behindNginx(seen: Observations, change: (text: string) => string = (text) => text): Observations {
+  return {
+    ...seen,
+    direct: { status: 'ok', url: 'http://127.0.0.1:8080/mcp', way: healthyWay() },
+    proxyConfig: {
+      status: 'ok',
+      program: 'nginx',
+      files: [{ path: '/etc/nginx/nginx.conf', text: change(goodNginx) }],
+    },
   };
 }
 
@@ -171,6 +267,7 @@ export function answer(status: number, json: unknown, headers: Record<string, st
     bodyStart: JSON.stringify(json),
     json,
     durationMs: 2,
+    receivedAt: '2026-11-21T12:00:00.100Z',
   };
 }
 
@@ -183,6 +280,7 @@ export function page(status: number, text: string, headers: Record<string, strin
     bodyStart: text,
     json: undefined,
     durationMs: 2,
+    receivedAt: '2026-11-21T12:00:00.100Z',
   };
 }
 

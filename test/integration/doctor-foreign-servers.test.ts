@@ -25,7 +25,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-test('server-everything over HTTP: fine but for two things that are true', async () => {
+test('server-everything over HTTP: fine but for three things that are true', async () => {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}/mcp`;
   const entry = join(repository, 'node_modules/@modelcontextprotocol/server-everything/dist/index.js');
@@ -54,7 +54,8 @@ test('server-everything over HTTP: fine but for two things that are true', async
     onProgress: () => {},
   });
 
-  // By hand: curl with a made-up mcp-session-id gets 400 "No valid session ID provided"; 1,000 calls are all answered.
+  // By hand: curl with a made-up mcp-session-id gets 400 "No valid session ID provided"; with -H 'Host: evil.example' it
+  // answers all the same; 1,000 calls are all answered.
   expect(report.findings).toMatchObject([
     {
       code: 'protocol/unknown-session',
@@ -62,6 +63,7 @@ test('server-everything over HTTP: fine but for two things that are true', async
       hop: 'server',
       title: 'an unknown session is answered with 400',
     },
+    { code: 'http/host-refused', severity: 'warning', title: 'any Host name is answered' },
     { code: 'limits/answers-429', severity: 'warning', title: 'no limit in 200 calls' },
   ]);
   expect(report.rootCause).toBe('protocol/unknown-session');

@@ -3,10 +3,12 @@ import { catalogue } from '../../src/doctor/checks/catalogue.ts';
 import { judgeObservations } from '../../src/doctor/judge-observations.ts';
 import type { Observations } from '../../src/doctor/observations.ts';
 import type { DoctorReport } from '../../src/doctor/types.ts';
-import { nearMiss, tripping, type Case } from '../helpers/doctor-cases.ts';
+import { nearMiss, tripping } from '../helpers/doctor-cases.ts';
+import type { Case } from '../helpers/doctor-cases/parts.ts';
 import {
   answer,
   answers,
+  behindNginx,
   foreign,
   healthyObservations,
   host,
@@ -28,8 +30,15 @@ function judge(observations: Observations): DoctorReport {
 test('nothing is found on a healthy deployment, and everything is judged', () => {
   const report = judge(healthyObservations());
   expect(report.findings).toEqual([]);
-  expect(report.notChecked).toEqual([]);
+  // Without a proxy there is none to judge.
+  expect(report.notChecked.filter(({ code }) => !code.startsWith('proxy/'))).toEqual([]);
   expect(report.ok).toBe(true);
+});
+
+test('nothing is found on a healthy deployment behind a proxy, and everything is judged', () => {
+  const report = judge(behindNginx(healthyObservations()));
+  expect(report.findings).toEqual([]);
+  expect(report.notChecked).toEqual([]);
 });
 
 test('nothing is found on a healthy foreign server', () => {
@@ -110,6 +119,14 @@ test('a look that failed never gives a tick', () => {
     stream: lost,
     limits: lost,
     host: lost,
+    sessionUse: lost,
+    idle: lost,
+    sizes: lost,
+    errors: lost,
+    guards: lost,
+    cors: lost,
+    direct: lost,
+    proxyConfig: lost,
   });
   expect(report.ok).toBe(false);
   expect(report.passed.map(({ code }) => code)).toEqual(['key/well-formed', 'tls/encrypted']);

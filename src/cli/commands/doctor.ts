@@ -1,5 +1,8 @@
 import { resolve } from 'node:path';
 import { UserError } from '../../deployment/errors.ts';
+import type { Deployment } from '../../deployment/schema.ts';
+import { deepIdleWatchMs } from '../../doctor/probes/patience.ts';
+import { readProxyConfig } from '../../doctor/probes/read-proxy-config.ts';
 import { describeReport } from '../../doctor/report/report-schema.ts';
 import { formatReportText } from '../../doctor/report/text.ts';
 import { runDoctor, type OwnFacts } from '../../doctor/run-doctor.ts';
@@ -13,6 +16,8 @@ interface Target {
   readonly caFile: string | null;
   readonly keyFile: string | null;
   readonly own: OwnFacts | null;
+  /** The server itself, when the URL is that of a proxy in front of it. */
+  readonly upstreamUrl: string | null;
 }
 
 /** `mcp-deploy doctor [URL]`: this folder's deployment, or any MCP server. Exit 1 when an error was found. */
@@ -25,15 +30,23 @@ export async function runDoctorCommand(
     keyFile: typeof options['keyFile'] === 'string' ? resolve(context.world.cwd, options['keyFile']) : null,
     caFile: typeof options['ca'] === 'string' ? resolve(context.world.cwd, options['ca']) : null,
   };
-  const target = url === undefined ? await ownTarget(context, given) : { url: parseUrl(url), own: null, ...given };
+  const target =
+    url === undefined
+      ? await ownTarget(context, given)
+      : { url: parseUrl(url), own: null, upstreamUrl: null, ...given };
   const { output } = context;
+  const upstream = options['upstream'];
+  const proxyConfig = options['proxyConfig'];
 
   const report = await runDoctor({
     url: target.url,
     caPem: target.caFile === null ? null : await readText(context, target.caFile, 'CA', '--ca'),
     key: target.keyFile === null ? null : (await readText(context, target.keyFile, 'key', '--key-file')).trim(),
     own: target.own,
+    upstreamUrl: typeof upstream === 'string' ? parseUrl(upstream) : target.upstreamUrl,
+    proxyConfig: typeof proxyConfig === 'string' ? await readConfig(context, proxyConfig, target.url) : null,
     limits: options['limits'] === true,
+    patience: options['deep'] === true ? { idleWatchMs: deepIdleWatchMs } : {},
     only: codeList(options['only']),
     skip: codeList(options['skip']),
     signal: context.signal,
@@ -78,7 +91,7 @@ async function ownTarget(
         : { certificateFile: null, keyFile: null };
   const server = await ports.processes.serverState(paths.pidFile);
   return {
-    url: endpointUrl(deployment),
+    ...urlsOf(deployment),
     caFile,
     keyFile,
     own: {
@@ -91,8 +104,32 @@ async function ownTarget(
       logFile: paths.logFile,
       serverRunning: server.state === 'running',
       keysRequired: deployment.auth.required,
+      pageOrigin: deployment.server.allowedOrigins.find((origin) => origin !== '*') ?? null,
     },
   };
+}
+
+/** Behind a proxy clients use the public URL, and the server can be asked past it. */
+function urlsOf(deployment: Deployment): Pick<Target, 'url' | 'upstreamUrl'> {
+  const direct = endpointUrl(deployment);
+  const { publicUrl, behindProxy } = deployment.server;
+  const proxied = behindProxy || deployment.proxy.serverName !== undefined;
+  return proxied && publicUrl !== undefined && direct.startsWith('http')
+    ? { url: publicUrl, upstreamUrl: direct }
+    : { url: direct, upstreamUrl: null };
+}
+
+/** A file that was named and is not there is a mistake to say; `auto` finds one or says why not in the report. */
+async function readConfig(context: CommandContext, from: string, url: string) {
+  const { port, protocol } = new URL(url);
+  const config = await readProxyConfig(
+    from === 'auto' ? from : resolve(context.world.cwd, from),
+    Number(port || (protocol === 'https:' ? 443 : 80)),
+  );
+  if (typeof config !== 'string' || from === 'auto') return config;
+  throw new UserError(`The proxy configuration ${from} cannot be read.`, {
+    next: 'Name the main file, for example --proxy-config /etc/nginx/nginx.conf, or --proxy-config auto.',
+  });
 }
 
 function parseUrl(text: string): string {

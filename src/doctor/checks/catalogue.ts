@@ -1,4 +1,7 @@
+import { corsChecks } from './cors.ts';
 import type { EndpointCheck } from './endpoint-check.ts';
+import { guardChecks } from './guards.ts';
+import { headerChecks } from './headers.ts';
 import { healthChecks } from './health.ts';
 import { hostChecks, processChecks } from './host.ts';
 import { httpEndpointChecks } from './http-endpoint.ts';
@@ -7,6 +10,9 @@ import { keyChecks, keyShapeChecks } from './key.ts';
 import { limitsChecks } from './limits.ts';
 import { nameChecks } from './name.ts';
 import { protocolChecks, toolsChecks } from './protocol.ts';
+import { proxyChecks } from './proxy.ts';
+import { sessionChecks } from './session.ts';
+import { sizesChecks } from './sizes.ts';
 import { streamChecks } from './stream.ts';
 import { tcpChecks } from './tcp.ts';
 import { certificateChecks } from './tls-certificate.ts';
@@ -30,9 +36,15 @@ export const catalogue: readonly EndpointCheck[] = [
   ...healthChecks,
   ...httpEndpointChecks,
   ...keyChecks,
+  ...headerChecks,
+  ...sessionChecks,
   ...protocolChecks,
   ...toolsChecks,
   ...streamChecks,
+  ...sizesChecks,
+  ...corsChecks,
+  ...guardChecks,
+  ...proxyChecks,
   ...limitsChecks,
   ...hostChecks,
 ];

@@ -11,7 +11,7 @@ import {
   unknown,
 } from './endpoint-check.ts';
 
-const afterKey = [...beforeMcp, 'key/bearer'];
+const afterKey = [...beforeMcp, 'key/bearer', 'protocol/headers-kept', 'session/kept'];
 
 export const protocolChecks = checksOf('protocol', [
   {

@@ -11,7 +11,9 @@ const maxShownCharacters = 2_000;
 export interface AskSpec {
   readonly http: HttpsFetch;
   readonly url: string;
-  readonly request: RpcRequest | { readonly method: 'GET' | 'DELETE'; readonly headers: Record<string, string> };
+  readonly request:
+    | RpcRequest
+    | { readonly method: 'GET' | 'DELETE' | 'OPTIONS'; readonly headers: Record<string, string> };
   readonly timeoutMs: number;
   /** Is cut out of what came back: a server may repeat what it was sent. */
   readonly secret: string | null;
@@ -29,6 +31,7 @@ export async function askOnce(spec: AskSpec, signal: AbortSignal): Promise<Answe
       ...('body' in spec.request ? { body: spec.request.body } : {}),
       signal: bounded,
     });
+    const receivedAt = new Date().toISOString();
     const contentType = response.headers.get('content-type') ?? '';
     const body = await readStart(response, contentType.includes('text/event-stream'));
     const hide = (text: string): string => (spec.secret === null ? text : text.replaceAll(spec.secret, '[secret]'));
@@ -40,6 +43,7 @@ export async function askOnce(spec: AskSpec, signal: AbortSignal): Promise<Answe
       bodyStart: printable(hide(body.text)).slice(0, maxShownCharacters),
       json: parseJson(contentType, hide(body.text), body.complete),
       durationMs: performance.now() - startedAt,
+      receivedAt,
     };
   } catch (error) {
     signal.throwIfAborted();

@@ -1,57 +1,43 @@
 import { BlockList, isIP } from 'node:net';
 import type {
-  Answer,
-  AnswersSeen,
-  ClientObserved,
+  DirectSeen,
   NameSeen,
   NotSeen,
   Observations,
   Observed,
+  ProxyConfigSeen,
   TargetFacts,
   TcpSeen,
   TlsSeen,
+  WaySeen,
 } from '../observations.ts';
 import type { OwnFacts, ProbeId } from '../types.ts';
 import { createFetch } from './https-fetch.ts';
-import { probeAnswers, type EndpointLook } from './probe-answers.ts';
-import { probeClient } from './probe-clients.ts';
-import { probeHealth } from './probe-health.ts';
+import {
+  noClientReason,
+  notAsked,
+  nothingBeyond,
+  observeWay,
+  skipped,
+  usableEra,
+  type WaySpec,
+} from './observe-way.ts';
+import type { Patience } from './patience.ts';
 import { probeHost } from './probe-host.ts';
 import { probeLimits } from './probe-limits.ts';
 import { probeName } from './probe-name.ts';
-import { probeSession } from './probe-session.ts';
-import { probeStream } from './probe-stream.ts';
 import { probeTcp } from './probe-tcp.ts';
 import { probeTls } from './probe-tls.ts';
-import { probeWellKnown } from './probe-well-known.ts';
-
-/** Time-outs of the looks, milliseconds. */
-export interface Patience {
-  readonly nameMs: number;
-  readonly connectMs: number;
-  readonly tlsMs: number;
-  readonly answerMs: number;
-  readonly lookMs: number;
-  readonly streamHeadMs: number;
-  /** How long a stream without a byte is watched. */
-  readonly streamWatchMs: number;
-}
-
-export const usualPatience: Patience = {
-  nameMs: 5_000,
-  connectMs: 5_000,
-  tlsMs: 8_000,
-  answerMs: 10_000,
-  lookMs: 20_000,
-  streamHeadMs: 4_000,
-  streamWatchMs: 300,
-};
 
 export interface ObserveSpec {
   readonly url: string;
   readonly caPem: string | null;
   readonly key: string | null;
   readonly own: OwnFacts | null;
+  /** URL of the server itself, past the proxy; null when it is not known. */
+  readonly upstreamUrl: string | null;
+  /** Files of the proxy in front; null when they were not looked for, a reason when they could not be read. */
+  readonly proxyConfig: ProxyConfigSeen | string | null;
   /** Whether requests may be sent until the server refuses them. */
   readonly tryLimits: boolean;
   readonly maxLimitRequests: number;
@@ -73,121 +59,74 @@ export async function observeEndpoint(spec: ObserveSpec, signal: AbortSignal): P
   const tls = await secure(spec, target, tcp, signal);
   const way = { name, tcp, tls };
   const blocked = blockedBefore(target, way);
-  const beyond = blocked === null ? await observeServer(spec, tls, signal) : nothingBeyond(blocked);
-  return { target, ...way, ...beyond, host: await host };
-}
-
-type Beyond = Omit<Observations, 'target' | 'name' | 'tcp' | 'tls' | 'host'>;
-
-async function observeServer(spec: ObserveSpec, tls: Observed<TlsSeen>, signal: AbortSignal): Promise<Beyond> {
-  const { patience, wanted } = spec;
   const caPem = tls.status === 'ok' && tls.trustedBy === 'public roots' ? null : spec.caPem;
-  const http = createFetch({ caPem, timeoutMs: patience.answerMs, signal });
-  const look: EndpointLook = { url: spec.url, http, key: spec.key, timeoutMs: patience.answerMs };
-  try {
-    spec.onProgress('asking with and without a key');
-    const answers = await probeAnswers(look, signal);
-    const silent = silentReason(answers);
-    if (silent !== null) return { ...nothingBeyond(silent), answers };
-
-    const closed = closedReason(answers);
-    const client = (era: 'modern' | 'legacy'): Promise<ClientObserved> | NotSeen => {
-      if (closed !== null) return { status: 'skipped', reason: closed };
-      if (!wanted.has(era)) return notAsked;
-      return probeClient(era, { ...spec, caPem, call: era === 'modern', timeoutMs: patience.lookMs }, signal);
-    };
-    spec.onProgress('connecting with clients of both eras');
-    const [wellKnown, health, modern, legacy, session] = await Promise.all([
-      wanted.has('well-known') ? probeWellKnown(look, challengeOf(answers), signal) : notAsked,
-      spec.own === null
-        ? skipped('the paths of health answers are known on our own server only')
-        : wanted.has('health')
-          ? probeHealth(look, signal)
-          : notAsked,
-      client('modern'),
-      client('legacy'),
-      closed === null && wanted.has('session') ? probeSession(look, signal) : skipped(closed ?? notAsked.reason),
-    ]);
-    const stream = await observeStream(spec, look, modern, legacy, signal);
-    // Last, since it uses up what the others need.
-    const limits = await observeLimits(spec, look, modern, legacy, signal);
-    return { answers, wellKnown, health, modern, legacy, session, stream, limits };
-  } finally {
-    http.close();
-  }
+  const [beyond, direct] = await Promise.all([
+    blocked === null ? observeWay(waySpec(spec, target, spec.url, caPem), signal) : nothingBeyond(blocked),
+    observeDirect(spec, target, signal),
+  ]);
+  // Last, since it uses up what the others need.
+  const limits = blocked === null ? await observeLimits(spec, caPem, beyond, signal) : skipped(blocked);
+  return { target, ...way, ...beyond, limits, host: await host, direct, proxyConfig: seenConfig(spec) };
 }
 
-/** Also what key/bearer says then, so that the report names the reason once. */
-const noKeyReason = 'the server wants a key and none was given (--key-file FILE)';
-
-const notAsked = { status: 'skipped', reason: 'no check asked for it' } as const;
-
-function skipped(reason: string): NotSeen {
-  return { status: 'skipped', reason };
-}
-
-function nothingBeyond(reason: string): Beyond {
-  const none = skipped(reason);
+function waySpec(spec: ObserveSpec, target: TargetFacts, url: string, caPem: string | null): WaySpec {
+  const { origin, protocol } = new URL(url);
   return {
-    answers: none,
-    wellKnown: none,
-    health: none,
-    modern: none,
-    legacy: none,
-    session: none,
-    stream: none,
-    limits: none,
+    url,
+    caPem,
+    key: spec.key,
+    own: spec.own !== null,
+    rebindable: protocol === 'http:' && target.loopback,
+    page: { origin: spec.own?.pageOrigin ?? origin, promised: spec.own?.pageOrigin != null },
+    wanted: spec.wanted,
+    patience: spec.patience,
+    onProgress: spec.onProgress,
   };
 }
 
-function observeStream(
+/** The server without its proxy, by the same looks. */
+async function observeDirect(
   spec: ObserveSpec,
-  look: EndpointLook,
-  modern: ClientObserved,
-  legacy: ClientObserved,
+  target: TargetFacts,
   signal: AbortSignal,
-): Promise<Observations['stream']> | NotSeen {
-  if (!spec.wanted.has('stream')) return notAsked;
-  const era = legacy.status === 'ok' && legacy.session ? 'legacy' : usableEra(modern, legacy);
-  if (era === null) return skipped(noClientReason(modern));
-  if (era === 'legacy' && !(legacy.status === 'ok' && legacy.session)) {
-    return skipped('the server keeps no sessions, so it has no stream to open');
+): Promise<Observed<DirectSeen>> {
+  const { upstreamUrl } = spec;
+  if (upstreamUrl === null) return skipped('the address of the server behind the proxy is not known (--upstream URL)');
+  const quiet = { ...waySpec(spec, target, upstreamUrl, spec.caPem), onProgress: () => {} };
+  spec.onProgress(`asking the server directly at ${upstreamUrl}`);
+  const way = await observeWay(quiet, signal);
+  const answer = way.answers.status === 'ok' ? (way.answers.bearer ?? way.answers.noKey) : null;
+  if (answer?.kind === 'failed') {
+    return { status: 'failed', reason: `${upstreamUrl}: ${answer.failure.message}`, failure: answer.failure };
   }
-  spec.onProgress('timing a stream');
-  const { streamHeadMs, streamWatchMs } = spec.patience;
-  return probeStream({ ...look, era, headersTimeoutMs: streamHeadMs, watchMs: streamWatchMs }, signal);
+  return { status: 'ok', url: upstreamUrl, way };
 }
 
-function observeLimits(
+function seenConfig({ proxyConfig }: ObserveSpec): Observed<ProxyConfigSeen> {
+  if (proxyConfig === null) return skipped('the configuration of the proxy was not given (--proxy-config FILE)');
+  if (typeof proxyConfig === 'string') return { status: 'failed', reason: proxyConfig, failure: null };
+  return { status: 'ok', ...proxyConfig };
+}
+
+async function observeLimits(
   spec: ObserveSpec,
-  look: EndpointLook,
-  modern: ClientObserved,
-  legacy: ClientObserved,
+  caPem: string | null,
+  { modern, legacy }: WaySeen,
   signal: AbortSignal,
-): Promise<Observations['limits']> | NotSeen {
+): Promise<Observations['limits']> {
   if (!spec.wanted.has('limits')) return notAsked;
   if (!spec.tryLimits) return skipped('not allowed');
   const era = usableEra(modern, legacy);
   if (era === null) return skipped(noClientReason(modern));
   spec.onProgress(`sending up to ${spec.maxLimitRequests} requests to reach the limit`);
-  return probeLimits(
-    {
-      ...look,
-      era,
-      maxRequests: spec.maxLimitRequests,
-      onProgress: (sent) => spec.onProgress(`${sent} requests sent, no limit yet`),
-    },
-    signal,
-  );
-}
-
-function noClientReason(modern: ClientObserved): string {
-  return modern.status === 'skipped' ? modern.reason : 'no client could connect';
-}
-
-function usableEra(modern: ClientObserved, legacy: ClientObserved): 'modern' | 'legacy' | null {
-  if (modern.status === 'ok' && modern.era === 'modern') return 'modern';
-  return legacy.status === 'ok' ? 'legacy' : null;
+  const http = createFetch({ caPem, timeoutMs: spec.patience.answerMs, signal });
+  const onProgress = (sent: number): void => spec.onProgress(`${sent} requests sent, no limit yet`);
+  try {
+    const look = { url: spec.url, http, key: spec.key, timeoutMs: spec.patience.answerMs };
+    return await probeLimits({ ...look, era, maxRequests: spec.maxLimitRequests, onProgress }, signal);
+  } finally {
+    http.close();
+  }
 }
 
 /** Loopback by address (RFC 6890) or by the name that is reserved for it (RFC 6761). */
@@ -270,28 +209,4 @@ function blockedBefore(
   if (tls.status !== 'ok' || tls.refused !== null) return 'no TLS connection came about';
   if (tls.trustedBy === null || !tls.nameMatches) return 'the certificate is not trusted, so nothing was sent';
   return null;
-}
-
-function silentReason(answers: Observed<AnswersSeen>): string | null {
-  return mainAnswer(answers)?.kind === 'answered' ? null : 'the server did not answer over HTTP';
-}
-
-/** Why a client would get nowhere, or null. */
-function closedReason(answers: Observed<AnswersSeen>): string | null {
-  const answer = mainAnswer(answers);
-  if (answer?.kind !== 'answered') return 'the server did not answer over HTTP';
-  const withKey = answers.status === 'ok' && answers.bearer !== null;
-  if (answer.status === 401) return withKey ? 'the key was refused' : noKeyReason;
-  if (answer.status >= 300 && answer.status < 400) return 'the endpoint redirects';
-  if ((answer.headers['content-type'] ?? '').includes('text/html')) return 'the endpoint answers with HTML';
-  return null;
-}
-
-function mainAnswer(answers: Observed<AnswersSeen>): Answer | null {
-  return answers.status === 'ok' ? (answers.bearer ?? answers.noKey) : null;
-}
-
-function challengeOf(answers: Observed<AnswersSeen>): string | null {
-  if (answers.status !== 'ok' || answers.noKey.kind !== 'answered') return null;
-  return answers.noKey.headers['www-authenticate'] ?? null;
 }

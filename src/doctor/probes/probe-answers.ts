@@ -25,18 +25,30 @@ export async function probeAnswers(look: EndpointLook, signal: AbortSignal): Pro
     look.key === null ? null : askWith(keyHeaders(look.key), look, signal),
     look.key === null ? null : askWith({ 'x-api-key': look.key }, look, signal),
   ]);
-  return { status: 'ok', noKey, wrongKey, bearer, xApiKey };
+  return {
+    status: 'ok',
+    noKey: noKey.answer,
+    wrongKey: wrongKey?.answer ?? null,
+    bearer: bearer?.answer ?? null,
+    xApiKey: xApiKey?.answer ?? null,
+    discovered: (bearer ?? noKey).discovered,
+  };
 }
 
-async function askWith(headers: Record<string, string>, look: EndpointLook, signal: AbortSignal): Promise<Answer> {
+interface Asked {
+  readonly discovered: Answer;
+  readonly answer: Answer;
+}
+
+async function askWith(headers: Record<string, string>, look: EndpointLook, signal: AbortSignal): Promise<Asked> {
   const ask = (request: AskSpec['request']): Promise<Answer> =>
     askOnce({ http: look.http, url: look.url, request, timeoutMs: look.timeoutMs, secret: look.key }, signal);
   const discovered = await ask(modernRequest('server/discover', {}, headers));
-  if (discovered.kind === 'failed' || saysOfKeys(discovered.status)) return discovered;
+  if (discovered.kind === 'failed' || saysOfKeys(discovered.status)) return { discovered, answer: discovered };
   const initialized = await ask(initializeRequest(headers));
   const session = initialized.kind === 'answered' ? initialized.headers['mcp-session-id'] : undefined;
   if (session !== undefined) await ask({ method: 'DELETE', headers: { ...headers, 'mcp-session-id': session } });
-  return initialized;
+  return { discovered, answer: initialized };
 }
 
 function saysOfKeys(status: number): boolean {

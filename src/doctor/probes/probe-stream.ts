@@ -24,12 +24,12 @@ export async function probeStream(spec: StreamSpec, signal: AbortSignal): Promis
       { notifications: { toolsListChanged: true } },
       keyHeaders(spec.key),
     );
-    return watch('listen', spec, request, signal);
+    return watchBoth('listen', spec, request, signal);
   }
   const session = await openLegacySession(spec, signal);
   if (session === null) return { status: 'failed', reason: 'no session could be opened for it', failure: null };
   try {
-    return await watch(
+    return await watchBoth(
       'get',
       spec,
       { method: 'GET', headers: { ...session.headers, accept: 'text/event-stream' } },
@@ -40,12 +40,30 @@ export async function probeStream(spec: StreamSpec, signal: AbortSignal): Promis
   }
 }
 
+type StreamRequest = Omit<RequestInit, 'headers'> & { readonly headers: Record<string, string> };
+
+/** As it is, then as clients ask for it: fetch in Node and browsers takes compressed answers of its own accord. */
+async function watchBoth(
+  kind: StreamSeen['kind'],
+  spec: StreamSpec,
+  request: StreamRequest,
+  signal: AbortSignal,
+): Promise<Observed<StreamSeen>> {
+  const plain = await watch(kind, spec, request, signal);
+  if (plain.status !== 'ok' || plain.opened === null) return plain;
+  const headers = { ...request.headers, 'accept-encoding': 'gzip, deflate, br' };
+  const second = await watch(kind, spec, { ...request, headers }, signal);
+  if (second.status !== 'ok' || second.opened === null) return plain;
+  const { headersMs, watchedMs } = second.opened;
+  return { ...plain, compressed: { encoding: second.encoding ?? null, headersMs, watchedMs } };
+}
+
 async function watch(
   kind: StreamSeen['kind'],
   spec: StreamSpec,
   request: RequestInit,
   signal: AbortSignal,
-): Promise<Observed<StreamSeen>> {
+): Promise<Observed<StreamSeen & { readonly encoding?: string | null }>> {
   const startedAt = performance.now();
   const sinceStart = (): number => performance.now() - startedAt;
   const stop = new AbortController();
@@ -65,7 +83,8 @@ async function watch(
       return { status: 'failed', reason: `it was answered with ${response.status}, ${contentType}`, failure: null };
     }
     const firstByteMs = (await firstByte(response, spec.watchMs)) ? sinceStart() : null;
-    return { status: 'ok', kind, opened: { headersMs, firstByteMs, watchedMs: sinceStart() } };
+    const encoding = response.headers.get('content-encoding');
+    return { status: 'ok', kind, opened: { headersMs, firstByteMs, watchedMs: sinceStart() }, encoding };
   } catch (error) {
     signal.throwIfAborted();
     if (stop.signal.aborted) {

@@ -16,6 +16,7 @@ export function modernRequest(
   method: string,
   params: Record<string, unknown>,
   headers: Record<string, string>,
+  meta: Record<string, unknown> = {},
 ): RpcRequest {
   const name = params['name'];
   return {
@@ -39,6 +40,7 @@ export function modernRequest(
           'io.modelcontextprotocol/protocolVersion': modernRevision,
           'io.modelcontextprotocol/clientInfo': clientInfo,
           'io.modelcontextprotocol/clientCapabilities': {},
+          ...meta,
         },
       },
     }),
@@ -66,6 +68,10 @@ export function legacyRequest(
 }
 
 /** The first request of the legacy era. */
-export function initializeRequest(headers: Record<string, string>): RpcRequest {
-  return legacyRequest('initialize', { protocolVersion: legacyRevision, capabilities: {}, clientInfo }, headers);
+export function initializeRequest(
+  headers: Record<string, string>,
+  meta: Record<string, unknown> | null = null,
+): RpcRequest {
+  const params = { protocolVersion: legacyRevision, capabilities: {}, clientInfo };
+  return legacyRequest('initialize', meta === null ? params : { ...params, _meta: meta }, headers);
 }

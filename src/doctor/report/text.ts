@@ -23,9 +23,13 @@ const categoryNames: Readonly<Record<Category, string>> = {
   tls: 'TLS',
   http: 'HTTP',
   key: 'Keys',
+  session: 'Sessions',
   protocol: 'Protocol',
   tools: 'Tools',
   stream: 'Streams',
+  sizes: 'Sizes',
+  cors: 'Browsers',
+  proxy: 'Proxy',
   limits: 'Limits',
   health: 'Health',
 };

@@ -1,0 +1,99 @@
+import type { Answer, Observations, SessionUseSeen } from '../observations.ts';
+import type { Verdict } from '../types.ts';
+import {
+  answerEvidence,
+  beforeMcp,
+  checksOf,
+  describeAnswer,
+  fail,
+  notApplicable,
+  notSeen,
+  pass,
+} from './endpoint-check.ts';
+
+const afterKey = [...beforeMcp, 'key/bearer', 'protocol/headers-kept'];
+
+export const sessionChecks = checksOf('session', [
+  {
+    code: 'session/kept',
+    title: 'a session is known on every connection',
+    label: 'kept',
+    hop: 'server',
+    severity: 'error',
+    needs: ['session-use'],
+    after: afterKey,
+    explanation:
+      'A client of the legacy era sends its Mcp-Session-Id over any connection. Behind a load balancer that spreads ' +
+      'connections over replicas, each with sessions of its own, some requests find a server that does not know it: calls ' +
+      'fail now and then with 404. One session is used over four connections. Replicas need a shared session store, the ' +
+      'stateless era, or affinity by the session id (cookies do not help: MCP clients drop them).',
+    judge: (seen) =>
+      withSession(seen, ({ answers }) => {
+        const lost = answers.filter((answer) => isLost(answer));
+        if (lost.length === 0) return pass();
+        const all = lost.length === answers.length;
+        return fail({
+          title: all ? 'a session is lost at once' : 'a session is known on some connections only',
+          cause: all
+            ? 'Mcp-Session-Id does not reach the server that gave it out: something takes the header off, or sends every request elsewhere'
+            : 'requests are spread over several servers that do not share their sessions',
+          hop: all ? 'server' : 'proxy',
+          evidence: [
+            {
+              source: `POST tools/list over ${answers.length} connections`,
+              observed: `${lost.length} of ${answers.length} lost the session: ${describeAnswer(lost[0] as Answer)}`,
+              expected: 'the same answer on every connection',
+            },
+          ],
+          fix: all
+            ? { summary: 'Pass Mcp-Session-Id on, in both directions.', commands: [] }
+            : {
+                summary:
+                  'Let the replicas share sessions, or send a session to the server that opened it (HAProxy: stick ' +
+                  'store-response res.hdr(mcp-session-id), stick match req.hdr(mcp-session-id)).',
+                commands: [],
+              },
+        });
+      }),
+  },
+  {
+    code: 'session/key-required',
+    title: 'a session id is no key',
+    label: 'id is no key',
+    hop: 'server',
+    severity: 'error',
+    needs: ['session-use', 'answers'],
+    after: [...afterKey, 'key/none-refused', 'session/kept'],
+    explanation:
+      'Sessions must not be used for authentication (specification, security best practices). Whoever learns a session ' +
+      'id, from a log for example, must still be asked for the key.',
+    judge: (seen) =>
+      withSession(seen, ({ withoutKey }) => {
+        if (withoutKey === null) return notApplicable('no key was given');
+        if (seen.answers.status === 'ok' && accepted(seen.answers.noKey)) {
+          return notApplicable('the server lets everyone in');
+        }
+        if (!accepted(withoutKey)) return pass();
+        return fail({
+          title: 'a session id alone is let in',
+          cause: 'the key is looked at when a session begins, and never again',
+          evidence: [answerEvidence('with a session id and no key', withoutKey, '401')],
+          fix: { summary: 'Let the server check the key of every request.', commands: [] },
+        });
+      }),
+  },
+]);
+
+function withSession({ sessionUse }: Observations, judge: (use: SessionUseSeen) => Verdict): Verdict {
+  if (sessionUse.status !== 'ok') return notSeen(sessionUse);
+  return sessionUse.opened ? judge(sessionUse) : notApplicable('the server keeps no sessions');
+}
+
+function isLost(answer: Answer): boolean {
+  return answer.kind === 'answered' && (answer.status === 404 || answer.status === 400);
+}
+
+function accepted(answer: Answer): boolean {
+  if (answer.kind !== 'answered' || answer.status < 200 || answer.status > 299) return false;
+  return !(typeof answer.json === 'object' && answer.json !== null && 'error' in answer.json);
+}

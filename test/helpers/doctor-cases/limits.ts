@@ -1,0 +1,90 @@
+import { answer, foreign, host, limits, target } from '../healthy-observations.ts';
+import { unlimited, type Case, type Tripping } from './parts.ts';
+
+export const limitsTripping: readonly Tripping[] = [
+  {
+    code: 'limits/answers-429',
+    fact: 'there is no limit',
+    severity: 'warning',
+    change: (seen) => limits(seen, { refusal: null, declared: null, sent: 200 }),
+  },
+  {
+    code: 'limits/answers-429',
+    fact: 'a declared limit is not kept',
+    change: (seen) => limits(seen, { refusal: null, declared: { quota: 100, windowSeconds: 60 }, sent: 200 }),
+  },
+  {
+    code: 'limits/answers-429',
+    fact: 'a proxy answers 503',
+    hop: 'proxy',
+    change: (seen) => limits(seen, { refusal: null, usualStatus: 503, sent: 200 }),
+  },
+  {
+    code: 'limits/retry-after',
+    fact: 'the 429 does not say when',
+    change: (seen) => limits(seen, { refusal: answer(429, {}, { ratelimit: 'x', 'ratelimit-policy': 'x' }) }),
+  },
+  {
+    code: 'limits/retry-after',
+    fact: 'the date lies in the past',
+    change: (seen) =>
+      limits(seen, {
+        refusal: answer(
+          429,
+          {},
+          { 'retry-after': 'Sat, 21 Nov 2026 11:00:00 GMT', ratelimit: 'x', 'ratelimit-policy': 'x' },
+        ),
+      }),
+  },
+  {
+    code: 'limits/headers',
+    fact: 'our own 429 has lost its RateLimit headers',
+    severity: 'warning',
+    change: (seen) => limits(seen, { refusal: answer(429, {}, { 'retry-after': '1' }) }),
+  },
+];
+
+export const limitsNearMiss: readonly Case[] = [
+  {
+    code: 'limits/answers-429',
+    fact: 'our own limit is larger than what is sent',
+    change: (seen) => unlimited(host(seen, { callLimit: { atOnce: 10_000, perSecond: 1_600 } }), 400),
+  },
+  {
+    code: 'limits/answers-429',
+    fact: 'our own limit fills up as quickly as calls are answered',
+    change: (seen) => unlimited(seen, 4_001),
+  },
+  {
+    code: 'limits/answers-429',
+    fact: 'the owner has switched it off',
+    change: (seen) => unlimited(host(seen, { callLimit: 'off' }), 400),
+  },
+  {
+    code: 'limits/answers-429',
+    fact: 'the declared limit of a foreign server lies above what is sent',
+    change: (seen) => limits(unlimited(foreign(seen), 400), { declared: { quota: 100_000, windowSeconds: 60 } }),
+  },
+  {
+    code: 'limits/answers-429',
+    fact: 'it may not be tried',
+    change: (seen) => ({ ...foreign(target(seen, {})), target: { ...foreign(seen).target, limitsAllowed: false } }),
+  },
+  {
+    code: 'limits/retry-after',
+    fact: 'as a date',
+    change: (seen) =>
+      limits(seen, {
+        refusal: answer(
+          429,
+          {},
+          { 'retry-after': 'Sat, 21 Nov 2026 12:00:30 GMT', ratelimit: 'x', 'ratelimit-policy': 'x' },
+        ),
+      }),
+  },
+  {
+    code: 'limits/headers',
+    fact: 'a foreign server without them',
+    change: (seen) => limits(foreign(seen), { refusal: answer(429, {}, { 'retry-after': '1' }) }),
+  },
+];
