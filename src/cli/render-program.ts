@@ -5,7 +5,7 @@ import { noFlags, type MakeCommand } from './make-command.ts';
 export function addRenderCommands(make: MakeCommand, client: Command): void {
   make(
     'render [target...]',
-    'print configuration for nginx, caddy, haproxy, systemd, launchd or docker',
+    'print configuration for nginx, caddy, systemd, docker …; all = for everything',
     defineRender,
     async (context, args, options) => (await import('./commands/render.ts')).runRender(context, args, options),
   );
@@ -33,6 +33,13 @@ export function addRenderCommands(make: MakeCommand, client: Command): void {
 function defineRender(command: Command): void {
   command
     .option('--out <dir>', 'write the files into this folder')
-    .option('--for <program@version>', 'render for this version, for example nginx@1.22')
-    .option('--list', 'say what each target is for');
+    .option('--set <path=value>', 'use this setting for once, for example proxy.maxBodyMegabytes=20', collect, [])
+    .option('--for <program@version>', 'render for this version, for example nginx@1.22', collect, [])
+    .option('--check', 'let the program judge the files first, where it is installed')
+    .option('--list', 'say what each target is for, and which program checks it');
+}
+
+/** For flags that may be given several times. */
+function collect(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
 }

@@ -12,6 +12,7 @@ import { planLaunchdCommands } from './launchd/commands.ts';
 import { renderLaunchdFiles } from './launchd/files.ts';
 import { planNginxCommands } from './nginx/commands.ts';
 import { renderNginxFiles } from './nginx/files.ts';
+import { tryCaddy, tryHaproxy, tryNginx } from './proxy-trial.ts';
 import { planSystemdCommands } from './systemd/commands.ts';
 import { renderSystemdFiles } from './systemd/files.ts';
 import type { RenderedFile, Target, TargetInput } from './types.ts';
@@ -22,6 +23,8 @@ export const targets: readonly Target[] = [
     name: 'nginx',
     summary: 'reverse proxy: TLS, the public name and its limits in front of the server',
     program: 'nginx',
+    checkedBy: 'nginx -t',
+    trial: tryNginx,
     files: renderNginxFiles,
     commands: planNginxCommands,
   },
@@ -29,6 +32,8 @@ export const targets: readonly Target[] = [
     name: 'caddy',
     summary: 'reverse proxy that gets the certificate of a public name by itself',
     program: 'caddy',
+    checkedBy: 'caddy validate',
+    trial: tryCaddy,
     files: renderCaddyFiles,
     commands: planCaddyCommands,
   },
@@ -36,6 +41,8 @@ export const targets: readonly Target[] = [
     name: 'haproxy',
     summary: 'reverse proxy and load balancer, where HAProxy is what the host has',
     program: 'haproxy',
+    checkedBy: 'haproxy -c',
+    trial: tryHaproxy,
     files: renderHaproxyFiles,
     commands: planHaproxyCommands,
   },
@@ -43,6 +50,7 @@ export const targets: readonly Target[] = [
     name: 'systemd',
     summary: 'service of a Linux host: starts at boot, restarts, is confined to what it needs',
     program: 'systemd',
+    checkedBy: 'systemd-analyze verify',
     files: renderSystemdFiles,
     commands: planSystemdCommands,
   },
@@ -50,6 +58,7 @@ export const targets: readonly Target[] = [
     name: 'launchd',
     summary: 'agent of a Mac: starts at login and restarts',
     program: 'launchd',
+    checkedBy: 'plutil -lint',
     files: renderLaunchdFiles,
     commands: planLaunchdCommands,
   },
@@ -57,6 +66,7 @@ export const targets: readonly Target[] = [
     name: 'docker',
     summary: 'container image and Compose file: not root, read-only, secrets as files',
     program: 'docker',
+    checkedBy: 'docker compose config',
     files: renderDockerFiles,
     commands: planDockerCommands,
   },

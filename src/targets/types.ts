@@ -7,12 +7,38 @@ export interface Target {
   readonly summary: string;
   /** The program that reads the files. */
   readonly program: string;
+  /** The command that judges the files, as people know it. */
+  readonly checkedBy?: string;
+  /** Lets the program judge the files before they are installed; absent where none can. Throws as `files` does. */
+  trial?(input: TargetInput, scratch: ScratchFiles): Trial;
   /** Throws a UserError when the deployment cannot be written in this format. */
   files(input: TargetInput): readonly RenderedFile[];
   commands(input: TargetInput): TargetCommands;
 }
 
 export type TargetName = 'nginx' | 'caddy' | 'haproxy' | 'systemd' | 'launchd' | 'docker' | 'kubernetes';
+
+/** A new folder, and files in it that stand for those of the host that may not be there yet, or not be readable. */
+export interface ScratchFiles {
+  readonly folder: string;
+  /** PEM; its private key is at `keyFile`, and at `certificateFile` with .key at the end. */
+  readonly certificateFile: string;
+  readonly keyFile: string;
+  readonly caFile: string;
+  readonly crlFile: string;
+}
+
+/** The same files with every path of the host replaced by one of the scratch folder, and the program that reads them. */
+export interface Trial {
+  /** Absolute, in the scratch folder. */
+  readonly files: readonly { readonly path: string; readonly content: string }[];
+  /** The program is looked for in sbin folders too. */
+  readonly argv: readonly string[];
+  /** How the program tells its version, to compare with the one that the files are for. */
+  readonly versionArgv: readonly string[];
+  /** What it complains with although it exits 0. */
+  readonly complaint: RegExp;
+}
 
 export interface TargetInput {
   readonly deployment: Deployment;

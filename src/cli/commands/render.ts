@@ -3,11 +3,14 @@ import { homedir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { EnvironmentError, UserError } from '../../deployment/errors.ts';
 import { findTarget, renderTarget, targets } from '../../targets/index.ts';
-import type { RenderedFile, TargetCommands, TargetInput } from '../../targets/types.ts';
+import type { Deployment } from '../../deployment/schema.ts';
+import type { RenderedFile, Target, TargetCommands, TargetInput } from '../../targets/types.ts';
 import type { CommandContext } from '../context.ts';
 import { projectPaths } from '../../plan/project-paths.ts';
-import { requireDeployment } from '../deployment-folder.ts';
+import type { Judgement } from '../check-rendered.ts';
+import { readDeployment, requireDeployment } from '../deployment-folder.ts';
 import { quoteCommand } from '../quote-command.ts';
+import { setSettings } from '../set-settings.ts';
 
 /** `mcp-deploy render TARGET… [--out DIR]`: configuration for the programs around the server. */
 export async function runRender(
@@ -15,32 +18,36 @@ export async function runRender(
   names: readonly string[],
   options: Record<string, unknown>,
 ): Promise<number> {
-  if (options['list'] === true || names.length === 0) return listTargets(context, options['list'] === true);
-  const chosen = names.map((name) => findTarget(name));
-  const { deployment } = await requireDeployment(context);
-  const version = programVersion(options['for']);
-  if (version !== null && !names.includes(version.program)) {
-    throw new UserError(`--for ${version.program}@${version.version} fits none of: ${names.join(', ')}.`, {
-      next: `mcp-deploy render ${version.program} --for ${version.program}@${version.version}`,
+  const versions = listOf(options['for']).map(programVersion);
+  const named = names.length === 0 ? versions.map(({ program }) => program) : names;
+  if (options['list'] === true || named.length === 0) return listTargets(context, options['list'] === true);
+  const isAll = named.length === 1 && named[0] === 'all';
+  const chosen = isAll ? targets : [...new Set(named)].map((name) => findTarget(name));
+  const unfit = versions.find(({ program }) => !chosen.some(({ name }) => name === program));
+  if (unfit !== undefined) {
+    throw new UserError(`--for ${unfit.program}@${unfit.version} fits none of: ${named.join(', ')}.`, {
+      next: `mcp-deploy render ${unfit.program} --for ${unfit.program}@${unfit.version}`,
     });
   }
-  const inputs = chosen.map((target) => ({
-    target,
-    input: {
-      ...inputFor(context),
-      deployment,
-      ...(version !== null && version.program === target.name ? { programVersion: version.version } : {}),
-    },
-  }));
-  const files = inputs.flatMap(({ target, input }) =>
+  const deployment = await chooseDeployment(context, listOf(options['set']));
+  const inputs = chosen.map((target) => {
+    const version = versions.find(({ program }) => program === target.name)?.version;
+    return {
+      target,
+      input: { ...inputFor(context), deployment, ...(version === undefined ? {} : { programVersion: version }) },
+    };
+  });
+  const rendered = isAll ? leaveOutRefused(context, inputs) : inputs;
+  const files = rendered.flatMap(({ target, input }) =>
     renderTarget(target.name, input).map((file) => ({ target: target.name, ...file })),
   );
-  const commands = inputs.map(({ target, input }) => ({ target: target.name, ...target.commands(input) }));
+  const commands = rendered.map(({ target, input }) => ({ target: target.name, ...target.commands(input) }));
+  const checks = options['check'] === true ? await checkAll(context, rendered) : null;
   if (typeof options['out'] === 'string') {
-    return writeFiles(context, resolve(context.world.cwd, options['out']), files, commands);
+    return writeFiles(context, resolve(context.world.cwd, options['out']), files, commands, checks);
   }
 
-  context.output.document({ ok: true, files, commands });
+  context.output.document({ ok: true, files, commands, ...(checks === null ? {} : { checks }) });
   for (const notice of commands.flatMap((each) => each.notices)) context.output.warning(notice);
   for (const file of files) {
     // The bundled server inside a Docker context is a megabyte of code: named, not shown.
@@ -54,6 +61,57 @@ export async function runRender(
   return 0;
 }
 
+/** The deployment of the file, or the smallest one, with what --set says. */
+async function chooseDeployment(context: CommandContext, settings: readonly string[]): Promise<Deployment> {
+  if (settings.length === 0) return (await requireDeployment(context)).deployment;
+  const loaded = await readDeployment(context);
+  return setSettings(loaded?.text ?? 'version: 1\n', settings);
+}
+
+/** One format that cannot carry the deployment does not keep the others back. */
+function leaveOutRefused<One extends { readonly target: Target; readonly input: TargetInput }>(
+  context: CommandContext,
+  inputs: readonly One[],
+): readonly One[] {
+  const refusals: UserError[] = [];
+  const rendered = inputs.filter(({ target, input }) => {
+    try {
+      target.files(input);
+      return true;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      context.output.warning(`${target.name} is left out: ${error.message}`);
+      refusals.push(error);
+      return false;
+    }
+  });
+  const [first] = refusals;
+  if (rendered.length === 0 && first !== undefined) throw first;
+  return rendered;
+}
+
+/** Throws an EnvironmentError when a program refuses its files; what could not be asked is a warning. */
+async function checkAll(
+  context: CommandContext,
+  inputs: readonly { readonly target: Target; readonly input: TargetInput }[],
+): Promise<readonly Judgement[]> {
+  // The checks need certificates of their own, whose making takes long to load.
+  const { checkRendered } = await import('../check-rendered.ts');
+  const judgements = await checkRendered(context, inputs);
+  const refused = judgements.filter(({ verdict }) => verdict === 'refused');
+  if (refused.length > 0) {
+    throw new EnvironmentError(`${refused.map(({ target }) => target).join(', ')} would not take the files.`, {
+      why: refused.map(({ words }) => words).join('\n'),
+      next: 'Nothing was written. Which version is installed? For example: --for nginx@1.18',
+    });
+  }
+  for (const { target, verdict, words } of judgements) {
+    if (verdict === 'unknown') context.output.warning(`${target} was not checked: ${words}.`);
+    else context.output.progress(`  ${words}`);
+  }
+  return judgements;
+}
+
 async function listTargets(context: CommandContext, asked: boolean): Promise<number> {
   if (!asked) {
     throw new UserError('Name what to render.', {
@@ -61,8 +119,17 @@ async function listTargets(context: CommandContext, asked: boolean): Promise<num
       next: 'mcp-deploy render nginx        or: mcp-deploy render --list',
     });
   }
-  context.output.document({ ok: true, targets: targets.map(({ name, summary }) => ({ name, summary })) });
-  context.output.result(targets.map(({ name, summary }) => `  ${name.padEnd(10)} ${summary}`).join('\n'));
+  const rows = targets.map(({ name, summary, checkedBy = '' }) => ({ name, summary, checkedBy }));
+  context.output.document({ ok: true, targets: rows });
+  const width = Math.max(...rows.map(({ name }) => name.length)) + 2;
+  context.output.result(
+    rows
+      .map(({ name, summary, checkedBy }) => {
+        const check = checkedBy === '' ? '' : `\n  ${' '.repeat(width)}checked by ${checkedBy}`;
+        return `  ${name.padEnd(width)}${summary}${check}`;
+      })
+      .join('\n'),
+  );
   return 0;
 }
 
@@ -94,6 +161,7 @@ async function writeFiles(
   folder: string,
   files: readonly (RenderedFile & { target: string })[],
   commands: readonly (TargetCommands & { target: string })[],
+  checks: readonly Judgement[] | null,
 ): Promise<number> {
   const { ports, output } = context;
   const foreign: string[] = [];
@@ -119,6 +187,7 @@ async function writeFiles(
     ok: true,
     files: files.map(({ content: _content, ...file }) => ({ ...file, path: join(folder, file.path) })),
     commands,
+    ...(checks === null ? {} : { checks }),
   });
   const shown = files.map(
     (file) => `  ${relative(context.world.cwd, join(folder, file.path)).padEnd(44)} belongs at ${file.installPath}`,
@@ -138,12 +207,16 @@ async function makeFolders(context: CommandContext, folder: string): Promise<voi
   await context.ports.files.makeDirectory(folder, 0o755);
 }
 
-function programVersion(given: unknown): { program: string; version: string } | null {
-  if (typeof given !== 'string') return null;
+function programVersion(given: string): { program: string; version: string } {
   const parsed = /^([a-z]+)@(\d+(?:\.\d+){0,3})$/.exec(given);
   const [, program, version] = parsed ?? [];
   if (program === undefined || version === undefined) {
     throw new UserError(`--for ${given} is not program@version.`, { next: '--for nginx@1.22' });
   }
   return { program, version };
+}
+
+/** A flag that may be given several times. */
+function listOf(given: unknown): readonly string[] {
+  return Array.isArray(given) ? given.filter((each) => typeof each === 'string') : [];
 }
