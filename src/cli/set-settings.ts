@@ -39,7 +39,7 @@ function setOne(text: string, given: string): string {
   const parsed = parseDeployment(changed, { file: 'mcp-deploy.yaml' });
   // What contradicts another setting may be mended by the next --set.
   const own = parsed.ok ? [] : parsed.problems.filter((problem) => problem.path.startsWith(formatPath(path)));
-  if (own.length > 0 && own.some(isAboutTheValue)) throw refusal(`--set ${given}`, own);
+  if (own.some(isAboutTheValue)) throw refusal(`--set ${given}`, own);
   return changed;
 }
 

@@ -80,7 +80,9 @@ function standIns(input: TargetInput, scratch: ScratchFiles): TargetInput {
     ...input,
     paths: {
       ...input.paths,
-      ...{ caFile, certificateFile, keyFile },
+      caFile,
+      certificateFile,
+      keyFile,
       upstreamCaFile: caFile,
       proxyLogDir: scratch.folder,
     },
