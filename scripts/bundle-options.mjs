@@ -10,6 +10,8 @@ export function bundleOptions(version) {
     define: { __MCP_DEPLOY_VERSION__: JSON.stringify(version) },
     // CommonJS dependencies call require() for node's own modules.
     banner: { js: "import{createRequire as __cr}from'node:module';const require=__cr(import.meta.url);" },
+    // Its CommonJS form hides its own parts from a bundler.
+    alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
     plugins: [withoutLocales],
   };
 }

@@ -7,9 +7,19 @@ export const claudeCode: McpClient = {
   id: 'claude-code',
   title: 'Claude Code',
   files: { linux: '~/.claude.json', macos: '~/.claude.json', windows: '~/.claude.json', project: '.mcp.json' },
-  snippet({ name, url, keyFile, caFile, keyVariable }) {
+  homeVariable: { name: 'CLAUDE_CONFIG_DIR', replaces: '~' },
+  era: 'modern',
+  trust: ['NODE_EXTRA_CA_CERTS', 'SSL_CERT_FILE'],
+  entry({ name, url, keyFile, keyVariable }) {
+    const headers = keyFile === null ? {} : { headers: { Authorization: `Bearer \${${keyVariable}}` } };
+    return { format: 'json', container: 'mcpServers', name, value: { type: 'http', url, ...headers }, inputs: [] };
+  },
+  snippet(options) {
+    const { name, url, keyFile, caFile, keyVariable } = options;
+
     // Single quotes: Claude Code stores the reference and fills it in at every start. --header takes all that follows.
-    const header = keyFile === null ? '' : ` --header 'Authorization: Bearer \${${keyVariable}}'`;
+    const headers = Object.entries(this.entry(options).value['headers'] ?? {});
+    const header = headers.map(([field, value]) => ` --header '${field}: ${String(value)}'`).join('');
     const lines = [
       ...(caFile === null ? [] : [`export NODE_EXTRA_CA_CERTS=${quotePath(caFile)}`]),
       ...(keyFile === null ? [] : exportKey(keyVariable, keyFile)),

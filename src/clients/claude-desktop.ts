@@ -1,4 +1,4 @@
-import { formatJson } from './entry-text.ts';
+import { formatEntry } from './entry-text.ts';
 import { bridgeEntry, bridgeNotes } from './stdio-bridge.ts';
 import type { McpClient } from './types.ts';
 
@@ -12,12 +12,21 @@ export const claudeDesktop: McpClient = {
     windows: String.raw`%APPDATA%\Claude\claude_desktop_config.json`,
     project: null,
   },
+  era: 'legacy',
+  trust: ['NODE_EXTRA_CA_CERTS'],
+  entry: (options) => ({
+    format: 'json',
+    container: 'mcpServers',
+    name: options.name,
+    value: bridgeEntry(options),
+    inputs: [],
+  }),
   snippet(options) {
     return {
       title: this.title,
       file: `${this.files.macos} (macOS), ${this.files.windows} (Windows)`,
       format: 'json',
-      text: formatJson({ mcpServers: { [options.name]: bridgeEntry(options) } }),
+      text: formatEntry(this.entry(options)),
       notes: [
         ...bridgeNotes(this.title, options),
         'Restart Claude Desktop afterwards: it reads the file when it starts.',

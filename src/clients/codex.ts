@@ -1,4 +1,4 @@
-import { quoteToml } from './entry-text.ts';
+import { formatEntry } from './entry-text.ts';
 import { caFromEnvironment, keyFromEnvironment } from './notes.ts';
 import type { McpClient } from './types.ts';
 
@@ -12,18 +12,19 @@ export const codex: McpClient = {
     windows: '~/.codex/config.toml',
     project: null,
   },
+  homeVariable: { name: 'CODEX_HOME', replaces: '~/.codex' },
+  era: 'legacy',
+  trust: ['CODEX_CA_CERTIFICATE', 'SSL_CERT_FILE'],
+  entry({ name, url, keyFile, keyVariable }) {
+    const key = keyFile === null ? {} : { bearer_token_env_var: keyVariable };
+    return { format: 'toml', container: 'mcp_servers', name, value: { url, ...key }, inputs: [] };
+  },
   snippet(options) {
-    const { name, url, keyFile, keyVariable } = options;
-    const lines = [
-      `[mcp_servers.${/^[A-Za-z0-9_-]+$/.test(name) ? name : quoteToml(name)}]`,
-      `url = ${quoteToml(url)}`,
-      ...(keyFile === null ? [] : [`bearer_token_env_var = ${quoteToml(keyVariable)}`]),
-    ];
     return {
       title: this.title,
       file: '~/.codex/config.toml',
       format: 'toml',
-      text: `${lines.join('\n')}\n`,
+      text: formatEntry(this.entry(options)),
       notes: [
         ...keyFromEnvironment(this.title, options),
         ...caFromEnvironment(this.title, 'CODEX_CA_CERTIFICATE (or SSL_CERT_FILE, not NODE_EXTRA_CA_CERTS)', options),

@@ -1,4 +1,4 @@
-import { formatJson } from './entry-text.ts';
+import { formatEntry } from './entry-text.ts';
 import { caInSystemStore, keyFromEnvironment, startFromShell } from './notes.ts';
 import type { McpClient } from './types.ts';
 
@@ -12,14 +12,18 @@ export const cursor: McpClient = {
     windows: '~/.cursor/mcp.json',
     project: '.cursor/mcp.json',
   },
-  snippet(options) {
-    const { name, url, keyFile, keyVariable } = options;
+  era: 'modern',
+  trust: 'system',
+  entry({ name, url, keyFile, keyVariable }) {
     const headers = keyFile === null ? {} : { headers: { Authorization: `Bearer \${env:${keyVariable}}` } };
+    return { format: 'json', container: 'mcpServers', name, value: { url, ...headers }, inputs: [] };
+  },
+  snippet(options) {
     return {
       title: this.title,
       file: '~/.cursor/mcp.json, or .cursor/mcp.json for one project',
       format: 'json',
-      text: formatJson({ mcpServers: { [name]: { url, ...headers } } }),
+      text: formatEntry(this.entry(options)),
       notes: [
         ...keyFromEnvironment(this.title, options),
         ...startFromShell(this.title, 'cursor .', options),

@@ -1,4 +1,4 @@
-import { formatJson } from './entry-text.ts';
+import { formatEntry } from './entry-text.ts';
 import { caFromEnvironment, keyFromEnvironment } from './notes.ts';
 import type { McpClient } from './types.ts';
 
@@ -12,14 +12,19 @@ export const gemini: McpClient = {
     windows: '~/.gemini/settings.json',
     project: '.gemini/settings.json',
   },
-  snippet(options) {
-    const { name, url, keyFile, keyVariable } = options;
+  homeVariable: { name: 'GEMINI_CLI_HOME', replaces: '~' },
+  era: 'legacy',
+  trust: ['NODE_EXTRA_CA_CERTS'],
+  entry({ name, url, keyFile, keyVariable }) {
     const headers = keyFile === null ? {} : { headers: { Authorization: `Bearer \${${keyVariable}}` } };
+    return { format: 'json', container: 'mcpServers', name, value: { type: 'http', url, ...headers }, inputs: [] };
+  },
+  snippet(options) {
     return {
       title: this.title,
       file: '~/.gemini/settings.json, or .gemini/settings.json for one project',
       format: 'json',
-      text: formatJson({ mcpServers: { [name]: { type: 'http', url, ...headers } } }),
+      text: formatEntry(this.entry(options)),
       notes: [
         ...keyFromEnvironment(this.title, options),
         ...caFromEnvironment(this.title, 'NODE_EXTRA_CA_CERTS', options),

@@ -1,10 +1,11 @@
 import { UserError } from '../deployment/errors.ts';
+import { nearestWord } from '../deployment/nearest-word.ts';
 import { claudeCode } from './claude-code.ts';
 import { claudeDesktop } from './claude-desktop.ts';
 import { codex } from './codex.ts';
 import { cursor } from './cursor.ts';
 import { gemini } from './gemini.ts';
-import type { ClientSnippet, McpClient, SnippetOptions } from './types.ts';
+import type { ClientEntry, ClientSnippet, McpClient, SnippetOptions } from './types.ts';
 import { vscode } from './vscode.ts';
 import { windsurf } from './windsurf.ts';
 import { zed } from './zed.ts';
@@ -16,8 +17,10 @@ export const clients: readonly McpClient[] = [claudeCode, claudeDesktop, cursor,
 export function describeClient(id: string): McpClient {
   const client = clients.find((candidate) => candidate.id === id);
   if (client !== undefined) return client;
+  const ids = clients.map((known) => known.id);
+  const near = nearestWord(id, ids);
   throw new UserError(`${JSON.stringify(id)} is not a client this tool knows`, {
-    why: `It knows ${clients.map((known) => known.id).join(', ')}.`,
+    why: `${near === null ? '' : `Did you mean ${near}? `}It knows ${ids.join(', ')}.`,
     next: 'Every other client takes the URL and the header "Authorization: Bearer KEY".',
   });
 }
@@ -29,6 +32,16 @@ export function describeClient(id: string): McpClient {
  */
 export function clientSnippet(id: string, options: SnippetOptions): ClientSnippet {
   const client = describeClient(id);
+  return { client: client.id, ...client.snippet(checked(client, options)) };
+}
+
+/** The same as data, to be put into the settings of the client. @throws UserError like clientSnippet */
+export function clientEntry(id: string, options: SnippetOptions): ClientEntry {
+  const client = describeClient(id);
+  return client.entry(checked(client, options));
+}
+
+function checked(client: McpClient, options: SnippetOptions): SnippetOptions {
   if (options.name === '' || options.name.startsWith('-') || /\0|\p{Surrogate}/u.test(options.name)) {
     throw new UserError(`${JSON.stringify(options.name)} cannot be the name of a server in ${client.title}`, {
       why: 'It is empty, is no proper text, or begins with a hyphen and would be taken for an option.',
@@ -46,6 +59,5 @@ export function clientSnippet(id: string, options: SnippetOptions): ClientSnippe
     });
   }
   // Clients fill in $NAME and ${NAME} wherever they find it: no part of the URL may be taken for a variable.
-  const url = options.url.replaceAll('$', '%24');
-  return { client: client.id, ...client.snippet({ ...options, url }) };
+  return { ...options, url: options.url.replaceAll('$', '%24') };
 }

@@ -1,18 +1,11 @@
-import type { SnippetOptions } from './types.ts';
-
-/** An entry for clients that start a program and speak to its standard input and output. */
-export interface StdioEntry {
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
-}
+import type { SettingTable, SnippetOptions } from './types.ts';
 
 /**
- * mcp-remote as the program. A shell reads the key from its file at every start, so that it stands neither in the
+ * For clients that start a program and speak to its standard input and output: mcp-remote as the program. A shell reads the key from its file at every start, so that it stands neither in the
  * settings nor in a process list: mcp-remote itself fills in ${AUTH_HEADER}. No space behind the colon, because some
  * clients on Windows split arguments there.
  */
-export function bridgeEntry(options: SnippetOptions): StdioEntry {
+export function bridgeEntry(options: SnippetOptions): SettingTable {
   const { url, keyFile, caFile } = options;
   const env = caFile === null ? {} : { env: { NODE_EXTRA_CA_CERTS: caFile } };
   // It refuses plain HTTP to anything but localhost unless told otherwise.

@@ -1,3 +1,20 @@
+/** What JSON and TOML can both say. */
+export type SettingValue = string | number | boolean | readonly SettingValue[] | SettingTable;
+export interface SettingTable {
+  readonly [key: string]: SettingValue;
+}
+
+/** What has to stand in a client's settings: the text to paste and the edit of the file are both made from it. */
+export interface ClientEntry {
+  readonly format: 'json' | 'toml';
+  /** The table of all servers: `mcpServers`, `servers`, `mcp_servers`, `context_servers`. */
+  readonly container: string;
+  readonly name: string;
+  readonly value: SettingTable;
+  /** Questions that the client asks its user once (VS Code); told apart by `id`. */
+  readonly inputs: readonly SettingTable[];
+}
+
 /** What a snippet is made from. */
 export interface SnippetOptions {
   /** How the client calls the server in its lists. */
@@ -26,7 +43,7 @@ export interface ClientSnippet {
 }
 
 /** Where a client keeps its servers; null where it runs not at all or has no such file. `~` and `%APPDATA%` as people write them. */
-interface ClientFiles {
+export interface ClientFiles {
   readonly linux: string | null;
   readonly macos: string | null;
   readonly windows: string | null;
@@ -39,5 +56,12 @@ export interface McpClient {
   readonly id: string;
   readonly title: string;
   readonly files: ClientFiles;
+  /** Variable that moves its settings, and what stands in place of it in `files`. */
+  readonly homeVariable?: { readonly name: string; readonly replaces: string };
+  /** Which of our two real clients stands for it in `client check`. */
+  readonly era: 'legacy' | 'modern';
+  /** How it comes to trust a private CA: variables in the order it reads them, or what the operating system trusts. */
+  readonly trust: readonly string[] | 'system';
+  readonly entry: (options: SnippetOptions) => ClientEntry;
   readonly snippet: (options: SnippetOptions) => Omit<ClientSnippet, 'client'>;
 }

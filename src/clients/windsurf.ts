@@ -1,4 +1,4 @@
-import { formatJson } from './entry-text.ts';
+import { formatEntry } from './entry-text.ts';
 import { caInSystemStore, keyFromEnvironment, startFromShell } from './notes.ts';
 import type { McpClient } from './types.ts';
 
@@ -12,14 +12,18 @@ export const windsurf: McpClient = {
     windows: '~/.codeium/windsurf/mcp_config.json',
     project: null,
   },
-  snippet(options) {
-    const { name, url, keyFile, keyVariable } = options;
+  era: 'modern',
+  trust: 'system',
+  entry({ name, url, keyFile, keyVariable }) {
     const headers = keyFile === null ? {} : { headers: { Authorization: `Bearer \${env:${keyVariable}}` } };
+    return { format: 'json', container: 'mcpServers', name, value: { serverUrl: url, ...headers }, inputs: [] };
+  },
+  snippet(options) {
     return {
       title: this.title,
       file: '~/.codeium/windsurf/mcp_config.json',
       format: 'json',
-      text: formatJson({ mcpServers: { [name]: { serverUrl: url, ...headers } } }),
+      text: formatEntry(this.entry(options)),
       notes: [
         ...keyFromEnvironment(this.title, options),
         ...startFromShell(this.title, 'windsurf .', options),

@@ -1,4 +1,4 @@
-import { formatJson } from './entry-text.ts';
+import { formatEntry } from './entry-text.ts';
 import { caInSystemStore } from './notes.ts';
 import { bridgeEntry, bridgeNotes } from './stdio-bridge.ts';
 import type { McpClient } from './types.ts';
@@ -16,14 +16,22 @@ export const zed: McpClient = {
     windows: String.raw`%APPDATA%\Zed\settings.json`,
     project: '.zed/settings.json',
   },
+  era: 'legacy',
+  trust: 'system',
+  entry: (options) => ({
+    format: 'json',
+    container: 'context_servers',
+    name: options.name,
+    value: options.keyFile === null ? { url: options.url } : bridgeEntry(options),
+    inputs: [],
+  }),
   snippet(options) {
-    const { name, url, keyFile } = options;
-    const bridged = keyFile !== null;
+    const bridged = options.keyFile !== null;
     return {
       title: this.title,
       file: '~/.config/zed/settings.json',
       format: 'json',
-      text: formatJson({ context_servers: { [name]: bridged ? bridgeEntry(options) : { url } } }),
+      text: formatEntry(this.entry(options)),
       notes: bridged ? bridgeNotes(this.title, options) : caInSystemStore(this.title, options),
     };
   },

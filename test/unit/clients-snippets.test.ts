@@ -285,7 +285,11 @@ function expectedEntry(id: string, options: SnippetOptions): unknown {
     case 'cursor':
       return { url, ...secured('${env:MCP_KEY}') };
     case 'vscode':
-      return { type: 'http', url, ...secured('${input:mcp-deploy-key}') };
+      return {
+        type: 'http',
+        url,
+        ...secured(`\${input:mcp-deploy-${options.name.replaceAll(/[^A-Za-z0-9_-]/g, '-')}-key}`),
+      };
     case 'codex':
       return { url, ...(options.keyFile === null ? {} : { bearer_token_env_var: 'MCP_KEY' }) };
     case 'gemini':
