@@ -35,8 +35,11 @@ export function addDeploymentCommands(make: MakeCommand): void {
       (await import('./commands/service.ts')).runService(context, name),
     );
   }
-  make('uninstall', 'remove everything that was made here; your own files stay', noFlags, async (context) =>
-    (await import('./commands/uninstall.ts')).runUninstall(context),
+  make(
+    'uninstall',
+    'remove everything that was made here; your own files stay',
+    defineUninstall,
+    async (context, _, options) => (await import('./commands/uninstall.ts')).runUninstall(context, options),
   );
 }
 
@@ -121,6 +124,21 @@ stay. mcp-deploy.yaml stays too, so the next apply goes forward again.
 
 Exit codes
   0 done or nothing to do   2 no such release   3 refused before any change
+  4 failed, everything undone   5 failed, undo incomplete   130 interrupted, undone
+`,
+  );
+}
+
+function defineUninstall(command: Command): void {
+  command.option('--clients', 'also take the endpoint out of the settings of MCP clients').addHelpText(
+    'after',
+    `
+Examples
+  mcp-deploy uninstall
+  mcp-deploy uninstall --yes --clients
+
+Exit codes
+  0 removed, or nothing to remove   2 wrong input   3 refused before any change
   4 failed, everything undone   5 failed, undo incomplete   130 interrupted, undone
 `,
   );

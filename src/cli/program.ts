@@ -3,6 +3,7 @@ import { UserError } from '../deployment/errors.ts';
 import { addAuditCommands } from './audit-program.ts';
 import { addAcmeCommands } from './cert-acme-program.ts';
 import { addCertCommands } from './cert-program.ts';
+import { addClientCommands } from './client-program.ts';
 import { addDeploymentCommands } from './deployment-program.ts';
 import { addDoctorCommands } from './doctor-program.ts';
 import { addKeysCommands } from './keys-program.ts';
@@ -79,7 +80,8 @@ export function buildProgram(
   addCertCommands(command, cert);
   addAcmeCommands(command, cert);
   addAuditCommands(command, group('audit', 'the audit file: show, count and verify its lines'));
-  addRenderCommands(command, group('client', 'what an MCP client needs to connect'));
+  addRenderCommands(command);
+  addClientCommands(command, group('client', 'MCP clients: add the endpoint to their settings, remove, check'));
 
   // `serve` is answered by bin/ before this file is loaded; it stands here for the help.
   program.command('serve').description('run the bundled server in the foreground (mcp-deploy serve --help)');

@@ -1,28 +1,13 @@
 import type { Command } from 'commander';
 import { noFlags, type MakeCommand } from './make-command.ts';
 
-/** Files for other programs, and entries for MCP clients. */
-export function addRenderCommands(make: MakeCommand, client: Command): void {
+/** Files for other programs. */
+export function addRenderCommands(make: MakeCommand): void {
   make(
     'render [target...]',
     'print configuration for nginx, caddy, systemd, docker …; all = for everything',
     defineRender,
     async (context, args, options) => (await import('./commands/render.ts')).runRender(context, args, options),
-  );
-
-  make(
-    'list',
-    'list the clients this tool knows',
-    noFlags,
-    async (context) => (await import('./commands/client.ts')).runClientList(context),
-    client,
-  );
-  make(
-    'print <client>',
-    'print the entry for a client: claude-code, cursor, vscode …',
-    noFlags,
-    async (context, args) => (await import('./commands/client.ts')).runClientPrint(context, args[0] ?? ''),
-    client,
   );
 
   make('schema', 'print the JSON Schema of mcp-deploy.yaml', noFlags, async (context) =>

@@ -4,12 +4,27 @@ import type { HostFacts } from '../../plan/facts.ts';
 import { planRemoval } from '../../plan/plan-removal.ts';
 import { parseTimerRecord, timerRecordFile, timerRemovalSteps } from '../../plan/timer-record.ts';
 import type { Plan } from '../../plan/types.ts';
+import { removeEntry } from '../../clients/client-settings.ts';
+import { clientEntry } from '../../clients/index.ts';
+import type { McpClient } from '../../clients/types.ts';
+import { ExplainedError } from '../../deployment/errors.ts';
 import { changeHost, lookAtHost } from '../apply-desired.ts';
+import { readClientEndpoint } from '../client-endpoint.ts';
+import { findClientEntries, type ClientLook } from '../client-entries.ts';
+import {
+  putBackAsItWas,
+  readBackup,
+  readSettingsFile,
+  settingsPath,
+  showPath,
+  writeSettingsFile,
+} from '../client-files.ts';
 import { confirmOrRefuse } from '../confirm.ts';
 import type { CommandContext } from '../context.ts';
+import type { FlagValues } from '../flag-values.ts';
 
 /** `mcp-deploy uninstall`: removes exactly what was made here. The user's own files stay. */
-export async function runUninstall(context: CommandContext): Promise<number> {
+export async function runUninstall(context: CommandContext, options: FlagValues): Promise<number> {
   const { output, ports, stateDir } = context;
   if ((await ports.files.stat(stateDir)) === null) {
     output.document({ ok: true, changed: false });
@@ -20,6 +35,8 @@ export async function runUninstall(context: CommandContext): Promise<number> {
     const preview = await lookAtHost(context, null);
     output.progress(describePlan(await planWithTimer(context, preview), preview));
   }
+  // Looked at before the endpoint they lead to is forgotten.
+  const left = await clientsLeft(context);
   const folder = relative(context.world.cwd, stateDir) || stateDir;
   const agreed = await confirmOrRefuse(
     context,
@@ -34,12 +51,58 @@ export async function runUninstall(context: CommandContext): Promise<number> {
     const facts = await look(null);
     return { plan: await planWithTimer(context, facts), facts };
   });
-  output.document({ ok: true, changed: true, notices: outcome.plan.notices });
+  const removed = options['clients'] === true;
+  if (removed) for (const look of left) await takeOut(context, look);
+  output.document({
+    ok: true,
+    changed: true,
+    notices: outcome.plan.notices,
+    clients: left.map(({ client, path, name }) => ({ client: client.id, file: path, name, removed })),
+  });
   const kept = outcome.plan.notices.some((notice) => notice.text.endsWith('stays.'));
   output.result(
     `  Removed: server, keys, certificates and configuration. ${kept ? 'What is yours stays.' : 'This folder is as it was before.'}`,
   );
+  for (const { client, path, name, url } of left) {
+    const place = `"${name}" in ${showPath(context, path)}`;
+    output.result(
+      removed
+        ? `  Removed: ${client.title}, ${place}.`
+        : `  Left: ${client.title}, ${place}.   mcp-deploy client remove ${client.id} --url ${url} --name ${name}${settingsFlag(context, client, path)}`,
+    );
+  }
   return 0;
+}
+
+interface LeftEntry extends ClientLook {
+  readonly name: string;
+  readonly url: string;
+}
+
+/** Entries in the settings of clients that will lead nowhere. */
+async function clientsLeft(context: CommandContext): Promise<readonly LeftEntry[]> {
+  try {
+    const endpoint = await readClientEndpoint(context, {});
+    const looks = await findClientEntries(context, endpoint);
+    return looks.flatMap((look) => look.names.map((name) => ({ ...look, name, url: endpoint.url })));
+  } catch (error) {
+    // Nothing was applied, or its record is damaged: uninstall is for such folders too.
+    if (error instanceof ExplainedError) return [];
+    throw error;
+  }
+}
+
+async function takeOut(context: CommandContext, { client, path, name, url, scope }: LeftEntry): Promise<void> {
+  const file = await readSettingsFile(context, path);
+  const entry = clientEntry(client.id, { name, url, keyFile: '/', caFile: null, keyVariable: 'MCP_KEY' });
+  const before = await readBackup(context, path);
+  const after = removeEntry(file.text ?? '', entry, before);
+  if (after === null || after === before) await putBackAsItWas(context, file, after);
+  else await writeSettingsFile(context, file, after, scope === 'user');
+}
+
+function settingsFlag(context: CommandContext, client: McpClient, path: string): string {
+  return path === settingsPath(context, client, false) ? '' : ` --settings ${path}`;
 }
 
 /** The renewal timer first: it must not run while what it renews is taken away. */

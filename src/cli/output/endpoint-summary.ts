@@ -65,7 +65,7 @@ export async function describeEndpoint(
   }
   lines.push(
     '',
-    `  Next   mcp-deploy client print cursor        connect another client`,
+    `  Next   mcp-deploy client add claude-code     connect a client`,
     `         mcp-deploy doctor                     check everything`,
     `         mcp-deploy init                       a real name, nginx, systemd`,
   );
