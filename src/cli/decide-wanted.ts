@@ -42,7 +42,7 @@ export async function decideWanted(context: CommandContext, options: Record<stri
     },
   };
   const text = formatDeployment(input);
-  return { deployment: parseOrThrow(text, context.deploymentFile), text, remarks, chosenPort: free };
+  return { deployment: parseOrThrow(text, context), text, remarks, chosenPort: free };
 }
 
 interface Flags {
@@ -152,7 +152,7 @@ function changeExisting(
   const text = editDeployment(existing.text, changes);
   const file = relative(context.world.cwd, context.deploymentFile);
   return {
-    deployment: parseOrThrow(text, context.deploymentFile),
+    deployment: parseOrThrow(text, context),
     text,
     remarks: [...flags.remarks, `${file} changed: ${changes.map((change) => change.path.join('.')).join(', ')}`],
     chosenPort: null,

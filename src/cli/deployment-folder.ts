@@ -14,7 +14,7 @@ export async function readDeployment(context: CommandContext): Promise<LoadedDep
   const bytes = await context.ports.files.read(context.deploymentFile);
   if (bytes === null) return null;
   const text = bytes.toString('utf8');
-  const parsed = await parseWithSchemas(text, { file: context.deploymentFile });
+  const parsed = await parseWithSchemas(text, { file: context.deploymentFile, env: context.world.env });
   return { text, deployment: deploymentOrThrow(parsed, context.deploymentFile) };
 }
 
@@ -27,15 +27,21 @@ export async function requireDeployment(context: CommandContext): Promise<Loaded
   });
 }
 
-/** Parses the text of a deployment file, or throws the UserError that lists all problems. */
-export function parseOrThrow(text: string, file: string): Deployment {
-  return deploymentOrThrow(parseDeployment(text, { file }), file);
+/** Parses the text of the deployment file, or throws the UserError that lists all problems. */
+export function parseOrThrow(text: string, { deploymentFile: file, world }: CommandContext): Deployment {
+  return deploymentOrThrow(parseDeployment(text, { file, env: world.env }), file);
+}
+
+/** All that is wrong with the file is that variables are not set here. */
+export class UnsetVariables extends UserError {
+  override name = 'UnsetVariables';
 }
 
 function deploymentOrThrow(parsed: ParsedDeployment, file: string): Deployment {
   if (parsed.ok) return parsed.deployment;
   const count = parsed.problems.length;
-  throw new UserError(`${file} has ${count === 1 ? 'a problem' : `${count} problems`}; nothing was changed.`, {
+  const Problem = parsed.problems.every(({ unset }) => unset !== undefined) ? UnsetVariables : UserError;
+  throw new Problem(`${file} has ${count === 1 ? 'a problem' : `${count} problems`}; nothing was changed.`, {
     why: formatProblems(parsed.problems, file),
     next: 'Mend the file and run the command again. Every setting: mcp-deploy schema',
   });

@@ -24,7 +24,7 @@ export async function serveOwnFiles(
   };
   const value = { source: 'files', certificate: named(pair.certificate), key: named(pair.key) };
   const text = editDeployment(existing.text, [{ path: ['tls'], value }]);
-  const deployment = parseOrThrow(text, context.deploymentFile);
+  const deployment = parseOrThrow(text, context);
   const live = liveCertificateOf(deployment, context, await findProxy(context, deployment));
   await changeHost(context, 'apply', async (look) => {
     const facts = await look(deployment);

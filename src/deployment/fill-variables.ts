@@ -1,7 +1,6 @@
 /**
- * `${NAME}` and `${NAME:-default}` in the environment of an upstream. The
- * file and everything written from it keep the reference; only the server
- * fills it when it starts, so that a secret never lands on disk.
+ * `${NAME}` and `${NAME:-default}`. Where secrets may stand (fill-settings.ts), the file and everything written from it
+ * keep the reference, and only the server fills it when it starts, so that a secret never lands on disk.
  */
 
 export interface FilledText {

@@ -1,6 +1,5 @@
 import { isIP } from 'node:net';
 import { judgeAuth } from './judge-auth.ts';
-import { variablesIn } from './fill-variables.ts';
 import type { HttpUpstream } from './http-upstream-schema.ts';
 import { canonicalName, isCertificateName } from './host-name.ts';
 import { isLoopback, parseListenAddress, type ListenAddress } from './listen-address.ts';
@@ -380,10 +379,6 @@ function judgeHttpUpstream(base: SettingPath, upstream: HttpUpstream): MeaningPr
     problems.push({ path: [...base, 'url'], message, hint: 'write them into headers: Authorization' });
   }
   if (url.hash !== '') problems.push({ path: [...base, 'url'], message: 'must not have a fragment (#)' });
-  if (variablesIn(upstream.url).length > 0) {
-    const message = 'cannot hold ${...}: variables are filled in headers only';
-    problems.push({ path: [...base, 'url'], message, hint: 'write the URL out' });
-  }
   for (const [header, text] of Object.entries(upstream.headers)) {
     const path = [...base, 'headers', header];
     if (ownHeaders.has(header.toLowerCase())) {

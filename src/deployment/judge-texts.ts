@@ -16,11 +16,8 @@ export const ownHeaders: ReadonlySet<string> = new Set(
   ),
 );
 
-/** Paths are made absolute when the deployment is applied, before any variable is known. */
 export function judgeFilePath(path: SettingPath, text: string): MeaningProblem[] {
-  if (variablesIn(text).length === 0) return judgeNul(path, text);
-  const message = 'cannot hold ${...}: variables are filled in the env of an upstream only';
-  return [{ path, message, hint: 'write the path out' }];
+  return judgeNul(path, text);
 }
 
 /** The authority of an https server that is called. */
@@ -39,7 +36,7 @@ export function judgeCaFile(path: SettingPath, caFile: string | undefined, url: 
 export function judgeArgument(path: SettingPath, text: string): MeaningProblem[] {
   const [name] = variablesIn(text);
   if (name === undefined || !/^(?:-{1,2}[A-Za-z0-9-]+=)?\$\{[^{}]*\}$/.test(text)) return judgeNul(path, text);
-  const message = 'is passed as written: variables are filled in the env of an upstream only';
+  const message = 'is passed as written: what is filled in here, every user of the machine could read';
   const hint =
     path.at(-1) === 'command' ? 'write the program out' : `let the program read it: env: { ${name}: "\${${name}}" }`;
   return [{ path, message, hint }];

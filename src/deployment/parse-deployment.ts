@@ -1,4 +1,5 @@
 import type { Document } from 'yaml';
+import { fillSettings } from './fill-settings.ts';
 import { judgeMeaning } from './judge-meaning.ts';
 import { judgeShape } from './judge-shape.ts';
 import { offsetsOf, pathAtOffset, readYamlText } from './read-yaml-text.ts';
@@ -17,6 +18,15 @@ export interface DeploymentProblem {
   readonly message: string;
   /** What to write instead: `did you mean "requests"?` */
   readonly hint?: string;
+  /** Variables that are not set, where that is all that is wrong. */
+  readonly unset?: readonly string[];
+}
+
+export interface ParseOptions {
+  /** As it is shown. */
+  readonly file: string;
+  /** What `${NAME}` is filled from. */
+  readonly env?: Readonly<Record<string, string | undefined>>;
 }
 
 export type ParsedDeployment =
@@ -31,9 +41,10 @@ export type ParsedDeployment =
 
 /**
  * Reads the text of mcp-deploy.yaml: every default filled in, or everything
- * that is wrong with it, in the order of the file. `${NAME}` stays as written.
+ * that is wrong with it, in the order of the file. `${NAME}` is filled, but where the server does it
+ * (fill-settings.ts).
  */
-export function parseDeployment(text: string, options: { readonly file: string }): ParsedDeployment {
+export function parseDeployment(text: string, options: ParseOptions): ParsedDeployment {
   const yaml = readYamlText(text);
   const problems: DeploymentProblem[] = yaml.problems
     .slice(0, mostProblems)
@@ -59,15 +70,22 @@ export function parseDeployment(text: string, options: { readonly file: string }
     const offsets = offsetsOf(document, at === 'parent' ? path.slice(0, -1) : path);
     return yaml.position(at === 'value' && offsets.found ? offsets.value : offsets.key);
   };
-  const shape = judgeShape(schema, data);
+  const filled = text.includes('${') ? fillSettings(schema, data, options.env ?? {}) : { data, problems: [] };
+  for (const { path, ...problem } of filled.problems.slice(0, mostProblems)) {
+    problems.push({ path: formatPath(path), ...locate(path, 'value'), ...problem });
+  }
+  const unfilled = new Set(filled.problems.map(({ path }) => formatPath(path)));
+  const shape = judgeShape(schema, filled.data);
   for (const { path, at, ...problem } of shape.problems.slice(0, mostProblems)) {
+    if (unfilled.has(formatPath(path))) continue;
     problems.push({ path: formatPath(path), ...locate(path, at), ...problem });
   }
   // A wrong version must not hide what else is wrong.
-  const sound = shape.sound ?? judgeShape(schema, { ...data, version: 1 }).sound;
+  const sound = shape.sound ?? judgeShape(schema, { ...(filled.data as object), version: 1 }).sound;
   const deployment = deploymentSchema.parse(sound);
-  const wrongPaths = shape.problems.map((problem) => problem.path);
+  const wrongPaths = [...shape.problems, ...filled.problems].map((problem) => problem.path);
   for (const { path, at, ...problem } of judgeMeaning(deployment, wrongPaths)) {
+    if (unfilled.has(formatPath(path))) continue;
     problems.push({ path: formatPath(path), ...locate(path, at ?? 'value'), ...problem });
   }
   if (problems.length > 0) return { ok: false, problems: inOrder(problems) };

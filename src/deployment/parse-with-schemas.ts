@@ -1,4 +1,9 @@
-import { parseDeployment, type DeploymentProblem, type ParsedDeployment } from './parse-deployment.ts';
+import {
+  parseDeployment,
+  type DeploymentProblem,
+  type ParsedDeployment,
+  type ParseOptions,
+} from './parse-deployment.ts';
 import type { Deployment } from './schema.ts';
 import { BadSchema, loadSchemaCompiler } from './schema-compiler.ts';
 import { formatPath } from './setting-path.ts';
@@ -13,7 +18,7 @@ export interface SchemaProblem {
  * Reads the text of mcp-deploy.yaml as parseDeployment does, and compiles the JSON Schemas of its tools: a mistake in
  * one is found before anything starts, with its place in the file.
  */
-export async function parseWithSchemas(text: string, options: { readonly file: string }): Promise<ParsedDeployment> {
+export async function parseWithSchemas(text: string, options: ParseOptions): Promise<ParsedDeployment> {
   const parsed = parseDeployment(text, options);
   if (!parsed.ok) return parsed;
   const problems = (await judgeToolSchemas(parsed.deployment)).map(({ path, message }): DeploymentProblem => ({

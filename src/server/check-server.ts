@@ -16,6 +16,7 @@ import { createOriginGuard } from './policy/origin-guard.ts';
 import type { ServerConfig } from './server-config.ts';
 import { readRedisTarget } from './shared-state/redis-target.ts';
 import { judgeStartup } from './startup-checks.ts';
+import { findUnsetReferences } from './unset-references.ts';
 
 /**
  * Judges all that can be judged without starting: start-up rules, certificate, keys, hosts and origins, upstreams, the
@@ -29,7 +30,13 @@ export function checkServer(config: ServerConfig, options: GatewayOptions, stdio
   const upstreams = createBackends(config, options).backends.map(({ name }) => name);
   checkRedis(config);
   if (deployment.logs.audit !== 'off') checkAuditPlace(deployment.logs.audit);
-  const risks = stdio ? [] : describeRisks(deployment).map((risk) => `warning: ${risk}\n`);
+  const risks = [
+    ...(stdio ? [] : describeRisks(deployment)),
+    ...Array.from(
+      findUnsetReferences(deployment, options.env),
+      ([name, setting]) => `${name} is not set here; ${setting} needs it at the start`,
+    ),
+  ].map((risk) => `warning: ${risk}\n`);
   return `ok: ${deployment.name} can be served on ${where}; behind it: ${upstreams.join(', ')}\n${risks.join('')}`;
 }
 

@@ -26,7 +26,7 @@ export async function readServeSettings(
 ): Promise<ServeSettings> {
   if (flags.mode === 'flags') return readFlagSettings(flags, env);
   const text = configBytes?.toString('utf8') ?? '';
-  const config = await parseServerConfig(text, flags.configFile);
+  const config = await parseServerConfig(text, flags.configFile, env);
   const base = { deployment: config.deployment, extraKeys: [], stdio: false };
   if (isPlannedConfig(text)) {
     const { MCP_API_KEY, MCP_API_KEYS } = env;

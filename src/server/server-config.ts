@@ -19,9 +19,14 @@ export type ServerConfig = z.output<typeof serverConfigSchema>;
 
 /**
  * Reads a configuration file's text: what the planner wrote, or a deployment file (YAML or JSON) as a person writes it.
+ * @param env what `${NAME}` in a deployment file is filled from; what the planner wrote is filled already
  * @throws UserError that names what is wrong, with file, line and column where there is one.
  */
-export async function parseServerConfig(text: string, file: string): Promise<ServerConfig> {
+export async function parseServerConfig(
+  text: string,
+  file: string,
+  env: NodeJS.ProcessEnv = {},
+): Promise<ServerConfig> {
   const planned = readJson(text);
   if (planned !== null && 'deployment' in planned) {
     const parsed = serverConfigSchema.safeParse(planned);
@@ -37,7 +42,7 @@ export async function parseServerConfig(text: string, file: string): Promise<Ser
     import('../deployment/parse-deployment.ts'),
     import('../deployment/parse-with-schemas.ts'),
   ]);
-  const parsed = await parseWithSchemas(text, { file });
+  const parsed = await parseWithSchemas(text, { file, env });
   if (!parsed.ok) {
     throw new UserError(`${file} has mistakes`, { excerpt: formatProblems(parsed.problems, file).split('\n') });
   }

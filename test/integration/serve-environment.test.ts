@@ -218,6 +218,18 @@ describe('--check', () => {
     expect(server.output.stdout).toBe('');
   });
 
+  test('fills variables, names those that are not set with their place, and warns of those of the start', async () => {
+    const upstream = `{ command: "${process.execPath}", env: { T: "\${MCPD_TOKEN}" } }`;
+    write(plain.replace('18099', '${MCPD_PORT}').replace(' }', `, upstreams: { a: ${upstream} } }`));
+    const unset = serve(['--check', '--config', 'a.yaml'], { MCP_API_KEY: key });
+    expect(await unset.exit).toBe(2);
+    expect(unset.output.stderr).toContain('a.yaml:2:19  server.listen needs MCPD_PORT, which is not set');
+    const server = serve(['--check', '--config', 'a.yaml'], { MCP_API_KEY: key, MCPD_PORT: '18099' });
+    expect(await server.exit).toBe(0);
+    expect(server.output.stdout).toContain('can be served on 127.0.0.1:18099; behind it: a\n');
+    expect(server.output.stdout).toContain('warning: MCPD_TOKEN is not set here; server.upstreams.a.env.T needs it');
+  });
+
   test('of a file that is not there is 2', async () => {
     expect(await serve(['--check', '--config', 'none.yaml']).exit).toBe(2);
   });

@@ -29,7 +29,7 @@ export async function adoptCertbot(
   }
   const existing = await requireDeployment(context);
   const text = editDeployment(existing.text, [{ path: ['tls'], value: { source: 'files', certificate, key } }]);
-  const deployment = parseOrThrow(text, context.deploymentFile);
+  const deployment = parseOrThrow(text, context);
   const hookFile = join(dirname(dirname(folder)), 'renewal-hooks', 'deploy', `mcp-deploy-${deployment.name}.sh`);
   const hook = hookText(context);
   const install = options['installHook'] === true;

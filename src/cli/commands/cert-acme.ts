@@ -25,7 +25,7 @@ export async function runCertAcme(
   const existing = await requireDeployment(context);
   const wanted = wantedTls(existing.deployment, context, names, options);
   const text = editDeployment(existing.text, [{ path: ['tls'], value: wanted }]);
-  const deployment = parseOrThrow(text, context.deploymentFile);
+  const deployment = parseOrThrow(text, context);
   if (deployment.tls.source !== 'acme') throw new Error('the edited deployment lost its tls.source');
   if (options['dryRun'] === true) return rehearse(context, deployment.tls);
 

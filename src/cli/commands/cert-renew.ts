@@ -10,7 +10,7 @@ import { projectPaths } from '../../plan/project-paths.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
 import { changeHost, lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
-import { readDeployment } from '../deployment-folder.ts';
+import { readDeployment, UnsetVariables, type LoadedDeployment } from '../deployment-folder.ts';
 
 /** Exit code of `cert renew --exit-code` when a certificate was renewed: a service manager can tell it from "not due". */
 const renewedExitCode = 10;
@@ -67,10 +67,21 @@ export async function runCertRenew(context: CommandContext, options: Record<stri
  */
 async function deploymentToRenew(context: CommandContext): Promise<Deployment | null> {
   const applied = await readAppliedDeployment(context);
-  const written = await readDeployment(context);
+  const written = await readWritten(context);
   if (applied === null || written === null || written.deployment.tls.source !== applied.tls.source) return applied;
   const { tls, proxy } = written.deployment;
   return { ...applied, tls, proxy };
+}
+
+/** A timer has no variables of a shell: what was applied counts then. */
+async function readWritten(context: CommandContext): Promise<LoadedDeployment | null> {
+  try {
+    return await readDeployment(context);
+  } catch (error) {
+    if (!(error instanceof UnsetVariables)) throw error;
+    context.output.warning(`${error.message} The certificate is renewed as it was applied.`);
+    return null;
+  }
 }
 
 /** Somebody else renews it; what can be done here is to have it taken up, and to see that it is. */

@@ -32,7 +32,7 @@ export async function runInit(context: CommandContext, options: Record<string, u
     ? await (await import('../wizard/ask.ts')).askQuestions(context, defaults, given)
     : defaults;
   const text = deploymentText(answers, existing);
-  const deployment = parseOrThrow(text, context.deploymentFile);
+  const deployment = parseOrThrow(text, context);
 
   const preview = await lookAtHost(context, deployment);
   const plan = planDeployment({ deployment, deploymentText: text === existing?.text ? null : text }, preview);
