@@ -1,6 +1,7 @@
 import { EnvironmentError } from '../deployment/errors.ts';
 import type { AcmeOrder, Action } from '../plan/types.ts';
 import type { AcmeOrderSpec } from './acme-types.ts';
+import { readOwner } from './accounts.ts';
 import { servePair } from './act-pair.ts';
 import { shown, type ActContext } from './act.ts';
 import type { FileSystem } from './ports.ts';
@@ -31,7 +32,7 @@ export async function actAcme(
     signal: context.signal,
     onDoing: (text) => context.onDoing(text, clock.elapsed() - startedAt),
   });
-  await servePair(action, issued, files);
+  await servePair(action, issued, files, action.owner === undefined ? undefined : await readOwner(files, action.owner));
   const left = issued.leftBehind.map((each) => `; could not be taken away: ${each}`).join('');
   return `${action.order.names.join(', ')} by ${action.order.challenge.type}${left}`;
 }

@@ -1,5 +1,6 @@
 import { EnvironmentError } from '../deployment/errors.ts';
 import type { Action } from '../plan/types.ts';
+import { readOwner } from './accounts.ts';
 import { servePair } from './act-pair.ts';
 import { shown, type ActContext } from './act.ts';
 
@@ -20,7 +21,7 @@ export async function actCertificate(action: CertificateAction, context: ActCont
     names: action.names,
     validDays: action.validDays,
   });
-  await servePair(action, { keyPem, certificatePem }, files);
+  await servePair(action, { keyPem, certificatePem }, files, action.owner === undefined ? undefined : await readOwner(files, action.owner));
   return `${action.names.join(', ')}; ${action.validDays} days`;
 }
 

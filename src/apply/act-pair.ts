@@ -1,6 +1,6 @@
 import { basename, join } from 'node:path';
 import { liveLinkOf, pairLinkTarget, pairNumberOf, type PairPlace } from '../plan/served-pair.ts';
-import type { FileSystem } from './ports.ts';
+import type { FileOwner, FileSystem } from './ports.ts';
 
 /**
  * Puts a pair in the place of the one that is served: written into a folder of its own and flushed, then one link is
@@ -11,8 +11,9 @@ export async function servePair(
   place: PairPlace,
   pair: { readonly keyPem: string | Buffer; readonly certificatePem: string | Buffer },
   files: FileSystem,
+  owner?: FileOwner,
 ): Promise<void> {
-  await writePair(place, pair, files);
+  await writePair(place, pair, files, owner);
   if (await files.linkAtomic(liveLinkOf(place), basename(place.folder))) {
     for (const path of [place.keyFile, place.certificateFile]) await linkOnce(path, files);
     return;
@@ -47,9 +48,12 @@ async function writePair(
   { folder, keyFile, certificateFile }: PairPlace,
   pair: { readonly keyPem: string | Buffer | null; readonly certificatePem: string | Buffer | null },
   files: FileSystem,
+  owner?: FileOwner,
 ): Promise<void> {
-  await files.makeDirectory(folder, 0o700);
-  if (pair.keyPem !== null) await files.writeAtomic(join(folder, basename(keyFile)), pair.keyPem, 0o600);
+  await files.makeDirectory(folder, owner === undefined ? 0o700 : 0o750);
+  if (owner !== undefined) await files.chown(folder, owner);
+  const keyMode = owner === undefined ? 0o600 : 0o640;
+  if (pair.keyPem !== null) await files.writeAtomic(join(folder, basename(keyFile)), pair.keyPem, keyMode, owner);
   if (pair.certificatePem !== null)
     await files.writeAtomic(join(folder, basename(certificateFile)), pair.certificatePem, 0o644);
 }

@@ -1,9 +1,14 @@
 import { relative } from 'node:path';
 import type { Action, Plan } from '../plan/types.ts';
+import { EnvironmentError } from '../deployment/errors.ts';
+import { ensureUser, readOwner, removeUser } from './accounts.ts';
 import { actAcme, createAccountKey } from './act-acme.ts';
 import { actCertificate } from './act-certificate.ts';
 import { movePair } from './act-pair.ts';
 import { actServer } from './act-server.ts';
+import { trialServer } from './act-trial.ts';
+import { sha256Of } from './pre-images.ts';
+import { changeUnits } from './units.ts';
 import { runCommand } from './run-command.ts';
 import { serveCertificate } from './serve-certificate.ts';
 import { waitUntilReady } from './wait-until-ready.ts';
@@ -34,10 +39,27 @@ export async function act(action: Action, context: ActContext): Promise<string |
   switch (action.type) {
     case 'make-directory':
       await files.makeDirectory(action.path, action.mode);
+      if (action.owner !== undefined) await files.chown(action.path, await readOwner(files, action.owner));
       return null;
-    case 'write-file':
-      await files.writeAtomic(action.path, action.content, action.mode);
+    case 'write-file': {
+      const owner = action.owner === undefined ? [] : [await readOwner(files, action.owner)];
+      await files.writeAtomic(action.path, action.content, action.mode, ...owner);
       return shown(action.path, context);
+    }
+    case 'copy-file':
+      return copyFile(action, context);
+    case 'link':
+      await files.linkAtomic(action.path, action.target);
+      return `${shown(action.path, context)} -> ${action.target}`;
+    case 'ensure-user':
+      return (await ensureUser(action, context.ports)) === 'made' ? `user ${action.user}` : `${action.user} is there`;
+    case 'remove-user':
+      await removeUser(action.user, context.ports);
+      return action.user;
+    case 'trial-server':
+      return trialServer(action, context);
+    case 'service':
+      return changeUnits(action.units, context.ports);
     case 'remove-file':
       await files.removeFile(action.path);
       return shown(action.path, context);
@@ -77,16 +99,33 @@ export function shown(path: string, context: Pick<ActContext, 'baseDir'>): strin
   return way.startsWith('..') ? path : way;
 }
 
+async function copyFile(
+  { from, path, mode, sha256 }: Extract<Action, { type: 'copy-file' }>,
+  context: ActContext,
+): Promise<string> {
+  const { files } = context.ports;
+  const bytes = await files.read(from);
+  if (bytes === null || sha256Of(bytes) !== sha256) {
+    throw new EnvironmentError(`${from} is ${bytes === null ? 'not there' : 'not the one that was planned'}.`, {
+      why: 'mcp-deploy was updated or removed while this was under way.',
+      next: 'Run the command again.',
+    });
+  }
+  await files.writeAtomic(path, bytes, mode);
+  return shown(path, context);
+}
+
 /** The owner's copy first: a crash in between leaves a key that opens nothing, never one that nobody has. */
 async function createApiKey(
-  { storeFile, keyFile, label }: Extract<Action, { type: 'create-api-key' }>,
+  { storeFile, keyFile, label, owner }: Extract<Action, { type: 'create-api-key' }>,
   context: ActContext,
 ): Promise<string> {
   const { files, issuer } = context.ports;
   const storeText = (await files.read(storeFile))?.toString('utf8') ?? null;
   const made = await issuer.apiKey({ storeText, label });
   await files.writeAtomic(keyFile, `${made.key}\n`, 0o600);
-  await files.writeAtomic(storeFile, made.storeText, 0o600);
+  if (owner === undefined) await files.writeAtomic(storeFile, made.storeText, 0o600);
+  else await files.writeAtomic(storeFile, made.storeText, 0o640, await readOwner(files, owner));
   return `1 key "${label}", hash stored, key in ${shown(keyFile, context)} (0600)`;
 }
 

@@ -1,4 +1,5 @@
 import type { Plan, Step } from '../plan/types.ts';
+import { readAccount } from './accounts.ts';
 import { removeFormerPairs } from './act-pair.ts';
 import { act, type ActContext } from './act.ts';
 import { capturePreImages } from './pre-images.ts';
@@ -8,6 +9,7 @@ import { openJournal, type Journal } from './journal.ts';
 import { ensureStateFolder, removeStateFolderContent, removeUnusedScaffold } from './state-folder.ts';
 import { serverFilesOf, pathsToCapture } from './touched-paths.ts';
 import { undoJournal } from './undo.ts';
+import { readUnits } from './units.ts';
 import type { ApplyPorts, VerifiedEndpoint } from './ports.ts';
 import type { OnProgress } from './progress-event.ts';
 
@@ -141,7 +143,11 @@ async function beginStep(step: Step, index: number, journal: Journal, ports: App
   const server = serverFilesOf(step);
   const ran =
     server === null ? {} : { serverRan: (await ports.processes.serverState(server.pidFile)).state === 'running' };
-  await journal.append({ type: 'begin', index, step: step.id, preImages, ...ran });
+  const { action } = step;
+  const units = action.type === 'service' ? { units: await readUnits(action.units, ports) } : {};
+  const isAccount = action.type === 'ensure-user' || action.type === 'remove-user';
+  const account = isAccount ? { account: await readAccount(ports.files, action.user) } : {};
+  await journal.append({ type: 'begin', index, step: step.id, preImages, ...ran, ...units, ...account });
 }
 
 /**

@@ -1,7 +1,9 @@
 import { join } from 'node:path';
 import type { Plan } from '../plan/types.ts';
 import type { ApplyPorts, FileSystem } from './ports.ts';
+import type { Account } from '../plan/accounts.ts';
 import type { PreImage } from './pre-images.ts';
+import type { UnitState } from './units.ts';
 
 /**
  * What is being done, written before it is done: one JSON document a line.
@@ -18,6 +20,10 @@ export type JournalLine =
       readonly preImages: readonly PreImage[];
       /** For steps that start or stop it: whether the server ran before. */
       readonly serverRan?: boolean;
+      /** How the units of the step were before. */
+      readonly units?: readonly UnitState[];
+      /** The account that the step makes or removes, as it was before; null when there was none. */
+      readonly account?: Account | null;
     }
   | { readonly type: 'done'; readonly index: number }
   | { readonly type: 'undone'; readonly index: number }

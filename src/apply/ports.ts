@@ -13,7 +13,7 @@ export interface FileSystem {
   stat(path: string): Promise<FileStat | null>;
   list(path: string): Promise<readonly string[]>;
   /** All or nothing: written beside (`PATH.mcpd-tmp`), fsynced, renamed, folder fsynced. */
-  writeAtomic(path: string, content: Buffer | string, mode: number): Promise<void>;
+  writeAtomic(path: string, content: Buffer | string, mode: number, owner?: FileOwner): Promise<void>;
   /** Makes or replaces a symbolic link in one step; false where the disk or the system has none. */
   linkAtomic(path: string, target: string): Promise<boolean>;
   /** Appends one line and fsyncs: the journal. */
@@ -28,6 +28,13 @@ export interface FileSystem {
   removeTree(path: string): Promise<void>;
   rename(from: string, to: string): Promise<void>;
   chmod(path: string, mode: number): Promise<void>;
+  chown(path: string, owner: FileOwner): Promise<void>;
+}
+
+/** As the system counts them. */
+export interface FileOwner {
+  readonly uid: number;
+  readonly gid: number;
 }
 
 export interface FileStat {
@@ -36,6 +43,7 @@ export interface FileStat {
   readonly target?: string;
   readonly mode: number;
   readonly size: number;
+  readonly owner: FileOwner;
 }
 
 export interface Processes {
@@ -49,13 +57,22 @@ export interface Processes {
   run(
     argv: readonly string[],
     timeoutMs: number,
-  ): Promise<{ readonly exitCode: number | null; readonly lastWords: readonly string[] }>;
+  ): Promise<Ran>;
   serverState(
     pidFile: string,
   ): Promise<{ readonly state: 'running'; readonly pid: number } | { readonly state: 'stopped' }>;
   /** Identity of a process that survives pid reuse, or null when it is gone. */
   identity(pid: number): Promise<string | null>;
   readonly self: { readonly pid: number; readonly identity: string; readonly hostName: string };
+}
+
+/** How a program ended. */
+export interface Ran {
+  readonly exitCode: number | null;
+  /** Of what it said, errors first. */
+  readonly lastWords: readonly string[];
+  /** Its standard output. */
+  readonly output: string;
 }
 
 /** Certificates and keys, so that the interpreter stays free of crypto. Bytes only; the interpreter writes them. */
@@ -90,6 +107,8 @@ export interface Issuer {
 export interface Endpoint {
   /** One GET; null when nothing answers. */
   ready(url: string, caPem: string | null): Promise<{ readonly status: number; readonly body: string } | null>;
+  /** A TCP port of 127.0.0.1 that nobody listens on at this moment. */
+  freePort(): Promise<number>;
   /** The leaf that one live TLS socket shows, by a handshake of its own; it need not be trusted. */
   servedFingerprint(
     socket: LiveSocket,

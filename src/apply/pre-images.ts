@@ -1,15 +1,15 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { EnvironmentError } from '../deployment/errors.ts';
-import { isPairLink } from '../plan/served-pair.ts';
+import { isOurLink } from '../plan/served-pair.ts';
 import { isInside } from './state-folder.ts';
 import { temporaryFileOf } from './temporary-file.ts';
-import type { FileSystem } from './ports.ts';
+import type { FileOwner, FileSystem } from './ports.ts';
 
 /** How a path was before a step touched it. */
 export type PreImage =
   | { readonly path: string; readonly kind: 'absent' }
-  | { readonly path: string; readonly kind: 'directory'; readonly mode: number }
+  | { readonly path: string; readonly kind: 'directory'; readonly mode: number; readonly owner?: FileOwner }
   /** `copy` holds the bytes; its name is relative to the folder of pre-images. */
   | {
       readonly path: string;
@@ -17,6 +17,7 @@ export type PreImage =
       readonly mode: number;
       readonly sha256: string;
       readonly copy: string;
+      readonly owner?: FileOwner;
     }
   /** A link of ours; `copy` is one like it, to be moved into its place. */
   | { readonly path: string; readonly kind: 'link'; readonly target: string; readonly copy: string };
@@ -35,7 +36,7 @@ export async function capturePreImages(
   for (const [index, path] of options.paths.entries()) {
     const stat = await files.stat(path);
     if (stat === null) images.push({ path, kind: 'absent' });
-    else if (stat.kind === 'directory') images.push({ path, kind: 'directory', mode: stat.mode });
+    else if (stat.kind === 'directory') images.push({ path, kind: 'directory', mode: stat.mode, owner: stat.owner });
     else if (stat.kind === 'file') {
       const bytes = await files.read(path);
       if (bytes === null) {
@@ -45,8 +46,8 @@ export async function capturePreImages(
       const copy = `${options.prefix}-${index}`;
       if ((await files.stat(options.folder)) === null) await files.makeDirectory(options.folder, 0o700);
       await files.writeAtomic(join(options.folder, copy), bytes, 0o600);
-      images.push({ path, kind: 'file', mode: stat.mode, sha256: sha256Of(bytes), copy });
-    } else if (stat.target !== undefined && isPairLink(stat.target)) {
+      images.push({ path, kind: 'file', mode: stat.mode, sha256: sha256Of(bytes), copy, owner: stat.owner });
+    } else if (stat.target !== undefined && isOurLink(stat.target)) {
       const copy = `${options.prefix}-${index}`;
       if ((await files.stat(options.folder)) === null) await files.makeDirectory(options.folder, 0o700);
       await files.linkAtomic(join(options.folder, copy), stat.target);
@@ -89,18 +90,21 @@ export async function restorePreImage(
     }
     case 'directory': {
       if (now === null || now.mode !== image.mode) await files.makeDirectory(image.path, image.mode);
+      await giveBack(files, image.path, image.owner);
       return null;
     }
     case 'file': {
       if (now?.kind === 'file') {
         const bytes = await files.read(image.path);
         if (bytes !== null && sha256Of(bytes) === image.sha256) {
+          await giveBack(files, image.path, image.owner);
           if (now.mode !== image.mode) await files.chmod(image.path, image.mode);
           return null;
         }
       }
       const copy = join(options.folder, image.copy);
       if ((await files.stat(copy)) === null) return `${image.path} (its copy ${copy} is gone)`;
+      await giveBack(files, copy, image.owner);
       await files.chmod(copy, image.mode);
       await files.rename(copy, image.path);
       return null;
@@ -113,6 +117,13 @@ export async function restorePreImage(
       return null;
     }
   }
+}
+
+/** Only where it differs: nobody but root may change it. */
+async function giveBack(files: FileSystem, path: string, owner: FileOwner | undefined): Promise<void> {
+  const now = (await files.stat(path))?.owner;
+  if (owner === undefined || now === undefined || (now.uid === owner.uid && now.gid === owner.gid)) return;
+  await files.chown(path, owner);
 }
 
 /** SHA-256 in lower-case hex. */

@@ -1,10 +1,14 @@
 import { EnvironmentError } from '../deployment/errors.ts';
 import type { ApplyPorts } from './ports.ts';
 
-const timeoutMs = 60_000;
+const defaultTimeoutMs = 60_000;
 
 /** Runs a program that must end with 0. @throws EnvironmentError with its last words */
-export async function runCommand(argv: readonly string[], { processes }: Pick<ApplyPorts, 'processes'>): Promise<void> {
+export async function runCommand(
+  argv: readonly string[],
+  { processes }: Pick<ApplyPorts, 'processes'>,
+  timeoutMs = defaultTimeoutMs,
+): Promise<void> {
   const { exitCode, lastWords } = await processes.run(argv, timeoutMs);
   if (exitCode === 0) return;
   throw new EnvironmentError(`This command failed: ${argv.join(' ')}`, {

@@ -1,5 +1,8 @@
 import { ExplainedError } from '../deployment/errors.ts';
 import type { Step } from '../plan/types.ts';
+import { ensureUser, removeUser } from './accounts.ts';
+import { endTrial } from './act-trial.ts';
+import { putUnitsBack, stopWhatWasNotThere } from './units.ts';
 import { dropPreImages, removeUnusedScaffold } from './state-folder.ts';
 import { restorePreImage } from './pre-images.ts';
 import type { Begun, Journal, JournalLine } from './journal.ts';
@@ -39,7 +42,14 @@ export async function undoJournal(
   const startedLast: Begun[] = [];
   for (const entry of open) {
     const undo = undoOf(header.plan.steps[entry.index]);
-    if (undo.type === 'start-server' || undo.type === 'serve-certificate') startedLast.push(entry);
+    if (undo.type === 'restore-units') {
+      const left = await stopWhatWasNotThere(entry.units ?? [], ports).then(
+        () => null,
+        (error: unknown) => describeLeftover(entry, error),
+      );
+      if (left === null) startedLast.push(entry);
+      else await takeBack(entry, () => Promise.resolve([left]));
+    } else if (undo.type === 'start-server' || undo.type === 'serve-certificate') startedLast.push(entry);
     else await takeBack(entry, () => undoStep(entry, undo, journal.preImageDir, options));
   }
   for (const entry of startedLast) {
@@ -69,6 +79,18 @@ async function undoStep(
       return [];
     case 'run-command':
       await runCommand(undo.argv, ports);
+      return [];
+    case 'restore-units':
+      await putUnitsBack(undo.units, entry.units ?? [], ports);
+      return [];
+    case 'stop-trial':
+      await endTrial(undo, ports);
+      return [];
+    case 'remove-user':
+      if (entry.account === null) await removeUser(undo.user, ports);
+      return [];
+    case 'ensure-user':
+      if (entry.account != null) await ensureUser(undo, ports, entry.account);
       return [];
     case 'serve-certificate':
       await serveCertificate(undo.live, { ports });

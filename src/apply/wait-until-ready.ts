@@ -2,6 +2,7 @@ import { EnvironmentError } from '../deployment/errors.ts';
 import type { Action } from '../plan/types.ts';
 import type { ActContext } from './act.ts';
 import { describeLogTail, printable } from './log-lines.ts';
+import { readUnitWords, showUnit } from './units.ts';
 
 const pollMs = 50;
 /** An upstream that was down this often on the way up will not come up in this run. */
@@ -16,7 +17,7 @@ type WaitAction = Extract<Action, { type: 'wait-until-ready' }>;
  * @throws EnvironmentError that names what is in the way, with its last words
  */
 export async function waitUntilReady(action: WaitAction, context: ActContext): Promise<string> {
-  const { clock, endpoint, files, processes } = context.ports;
+  const { clock, endpoint, files } = context.ports;
   const caPem = action.caFile === undefined ? null : ((await files.read(action.caFile))?.toString('utf8') ?? null);
   const startedAt = clock.elapsed();
   const failures = new FailureCount();
@@ -24,8 +25,7 @@ export async function waitUntilReady(action: WaitAction, context: ActContext): P
 
   for (;;) {
     context.signal.throwIfAborted();
-    const { state } = await processes.serverState(action.pidFile);
-    if (state === 'stopped') throw await serverGone(action, context);
+    if (await isGone(action, context)) throw await serverGone(action, context);
 
     const answer = await endpoint.ready(action.readyUrl, caPem);
     if (answer !== null) {
@@ -40,6 +40,15 @@ export async function waitUntilReady(action: WaitAction, context: ActContext): P
     if (waitedMs >= action.timeoutMs) throw await timedOut(action, context, answer?.status ?? null, last);
     await clock.sleep(pollMs, context.signal);
   }
+}
+
+/** A unit that was started anew this often does not come up. */
+const mostRestarts = 3;
+
+async function isGone({ unit, pidFile }: WaitAction, { ports }: ActContext): Promise<boolean> {
+  if (unit === undefined) return (await ports.processes.serverState(pidFile)).state === 'stopped';
+  const { ActiveState, NRestarts } = await showUnit(unit, ports);
+  return ActiveState === 'failed' || ActiveState === 'inactive' || Number(NRestarts ?? 0) >= mostRestarts;
 }
 
 function describeWait(last: Readiness | null): string {
@@ -122,10 +131,11 @@ function upstreamFailed({ name, reason, lastWords }: UpstreamReadiness): Environ
 }
 
 async function serverGone(action: WaitAction, context: ActContext): Promise<EnvironmentError> {
+  const where = action.unit === undefined ? action.logFile : `the journal: journalctl --unit ${action.unit}`;
   return new EnvironmentError('The server ended while it was starting.', {
-    why: `Its last words are in ${action.logFile}.`,
+    why: `Its last words are in ${where}.`,
     next: 'Mend what it says there, then run this command again.',
-    excerpt: await readWordsSinceStart(action.logFile, context),
+    excerpt: await readWordsSinceStart(action, context),
   });
 }
 
@@ -144,7 +154,7 @@ async function timedOut(
           ? `It is still ${waiting.state}.`
           : `It is ${waiting.state}. ${sentence(waiting.reason)}`,
       next: `If it only needs longer, raise server.upstreams.${waiting.name}.startSeconds in mcp-deploy.yaml.`,
-      excerpt: waiting.lastWords.length > 0 ? waiting.lastWords : await readWordsSinceStart(action.logFile, context),
+      excerpt: waiting.lastWords.length > 0 ? waiting.lastWords : await readWordsSinceStart(action, context),
     });
   }
   return new EnvironmentError(`The server was not ready within ${seconds} s.`, {
@@ -153,11 +163,15 @@ async function timedOut(
         ? `It runs, and nothing answers at ${action.readyUrl}.`
         : `${action.readyUrl} answers ${status}${last === null ? '' : ` (${last.status})`}.`,
     next: 'mcp-deploy doctor',
-    excerpt: await readWordsSinceStart(action.logFile, context),
+    excerpt: await readWordsSinceStart(action, context),
   });
 }
 
-async function readWordsSinceStart(logFile: string, { ports, logStart }: ActContext): Promise<readonly string[]> {
+async function readWordsSinceStart(
+  { logFile, unit }: WaitAction,
+  { ports, logStart }: ActContext,
+): Promise<readonly string[]> {
+  if (unit !== undefined) return describeLogTail((await readUnitWords(unit, ports)).join('\n'));
   const bytes = await ports.files.read(logFile).catch(() => null);
   return bytes === null ? [] : describeLogTail(bytes.subarray(logStart.get(logFile) ?? 0).toString('utf8'));
 }

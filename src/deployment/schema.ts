@@ -386,6 +386,17 @@ export const deploymentSchema = z.strictObject({
   proxy: proxySchema.prefault({}),
   service: z
     .strictObject({
+      manager: z
+        .enum(['none', 'systemd'])
+        .default('none')
+        .describe('systemd = apply installs a service of the host below /etc, /opt and /var; none = a process of this folder'),
+      trial: z
+        .boolean()
+        .default(true)
+        .describe(
+          'a new release is started beside the running one first; false for upstreams of which there may be only one',
+        ),
+      keepReleases: z.int().min(2).max(1_000).default(10).describe('how many releases are kept to roll back to'),
       user: z
         .string()
         .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'use 1 to 32 of a-z, 0-9, - and _, starting with a letter or _')

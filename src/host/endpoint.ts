@@ -1,5 +1,6 @@
 import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
+import { createServer } from 'node:net';
 import type { Endpoint } from '../apply/ports.ts';
 
 const readyTimeoutMs = 2_000;
@@ -9,6 +10,7 @@ const largestReadyBytes = 1_048_576;
 export function createEndpoint(): Endpoint {
   return {
     ready: getOnce,
+    freePort: findFreePort,
     async servedFingerprint(socket, timeoutMs) {
       const [{ handshake }, { describeNetworkFailure }] = await Promise.all([
         import('../doctor/probes/tls-handshake.ts'),
@@ -33,6 +35,20 @@ export function createEndpoint(): Endpoint {
       return verifyEndpoint(spec, signal);
     },
   };
+}
+
+function findFreePort(): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const server = createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const address = server.address();
+      server.close(() => {
+        if (address !== null && typeof address === 'object') resolve(address.port);
+        else reject(new Error('a TCP listener without a port'));
+      });
+    });
+  });
 }
 
 /** Null for whatever keeps an answer from coming, a wrong certificate included: the caller asks again until its deadline. */

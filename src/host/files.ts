@@ -13,9 +13,10 @@ import {
   symlink,
   unlink,
   chmod,
+  lchown,
 } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { FileSystem } from '../apply/ports.ts';
+import type { FileOwner, FileSystem } from '../apply/ports.ts';
 import { temporaryFileOf } from '../apply/temporary-file.ts';
 import { explainFileError, hasCode } from './file-errors.ts';
 
@@ -32,7 +33,8 @@ export function createFileSystem(hardLink: typeof link = link): FileSystem {
     read: (path) => explained('read', path, () => orNull(readFile(path))),
     stat: (path) => explained('look at', path, () => readStat(path)),
     list: (path) => explained('list', path, async () => (await orNull(readdir(path))) ?? []),
-    writeAtomic: (path, content, mode) => explained('write', path, () => writeAtomic(path, content, mode)),
+    writeAtomic: (path, content, mode, owner) =>
+      explained('write', path, () => writeAtomic(path, content, mode, owner)),
     linkAtomic: (path, target) => explained('link', path, () => linkAtomic(path, target)),
     appendDurably: (path, line, mode) => explained('write', path, () => appendDurably(path, line, mode)),
     createExclusive: (path, content, mode) =>
@@ -51,6 +53,7 @@ export function createFileSystem(hardLink: typeof link = link): FileSystem {
         if (dirname(from) !== dirname(to)) await syncFolder(dirname(from));
       }),
     chmod: (path, mode) => explained('set the mode of', path, () => chmod(path, mode)),
+    chown: (path, { uid, gid }) => explained('set the owner of', path, () => lchown(path, uid, gid)),
   };
 }
 
@@ -76,17 +79,17 @@ async function orNull<T>(result: Promise<T>): Promise<T | null> {
 async function readStat(path: string): ReturnType<FileSystem['stat']> {
   const found = await orNull(lstat(path));
   if (found === null) return null;
-  const about = { mode: found.mode & 0o7777, size: found.size };
+  const about = { mode: found.mode & 0o7777, size: found.size, owner: { uid: found.uid, gid: found.gid } };
   if (found.isSymbolicLink()) return { kind: 'link', target: await readlink(path), ...about };
   const kind = found.isFile() ? 'file' : found.isDirectory() ? 'directory' : 'other';
   return { kind, ...about };
 }
 
-async function writeAtomic(path: string, content: Buffer | string, mode: number): Promise<void> {
+async function writeAtomic(path: string, content: Buffer | string, mode: number, owner?: FileOwner): Promise<void> {
   const temporary = temporaryFileOf(path);
   await rm(temporary, { force: true });
   try {
-    await writeNew(temporary, content, mode);
+    await writeNew(temporary, content, mode, owner);
     await rename(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true }).catch(() => {});
@@ -96,9 +99,11 @@ async function writeAtomic(path: string, content: Buffer | string, mode: number)
 }
 
 /** The mode is set while the file is still empty: its content is never readable by others, not for a moment. */
-async function writeNew(path: string, content: Buffer | string, mode: number): Promise<void> {
+async function writeNew(path: string, content: Buffer | string, mode: number, owner?: FileOwner): Promise<void> {
   const handle = await open(path, 'wx', mode);
   try {
+    // Before the mode: a change of owner takes set-user bits away.
+    if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
     await handle.chmod(mode);
     await handle.writeFile(content);
     await handle.sync();

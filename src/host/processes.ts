@@ -2,7 +2,7 @@ import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { execa } from 'execa';
-import type { Processes } from '../apply/ports.ts';
+import type { Processes, Ran } from '../apply/ports.ts';
 import { EnvironmentError } from '../deployment/errors.ts';
 import { printableText } from './acme/printable-text.ts';
 import { createFileSystem } from './files.ts';
@@ -145,7 +145,7 @@ async function startServer(spec: Parameters<Processes['startServer']>[0]): Promi
 async function runToEnd(
   argv: readonly string[],
   timeoutMs: number,
-): Promise<{ exitCode: number | null; lastWords: readonly string[] }> {
+): Promise<Ran> {
   const [program = '', ...args] = argv;
   const result = await execa(program, args, {
     stdin: 'ignore',
@@ -158,6 +158,7 @@ async function runToEnd(
   return {
     exitCode: result.exitCode ?? null,
     lastWords: said.split('\n').filter(Boolean).slice(-5).map(printableText),
+    output: result.stdout,
   };
 }
 

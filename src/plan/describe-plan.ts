@@ -97,6 +97,14 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
       return [entry(action.keyFile, { why: 'key of the account with the authority' })];
     case 'create-api-key':
       return [entry(action.keyFile, { why: `API key "${action.label}", ${why}` })];
+    case 'ensure-user':
+      return [entry(action.user, { glyph: '+', path: `user ${action.user}` })];
+    case 'remove-user':
+      return [entry(action.user, { glyph: '-', path: `user ${action.user}` })];
+    case 'copy-file':
+      return [entry(action.path)];
+    case 'link':
+      return [entry(action.path, { why: `-> ${action.target}, ${why}` })];
     case 'move-pair':
     case 'start-server':
     case 'stop-server':
@@ -104,6 +112,8 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'verify-endpoint':
     case 'serve-certificate':
     case 'run-command':
+    case 'trial-server':
+    case 'service':
     case 'adopt':
       return [];
   }
@@ -117,6 +127,8 @@ function isRun({ action }: Step): boolean {
     'verify-endpoint',
     'serve-certificate',
     'run-command',
+    'trial-server',
+    'service',
     'adopt',
   ].includes(action.type);
 }

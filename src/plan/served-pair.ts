@@ -31,6 +31,11 @@ export function isPairLink(target: string): boolean {
   return /^live(?:-\d+|\/[\w.-]+)$/.test(target);
 }
 
+/** Whether a symbolic link is one that a plan of ours makes and may replace. */
+export function isOurLink(target: string): boolean {
+  return isPairLink(target) || /^releases\/\d+$/.test(target);
+}
+
 /** N of a folder `live-N`, else null. */
 export function pairNumberOf(name: string): number | null {
   const digits = /^live-(\d{1,9})$/.exec(name)?.[1];

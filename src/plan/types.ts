@@ -86,6 +86,8 @@ export type Action =
       readonly folder: string;
       readonly names: readonly string[];
       readonly validDays: number;
+      /** Who may read the pair: owner 0640 and a folder of 0750. */
+      readonly owner?: Owner;
     }
   /** Moves a pair of plain files into a folder of its own; its names become links. */
   | ({ readonly type: 'move-pair' } & PairPlace)
@@ -100,9 +102,17 @@ export type Action =
       readonly folder: string;
       /** Keeps the key that is in keyFile. */
       readonly reuseKey: boolean;
+      readonly owner?: Owner;
     }
   /** Makes a key: the hash into storeFile, the key itself into keyFile (0600). */
-  | { readonly type: 'create-api-key'; readonly storeFile: string; readonly keyFile: string; readonly label: string }
+  | {
+      readonly type: 'create-api-key';
+      readonly storeFile: string;
+      readonly keyFile: string;
+      readonly label: string;
+      /** Of the store, which is then 0640. */
+      readonly owner?: Owner;
+    }
   | {
       readonly type: 'start-server';
       readonly argv: readonly string[];
@@ -119,7 +129,37 @@ export type Action =
       readonly pidFile: string;
       readonly logFile: string;
       readonly timeoutMs: number;
+      /** The unit that runs it, in place of a process of ours. */
+      readonly unit?: string;
     }
+  /** Makes a system user with its group, unless there is one. */
+  | { readonly type: 'ensure-user'; readonly user: string; readonly home: string }
+  | { readonly type: 'remove-user'; readonly user: string; readonly home: string }
+  /** `sha256` is what the source must still be. */
+  | {
+      readonly type: 'copy-file';
+      readonly from: string;
+      readonly path: string;
+      readonly mode: number;
+      readonly sha256: string;
+    }
+  /** A symbolic link of ours, renamed into place: what it points to changes in one instant. */
+  | { readonly type: 'link'; readonly path: string; readonly target: string }
+  /** Starts a build and a configuration beside what runs, until they are ready, and stops them again. */
+  | {
+      readonly type: 'trial-server';
+      /** Transient; its file and its configuration lie below /run. */
+      readonly unit: string;
+      readonly unitFile: string;
+      readonly unitText: string;
+      readonly configFile: string;
+      /** The configuration that is tried, on a loopback port and without the files that the running one writes. */
+      readonly configOf: string;
+      readonly owner: Owner;
+      readonly timeoutMs: number;
+    }
+  /** Brings units of the service manager to a state; how they were is in the journal. */
+  | { readonly type: 'service'; readonly units: readonly UnitChange[] }
   /** Changes nothing: the release that is made takes these files as they are. */
   | { readonly type: 'adopt'; readonly paths: readonly string[] }
   /** Runs a program to its end, without a shell; it must end with 0. */
@@ -128,6 +168,14 @@ export type Action =
   | { readonly type: 'serve-certificate'; readonly live: LiveCertificate }
   /** Real MCP clients of both eras: handshake, tools/list, one safe tool call. */
   | { readonly type: 'verify-endpoint'; readonly url: string; readonly caFile?: string; readonly keyFile?: string };
+
+export interface UnitChange {
+  /** With its suffix. */
+  readonly unit: string;
+  readonly at: 'start' | 'restart' | 'reload' | 'stop';
+  /** Whether it starts at boot; null leaves that as it is. */
+  readonly enabled: boolean | null;
+}
 
 /** What is asked of an ACME authority (RFC 8555). Paths are absolute; secrets are named by their files. */
 export interface AcmeOrder {
@@ -185,6 +233,13 @@ export type AcmeChallenge =
 export type Undo =
   | { readonly type: 'restore' }
   | { readonly type: 'none' }
+  /** Units are as they were before, in step with their files. */
+  | { readonly type: 'restore-units'; readonly units: readonly UnitChange[] }
+  /** Ends a trial whose command was killed. */
+  | { readonly type: 'stop-trial'; readonly unit: string; readonly files: readonly string[] }
+  /** Removes a user that was made by the step. */
+  | { readonly type: 'remove-user'; readonly user: string; readonly home: string }
+  | { readonly type: 'ensure-user'; readonly user: string; readonly home: string }
   | { readonly type: 'run-command'; readonly argv: readonly string[] }
   /** After all files are back: the former pair is taken up again and proven. */
   | { readonly type: 'serve-certificate'; readonly live: LiveCertificate }
@@ -204,6 +259,8 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'write-file':
     case 'remove-file':
     case 'remove-directory':
+    case 'copy-file':
+    case 'link':
       return [action.path];
     case 'issue-private-ca':
       return [action.certificateFile, action.keyFile];
@@ -222,6 +279,10 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'verify-endpoint':
     case 'serve-certificate':
     case 'run-command':
+    case 'ensure-user':
+    case 'remove-user':
+    case 'trial-server':
+    case 'service':
     case 'adopt':
       return [];
   }

@@ -27,6 +27,7 @@ const fileEffects = [
   'removeTree',
   'rename',
   'chmod',
+  'chown',
 ] as const satisfies readonly (keyof FileSystem)[];
 const processEffects = ['startServer', 'stopServer'] as const satisfies readonly (keyof Processes)[];
 

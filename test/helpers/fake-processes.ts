@@ -25,7 +25,7 @@ export class FakeWorld {
           return Promise.resolve(server === undefined ? { state: 'stopped' } : { state: 'running', pid: server });
         },
         reloadServer: () => Promise.resolve(),
-        run: () => Promise.resolve({ exitCode: 0, lastWords: [] }),
+        run: () => Promise.resolve({ exitCode: 0, lastWords: [], output: '' }),
         startServer: async ({ pidFile, logFile }) => {
           if (this.#servers.has(pidFile)) throw new Error(`a second server for ${pidFile}`);
           const server = this.#take();

@@ -147,6 +147,12 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
     case 'verify-endpoint':
     case 'serve-certificate':
     case 'run-command':
+    case 'ensure-user':
+    case 'remove-user':
+    case 'copy-file':
+    case 'link':
+    case 'trial-server':
+    case 'service':
     case 'adopt':
       return nothing;
   }

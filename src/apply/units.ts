@@ -1,0 +1,99 @@
+import type { UnitChange } from '../plan/types.ts';
+import { runCommand } from './run-command.ts';
+import type { ApplyPorts } from './ports.ts';
+
+type Running = Pick<ApplyPorts, 'processes'>;
+
+/** How a unit was before a step changed it: kept in the journal. */
+export interface UnitState {
+  readonly unit: string;
+  readonly enabled: boolean;
+  readonly active: boolean;
+}
+
+/** A service that stops lets its calls finish first. */
+const unitTimeoutMs = 600_000;
+
+/** Carries the changes out, in order. @throws EnvironmentError with what systemd or the service said */
+export async function changeUnits(units: readonly UnitChange[], ports: Running): Promise<string> {
+  await systemctl(ports, 'daemon-reload');
+  for (const { unit, at, enabled } of units) {
+    if (enabled === false) await systemctl(ports, 'disable', '--quiet', unit);
+    await systemctl(ports, verbs[at], unit);
+    if (enabled === true) await systemctl(ports, 'enable', '--quiet', unit);
+  }
+  return units.map(({ unit, at }) => `${unit} ${done[at]}`).join(', ');
+}
+
+const verbs = { start: 'start', restart: 'restart', reload: 'reload-or-restart', stop: 'stop' } as const;
+const done = { start: 'started', restart: 'restarted', reload: 'reloaded', stop: 'stopped' } as const;
+
+export async function readUnits(units: readonly UnitChange[], ports: Running): Promise<readonly UnitState[]> {
+  const states: UnitState[] = [];
+  for (const { unit } of units) {
+    const { ActiveState, UnitFileState } = await showUnit(unit, ports);
+    states.push({
+      unit,
+      enabled: UnitFileState === 'enabled' || UnitFileState === 'enabled-runtime',
+      active: ActiveState === 'active' || ActiveState === 'activating' || ActiveState === 'reloading',
+    });
+  }
+  return states;
+}
+
+/**
+ * The first half of an undo, while the files of the step are still there: what was not enabled is not enabled any more, and
+ * what did not run is stopped.
+ */
+export async function stopWhatWasNotThere(before: readonly UnitState[], ports: Running): Promise<void> {
+  for (const { unit, enabled, active } of before.toReversed()) {
+    const now = await showUnit(unit, ports);
+    if (now.LoadState === 'not-found') continue;
+    if (!enabled && now.UnitFileState === 'enabled') await systemctl(ports, 'disable', '--quiet', unit);
+    if (!active && now.ActiveState !== 'inactive') {
+      await systemctl(ports, 'stop', unit);
+      await ports.processes.run(['systemctl', 'reset-failed', unit], unitTimeoutMs);
+    }
+  }
+}
+
+/** The second half, when all files are back: what ran runs again, with them. */
+export async function putUnitsBack(
+  units: readonly UnitChange[],
+  before: readonly UnitState[],
+  ports: Running,
+): Promise<void> {
+  await systemctl(ports, 'daemon-reload');
+  for (const { unit, enabled, active } of before) {
+    const at = units.find((each) => each.unit === unit)?.at;
+    const now = await showUnit(unit, ports);
+    if (enabled && now.UnitFileState !== 'enabled') await systemctl(ports, 'enable', '--quiet', unit);
+    if (!active || at === undefined) continue;
+    // What still runs as it did is left alone: a socket goes on to take connections.
+    if (at === 'start' && now.ActiveState === 'active') continue;
+    await systemctl(ports, at === 'reload' ? 'reload-or-restart' : at === 'restart' ? 'restart' : 'start', unit);
+  }
+}
+
+/** Properties of a unit as `systemctl show` gives them; empty texts where there is none. */
+export async function showUnit(unit: string, { processes }: Running): Promise<Readonly<Record<string, string>>> {
+  const names = 'LoadState,ActiveState,SubState,UnitFileState,NRestarts';
+  const { output } = await processes.run(['systemctl', 'show', `--property=${names}`, unit], unitTimeoutMs);
+  return Object.fromEntries(
+    output.split('\n').flatMap((line) => {
+      const at = line.indexOf('=');
+      return at === -1 ? [] : [[line.slice(0, at), line.slice(at + 1)]];
+    }),
+  );
+}
+
+/** What a unit said last. */
+export async function readUnitWords(unit: string, { processes }: Running): Promise<readonly string[]> {
+  const argv = ['journalctl', '--unit', unit, '--output', 'cat', '--lines', '12', '--no-pager', '--quiet'];
+  const { output } = await processes.run(argv, unitTimeoutMs);
+  return output.split('\n').filter(Boolean);
+}
+
+async function systemctl(ports: Running, ...args: readonly string[]): Promise<void> {
+  await runCommand(['systemctl', ...args], ports, unitTimeoutMs);
+}
