@@ -21,7 +21,12 @@ export async function actCertificate(action: CertificateAction, context: ActCont
     names: action.names,
     validDays: action.validDays,
   });
-  await servePair(action, { keyPem, certificatePem }, files, action.owner === undefined ? undefined : await readOwner(files, action.owner));
+  await servePair(
+    action,
+    { keyPem, certificatePem },
+    files,
+    action.owner === undefined ? undefined : await readOwner(files, action.owner),
+  );
   return `${action.names.join(', ')}; ${action.validDays} days`;
 }
 

@@ -1,4 +1,5 @@
 import { basename, join } from 'node:path';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
 import { liveLinkOf, pairLinkTarget, pairNumberOf, type PairPlace } from '../plan/served-pair.ts';
 import type { FileOwner, FileSystem } from './ports.ts';
 
@@ -37,7 +38,7 @@ export async function movePair(place: PairPlace, files: FileSystem): Promise<str
 
 /** Removes the folders of pairs that nothing points to: they hold keys. The journal must have ended. */
 export async function removeFormerPairs(files: FileSystem, stateDir: string): Promise<void> {
-  const pkiDir = join(stateDir, 'pki');
+  const { pkiDir } = deploymentPaths(stateDir);
   const live = await files.stat(join(pkiDir, 'live'));
   for (const name of await files.list(pkiDir)) {
     if (pairNumberOf(name) !== null && name !== live?.target) await files.removeTree(join(pkiDir, name));

@@ -6,7 +6,7 @@ import { capturePreImages } from './pre-images.ts';
 import { commitPlan } from './commit.ts';
 import { pruneReleases } from './prune-releases.ts';
 import { openJournal, type Journal } from './journal.ts';
-import { ensureStateFolder, removeStateFolderContent, removeUnusedScaffold } from './state-folder.ts';
+import { ensureStateFolder, finishUninstall, removeUnusedScaffold } from './state-folder.ts';
 import { serverFilesOf, pathsToCapture } from './touched-paths.ts';
 import { undoJournal } from './undo.ts';
 import { readUnits } from './units.ts';
@@ -158,7 +158,7 @@ async function beginStep(step: Step, index: number, journal: Journal, ports: App
 async function clearUp(plan: Plan, journal: Journal, options: ApplyOptions): Promise<readonly string[]> {
   const { ports, stateDir } = options;
   try {
-    if (plan.purpose === 'uninstall') await removeStateFolderContent(ports.files, stateDir);
+    if (plan.purpose === 'uninstall') await finishUninstall(ports.files, stateDir, plan);
     else {
       await ports.files.removeTree(journal.preImageDir);
       await removeFormerPairs(ports.files, stateDir);

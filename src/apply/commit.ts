@@ -126,6 +126,7 @@ async function makeRelease(
     desired: plan.desired,
     files,
     directories,
+    ...(plan.build === undefined ? {} : { build: plan.build }),
     ...(plan.rollbackOf === undefined ? {} : { rollbackOf: plan.rollbackOf }),
   };
 }

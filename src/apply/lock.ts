@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { EnvironmentError } from '../deployment/errors.ts';
 import { sha256Of } from './pre-images.ts';
+import { makeStateFolder, removeEmptyStateFolder } from './state-folder.ts';
 import { temporaryFileOf } from './temporary-file.ts';
 import type { ApplyPorts } from './ports.ts';
 
@@ -75,7 +76,7 @@ export async function acquireLock(options: LockOptions): Promise<Lock> {
       await clock.sleep(pollMs, options.signal);
     }
   } catch (error) {
-    if (isFirst) await files.removeEmptyDirectory(stateDir).catch(() => {});
+    if (isFirst) await removeEmptyStateFolder(files, stateDir).catch(() => {});
     throw error;
   }
   await removeClaims(files, stateDir).catch(() => {});
@@ -87,7 +88,7 @@ export async function acquireLock(options: LockOptions): Promise<Lock> {
       released = true;
       // Never in the way of what the command has to say: a lock that stays is taken over as soon as we have ended.
       await files.removeFile(path).catch(() => {});
-      await files.removeEmptyDirectory(stateDir).catch(() => {});
+      await removeEmptyStateFolder(files, stateDir).catch(() => {});
     },
   };
 }
@@ -141,7 +142,7 @@ async function tryTake(path: string, content: string, options: LockOptions): Pro
 async function createInFolder(path: string, content: string, { ports, stateDir }: LockOptions): Promise<boolean> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      if ((await ports.files.stat(stateDir)) === null) await ports.files.makeDirectory(stateDir, 0o700);
+      await makeStateFolder(ports.files, stateDir);
       return await ports.files.createExclusive(path, content, 0o600);
     } catch (error) {
       if (!isMissing(error) || attempt >= mostAttempts) throw error;

@@ -54,10 +54,7 @@ export interface Processes {
   /** SIGHUP. No error when it does not run. */
   reloadServer(pidFile: string): Promise<void>;
   /** Runs a program of the user's to its end, without a shell; exitCode null when it was too slow or could not start. */
-  run(
-    argv: readonly string[],
-    timeoutMs: number,
-  ): Promise<Ran>;
+  run(argv: readonly string[], timeoutMs: number): Promise<Ran>;
   serverState(
     pidFile: string,
   ): Promise<{ readonly state: 'running'; readonly pid: number } | { readonly state: 'stopped' }>;

@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { releasesToPrune } from '../plan/choose-rollback.ts';
-import { releasesDirOf } from './commit.ts';
+import { readReleases, releasesDirOf } from './commit.ts';
 import { journalDirOf } from './journal.ts';
 import type { FileSystem } from './ports.ts';
 
@@ -12,9 +12,12 @@ export async function pruneReleases(files: FileSystem, stateDir: string, keep: n
   const folder = releasesDirOf(stateDir);
   const numbers = (await files.list(folder)).flatMap((name) => /^([0-9]+)(?:\.json)?$/.exec(name)?.[1] ?? []);
   const gone = new Set(releasesToPrune([...new Set(numbers.map(Number))], keep));
+  const { releases } = await readReleases(files, stateDir);
+  // A release that changed only a site runs the build of an earlier one.
+  const builds = new Set(releases.filter(({ release }) => !gone.has(release)).map(({ build }) => build?.folder));
   for (const number of gone) {
     await files.removeFile(join(folder, `${number}.json`));
-    await files.removeTree(join(folder, String(number)));
+    if (!builds.has(number)) await files.removeTree(join(folder, String(number)));
   }
   for (const name of await files.list(journalDirOf(stateDir))) {
     const number = /^([0-9]+)-.*\.jsonl$/.exec(name)?.[1];

@@ -11,7 +11,7 @@ import {
 } from './journal.ts';
 import { removeFormerPairs } from './act-pair.ts';
 import { releasesDirOf } from './commit.ts';
-import { removeStateFolderContent, removeUnusedScaffold } from './state-folder.ts';
+import { finishUninstall, removeUnusedScaffold } from './state-folder.ts';
 import { isTemporaryFile } from './temporary-file.ts';
 import { undoJournal } from './undo.ts';
 import type { ApplyPorts } from './ports.ts';
@@ -49,7 +49,7 @@ export async function recoverUnfinished(options: {
   for (const { state, endsCleanly } of await readUnfinishedJournals(ports, stateDir)) {
     if (state.header.stateDir !== stateDir) throw elsewhere(state, stateDir);
     if (state.ending === 'commit') {
-      await removeStateFolderContent(files, stateDir);
+      await finishUninstall(files, stateDir, state.header.plan);
       recovery = describe(state, 'uninstall-finished');
       break;
     }

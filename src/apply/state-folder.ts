@@ -1,4 +1,6 @@
-import { join, relative, sep } from 'node:path';
+import { dirname, join, relative, sep } from 'node:path';
+import { scopeOf } from '../plan/deployment-paths.ts';
+import type { Plan } from '../plan/types.ts';
 import { journalDirOf, preImageDirOf } from './journal.ts';
 import { isTemporaryFile, temporaryFileOf } from './temporary-file.ts';
 import type { FileSystem } from './ports.ts';
@@ -8,11 +10,37 @@ const scaffold: ReadonlySet<string> = new Set(['.gitignore', 'journal', 'lock'])
 
 /** Makes the state folder (0700), its .gitignore and the journal folder, where they are missing. */
 export async function ensureStateFolder(files: FileSystem, stateDir: string): Promise<void> {
-  if ((await files.stat(stateDir)) === null) await files.makeDirectory(stateDir, 0o700);
+  await makeStateFolder(files, stateDir);
   const ignoreFile = join(stateDir, '.gitignore');
-  if ((await files.stat(ignoreFile)) === null) await files.writeAtomic(ignoreFile, ignoreEverything, 0o644);
+  if (scopeOf(stateDir) === 'project' && (await files.stat(ignoreFile)) === null)
+    await files.writeAtomic(ignoreFile, ignoreEverything, 0o644);
   const journalDir = journalDirOf(stateDir);
   if ((await files.stat(journalDir)) === null) await files.makeDirectory(journalDir, 0o700);
+}
+
+/** The folder alone. On a host the service enters it, to reach its release; what is secret in it is closed by itself. */
+export async function makeStateFolder(files: FileSystem, stateDir: string): Promise<void> {
+  if ((await files.stat(stateDir)) !== null) return;
+  const isSystem = scopeOf(stateDir) === 'system';
+  const parent = dirname(stateDir);
+  if (isSystem && (await files.stat(parent)) === null) {
+    if ((await files.stat(dirname(parent))) === null) await files.makeDirectory(dirname(parent), 0o755);
+    await files.makeDirectory(parent, 0o755);
+  }
+  await files.makeDirectory(stateDir, isSystem ? 0o755 : 0o700);
+}
+
+/** Removes it when it is empty; on a host, also the folder that deployments share. */
+export async function removeEmptyStateFolder(files: FileSystem, stateDir: string): Promise<void> {
+  const isGone = await files.removeEmptyDirectory(stateDir);
+  if (isGone && scopeOf(stateDir) === 'system') await files.removeEmptyDirectory(dirname(stateDir));
+}
+
+/** What an uninstall does behind its commit: the folders that it purges, then the state folder, whose journal goes last. */
+export async function finishUninstall(files: FileSystem, stateDir: string, plan: Plan): Promise<void> {
+  for (const path of plan.purge ?? []) await files.removeTree(path);
+  for (const path of plan.purgeEmpty ?? []) await files.removeEmptyDirectory(path);
+  await removeStateFolderContent(files, stateDir);
 }
 
 /**

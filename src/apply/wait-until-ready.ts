@@ -29,7 +29,8 @@ export async function waitUntilReady(action: WaitAction, context: ActContext): P
 
     const answer = await endpoint.ready(action.readyUrl, caPem);
     if (answer !== null) {
-      if (answer.status === 200) return `ready in ${Math.round(clock.elapsed() - startedAt)} ms`;
+      if (answer.status === 200 && (await hasConfig(action, context)))
+        return `ready in ${Math.round(clock.elapsed() - startedAt)} ms`;
       last = parseReadiness(answer.body);
       failures.note(last.upstreams);
       const hopeless = findHopeless(last.upstreams, failures);
@@ -40,6 +41,13 @@ export async function waitUntilReady(action: WaitAction, context: ActContext): P
     if (waitedMs >= action.timeoutMs) throw await timedOut(action, context, answer?.status ?? null, last);
     await clock.sleep(pollMs, context.signal);
   }
+}
+
+/** After a reload that was refused the server serves on, with what it had before. */
+async function hasConfig({ configSha256, pidFile }: WaitAction, { ports }: ActContext): Promise<boolean> {
+  if (configSha256 === undefined) return true;
+  const noted = (await ports.files.read(pidFile))?.toString('utf8') ?? '';
+  return noted.includes(configSha256);
 }
 
 /** A unit that was started anew this often does not come up. */

@@ -5,6 +5,12 @@ import { runWithProgress } from '../apply/progress.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { ExplainedError, UserError } from '../deployment/errors.ts';
 import { readHostFacts } from '../host/read-facts.ts';
+import type { ReadSystemOptions } from '../host/read-system-facts.ts';
+import { deploymentSchema } from '../deployment/schema.ts';
+import { scopeOf } from '../plan/deployment-paths.ts';
+import { refuseWithoutRights } from '../plan/plan-system.ts';
+import { readAppliedDeployment } from './applied-deployment.ts';
+import { renderHost, unitsOf } from './render-host.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import type { Plan } from '../plan/types.ts';
 import type { CommandContext } from './context.ts';
@@ -21,7 +27,20 @@ export async function lookAtHost(context: CommandContext, deployment: Deployment
     deployment,
     now: new Date(context.ports.clock.now()),
     ports: context.ports,
+    stateDir: context.stateDir,
+    ...(scopeOf(context.stateDir) === 'system' ? { system: await systemOptions(context, deployment) } : {}),
   });
+}
+
+/** What is looked at beside: what the targets would write now, or, without a wish, what they wrote last. */
+async function systemOptions(context: CommandContext, deployment: Deployment | null): Promise<ReadSystemOptions> {
+  const wanted = deployment ?? (await readAppliedDeployment(context).catch(() => null));
+  const host = wanted === null ? null : renderHost(context, wanted);
+  return {
+    user: wanted?.service.user ?? 'mcp',
+    watched: host?.files.map(({ path }) => path) ?? [],
+    units: host === null ? ['nginx.service'] : unitsOf(host),
+  };
 }
 
 export interface Outcome {
@@ -70,15 +89,22 @@ export async function changeHost(
     }
     if (plan.steps.length === 0) return { plan, facts, result: { outcome: 'nothing-to-do' } };
     refuseUnsetVariables(plan, context.world.env);
+    refuseWithoutRights(facts, `mcp-deploy ${plan.purpose}`);
 
     const toolVersion = context.package.version;
     const result = await runWithProgress(
       { plan, stream: context.world.stderr, silent: output.quiet, style: output.err },
-      (onProgress) => applyPlan(plan, { ports, stateDir, baseDir, toolVersion, signal, onProgress }),
+      (onProgress) =>
+        applyPlan(plan, { ports, stateDir, baseDir, toolVersion, signal, onProgress, ...keepReleases(plan) }),
     );
     throwUnlessApplied(result, plan);
     return { plan, facts, result };
   });
+}
+
+function keepReleases(plan: Plan): { readonly keepReleases?: number } {
+  const desired = deploymentSchema.safeParse(plan.desired);
+  return desired.success ? { keepReleases: desired.data.service.keepReleases } : {};
 }
 
 function throwUnlessApplied(result: ApplyResult, plan: Plan): void {

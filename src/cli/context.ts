@@ -1,7 +1,8 @@
-import { dirname, join, resolve } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { ApplyPorts } from '../apply/ports.ts';
 import { createPorts } from '../host/ports.ts';
 import type { Output } from './output/output.ts';
+import { findStateDir } from './find-state-dir.ts';
 import { findPackageFiles, type PackageFiles } from './package-root.ts';
 import type { World } from './world.ts';
 
@@ -29,7 +30,7 @@ export interface CommandContext {
   readonly deploymentFile: string;
   /** Folder of mcp-deploy.yaml, absolute. */
   readonly baseDir: string;
-  /** `.mcp-deploy` in it. */
+  /** `.mcp-deploy` in it, or the one of a service of the host. */
   readonly stateDir: string;
   readonly package: PackageFiles;
   readonly ports: ApplyPorts;
@@ -62,7 +63,7 @@ export function createContext(parts: {
     yes: options.yes === true,
     deploymentFile,
     baseDir,
-    stateDir: join(baseDir, '.mcp-deploy'),
+    stateDir: findStateDir(deploymentFile),
     package: findPackageFiles(),
     ports: parts.overrides.ports ?? createPorts(),
   };

@@ -130,12 +130,16 @@ Exit codes
 }
 
 function defineUninstall(command: Command): void {
-  command.option('--clients', 'also take the endpoint out of the settings of MCP clients').addHelpText(
-    'after',
-    `
+  command
+    .option('--clients', 'also take the endpoint out of the settings of MCP clients')
+    .option('--purge', 'of a service of the host: also keys, certificates, logs and data')
+    .addHelpText(
+      'after',
+      `
 Examples
   mcp-deploy uninstall
   mcp-deploy uninstall --yes --clients
+  mcp-deploy uninstall --yes --purge
 
 Exit codes
   0 removed, or nothing to remove   2 wrong input   3 refused before any change

@@ -18,7 +18,9 @@ export const proxySchema = z.strictObject({
   program: z
     .enum(['none', 'nginx', 'caddy', 'haproxy'])
     .default('none')
-    .describe('reverse proxy of this host that apply puts in front, as one change with the service; none = no part of it'),
+    .describe(
+      'reverse proxy of this host that apply puts in front, as one change with the service; none = no part of it',
+    ),
   serverName: z.string().optional().describe('public DNS name that the rendered site of a proxy answers'),
   certificate: z.string().optional().describe('certificate file of the public name, as the proxy sees it'),
   key: z.string().optional().describe('its private key file, as the proxy sees it'),

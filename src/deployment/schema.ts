@@ -389,7 +389,9 @@ export const deploymentSchema = z.strictObject({
       manager: z
         .enum(['none', 'systemd'])
         .default('none')
-        .describe('systemd = apply installs a service of the host below /etc, /opt and /var; none = a process of this folder'),
+        .describe(
+          'systemd = apply installs a service of the host below /etc, /opt and /var; none = a process of this folder',
+        ),
       trial: z
         .boolean()
         .default(true)

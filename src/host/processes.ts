@@ -142,10 +142,7 @@ async function startServer(spec: Parameters<Processes['startServer']>[0]): Promi
   }
 }
 
-async function runToEnd(
-  argv: readonly string[],
-  timeoutMs: number,
-): Promise<Ran> {
+async function runToEnd(argv: readonly string[], timeoutMs: number): Promise<Ran> {
   const [program = '', ...args] = argv;
   const result = await execa(program, args, {
     stdin: 'ignore',

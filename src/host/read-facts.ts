@@ -1,5 +1,5 @@
 import { hostname } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { readFileFact, readNewestRelease } from '../apply/commit.ts';
 import { readUnfinished } from '../apply/recover.ts';
 import type { ApplyPorts, FileSystem } from '../apply/ports.ts';
@@ -9,11 +9,12 @@ import { listenAddresses } from '../deployment/listen-address.ts';
 import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
 import type { FileFact, HostFacts, ReleaseRecord, ServerFact } from '../plan/facts.ts';
 import { isKeptAside } from '../plan/managed-file.ts';
-import { projectPaths } from '../plan/project-paths.ts';
+import { deploymentPaths, scopeOf, type Scope } from '../plan/deployment-paths.ts';
 import { isPairLink, pairNumberOf } from '../plan/served-pair.ts';
 import { listKeysIn } from '../server/policy/key-store.ts';
 import { createPorts } from './ports.ts';
 import { findPortHolder } from './port-holder.ts';
+import { readSystemFacts, type ReadSystemOptions } from './read-system-facts.ts';
 import { readCaFact, readServerCertificateFact, type CertificateFiles } from './read-certificates.ts';
 
 export interface ReadFactsOptions {
@@ -28,6 +29,10 @@ export interface ReadFactsOptions {
   readonly deployment: Deployment | null;
   readonly now: Date;
   readonly ports?: Pick<ApplyPorts, 'files' | 'processes'>;
+  /** `.mcp-deploy` in baseDir when absent. */
+  readonly stateDir?: string;
+  /** Of a host: what else is looked at, in system scope. */
+  readonly system?: ReadSystemOptions;
 }
 
 /**
@@ -42,12 +47,14 @@ export interface ReadFactsOptions {
 export async function readHostFacts(options: ReadFactsOptions): Promise<HostFacts> {
   const { baseDir, deployment, now } = options;
   const { files, processes } = options.ports ?? createPorts();
-  const stateDir = join(baseDir, '.mcp-deploy');
+  const stateDir = options.stateDir ?? join(baseDir, '.mcp-deploy');
+  const paths = deploymentPaths(stateDir);
   const deploymentFile = options.deploymentFile ?? join(baseDir, 'mcp-deploy.yaml');
-  const ca: CertificateFiles = { certificate: join(stateDir, 'pki/ca.crt'), key: join(stateDir, 'pki/ca.key') };
+  const ca: CertificateFiles = { certificate: paths.caCertificate, key: paths.caKey };
 
-  const release = withinFolder(await readNewestRelease(files, stateDir), baseDir);
-  const server = await readServer({ files, processes }, join(stateDir, 'run/server.json'));
+  const newest = await readNewestRelease(files, stateDir);
+  const release = scopeOf(stateDir) === 'system' ? newest : withinFolder(newest, baseDir);
+  const server = await readServer({ files, processes }, paths.pidFile);
   const unfinished = await readUnfinished({ ports: { files }, stateDir });
   return {
     baseDir,
@@ -58,7 +65,10 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
     serverFile: options.serverFile,
     serverVersion: options.serverVersion,
     deploymentFile: { path: deploymentFile, text: (await files.read(deploymentFile))?.toString('utf8') ?? null },
-    files: await readFiles(files, await managedFiles(files, { stateDir, deploymentFile, release })),
+    files: await readFiles(files, {
+      paths: await managedFiles(files, { stateDir, deploymentFile, release }),
+      withText: new Set([paths.serverConfig, ...(options.system?.watched ?? [])]),
+    }),
     directories: await readDirectories(files, stateDir, release),
     servedPair: await readServedPair(files, stateDir),
     caCertificate: await readCaFact(files, ca, now),
@@ -69,10 +79,13 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
       now,
     }),
     // Stopping and removing ask nothing of the keys: damaged ones must not keep a server alive.
-    activeKeyLabels: deployment === null ? [] : await readKeyLabels(files, join(stateDir, 'keys/keys.json'), now),
+    activeKeyLabels: deployment === null ? [] : await readKeyLabels(files, paths.keyStore, now),
     server,
-    takenPorts: deployment === null ? [] : await findTakenPorts(deployment, server, release),
+    takenPorts: deployment === null ? [] : await findTakenPorts(deployment, server, release, scopeOf(stateDir)),
     release,
+    ...(options.system === undefined
+      ? {}
+      : { system: await readSystemFacts(options.system, { files, processes }, stateDir, options) }),
     unfinishedJournal: unfinished === null ? null : { file: unfinished.file, purpose: unfinished.purpose },
   };
 }
@@ -87,39 +100,37 @@ function withinFolder(release: ReleaseRecord | null, baseDir: string): ReleaseRe
   };
 }
 
-/** Files whose text a plan compares. */
-const textFiles: ReadonlySet<string> = new Set(['server.json']);
-
 async function managedFiles(
   files: FileSystem,
   { stateDir, deploymentFile, release }: { stateDir: string; deploymentFile: string; release: ReleaseRecord | null },
 ): Promise<ReadonlySet<string>> {
-  const keys = (await files.list(join(stateDir, 'keys'))).filter((name) => name.endsWith('.key'));
-  const accounts = (await files.list(join(stateDir, 'acme'))).filter((name) => name.endsWith('.key'));
-  const keptAside = (await files.list(stateDir)).filter((name) => name.startsWith('server.json.') && isKeptAside(name));
-  const names = [
-    '.gitignore',
-    ...textFiles,
-    ...keptAside,
-    'pki/ca.crt',
-    'pki/ca.key',
-    'pki/server.crt',
-    'pki/server.key',
-    'keys/keys.json',
-    'keys/default.key',
-    ...keys.map((name) => `keys/${name}`),
-    ...accounts.map((name) => `acme/${name}`),
-  ];
-  return new Set([deploymentFile, ...names.map((name) => join(stateDir, name)), ...Object.keys(release?.files ?? {})]);
+  const paths = deploymentPaths(stateDir);
+  const { keysDir, pkiDir, serverConfig } = paths;
+  const listed = async (folder: string, isWanted: (name: string) => boolean): Promise<readonly string[]> =>
+    (await files.list(folder)).filter(isWanted).map((name) => join(folder, name));
+  return new Set([
+    deploymentFile,
+    join(stateDir, '.gitignore'),
+    serverConfig,
+    ...(await listed(stateDir, (name) => name.startsWith('server.json.') && isKeptAside(name))),
+    ...['ca.crt', 'ca.key', 'server.crt', 'server.key'].map((name) => join(pkiDir, name)),
+    paths.keyStore,
+    paths.firstKey,
+    ...(await listed(keysDir, (name) => name.endsWith('.key'))),
+    ...(await listed(join(stateDir, 'acme'), (name) => name.endsWith('.key'))),
+    ...Object.keys(release?.files ?? {}),
+  ]);
 }
 
-async function readFiles(files: FileSystem, paths: ReadonlySet<string>): Promise<Record<string, FileFact>> {
+async function readFiles(
+  files: FileSystem,
+  wanted: { readonly paths: ReadonlySet<string>; readonly withText: ReadonlySet<string> },
+): Promise<Record<string, FileFact>> {
   const facts: Record<string, FileFact> = {};
-  for (const path of paths) {
+  for (const path of new Set([...wanted.paths, ...wanted.withText])) {
     const fact = await readFileFact(files, path);
     if (fact === null) continue;
-    const isText = [...textFiles].some((name) => path.endsWith(`/.mcp-deploy/${name}`));
-    const bytes = isText ? await files.read(path) : null;
+    const bytes = wanted.withText.has(path) ? await files.read(path) : null;
     facts[path] = { ...fact, ...(bytes === null ? {} : { text: bytes.toString('utf8') }) };
   }
   return facts;
@@ -130,16 +141,25 @@ async function readDirectories(
   stateDir: string,
   release: ReleaseRecord | null,
 ): Promise<readonly string[]> {
-  const known = ['', 'pki', 'acme', 'keys', 'run', 'logs', 'releases', 'journal'].map((name) => join(stateDir, name));
+  const { configDir, keysDir, logsDir, pkiDir, releasesDir, runDir } = deploymentPaths(stateDir);
+  const ours = [configDir, keysDir, logsDir, pkiDir, runDir];
+  const known = [
+    stateDir,
+    ...ours,
+    ...(scopeOf(stateDir) === 'system' ? [configDir, logsDir, runDir].map((path) => dirname(path)) : []),
+    releasesDir,
+    join(stateDir, 'acme'),
+    join(stateDir, 'journal'),
+  ];
   const found: string[] = [];
-  for (const path of new Set([...known.map((path) => path.replace(/\/$/, '')), ...(release?.directories ?? [])])) {
+  for (const path of new Set([...known, ...(release?.directories ?? [])])) {
     if ((await files.stat(path))?.kind === 'directory') found.push(path);
   }
   return found;
 }
 
 async function readServedPair(files: FileSystem, stateDir: string): Promise<NonNullable<HostFacts['servedPair']>> {
-  const { pkiDir, serverCertificate, serverKey } = projectPaths(stateDir);
+  const { pkiDir, serverCertificate, serverKey } = deploymentPaths(stateDir);
   const names = await files.list(pkiDir);
   const found = [await files.stat(serverCertificate), await files.stat(serverKey)].filter((stat) => stat !== null);
   return {
@@ -152,7 +172,8 @@ function certificateFilesOf(deployment: Deployment | null, baseDir: string, stat
   if (deployment?.tls.source === 'files') {
     return { certificate: resolve(baseDir, deployment.tls.certificate), key: resolve(baseDir, deployment.tls.key) };
   }
-  return { certificate: join(stateDir, 'pki/server.crt'), key: join(stateDir, 'pki/server.key') };
+  const { serverCertificate, serverKey } = deploymentPaths(stateDir);
+  return { certificate: serverCertificate, key: serverKey };
 }
 
 async function readKeyLabels(files: FileSystem, storeFile: string, now: Date): Promise<readonly string[]> {
@@ -199,6 +220,7 @@ async function findTakenPorts(
   deployment: Deployment,
   server: ServerFact,
   release: ReleaseRecord | null,
+  scope: Scope,
 ): Promise<HostFacts['takenPorts']> {
   const ours = server.state === 'running' ? portsOfRelease(release) : new Set<number>();
   const taken: { port: number; holder: string | null }[] = [];
@@ -207,7 +229,11 @@ async function findTakenPorts(
     const found = await findPortHolder(address.port, hostsToTry(address.host));
     if (!found.taken) continue;
     const isOurs =
-      server.state === 'running' && (found.pid === null ? ours.has(address.port) : found.pid === server.pid);
+      server.state === 'running' &&
+      // The socket of a unit is held by the service manager.
+      (found.pid === null || (scope === 'system' && found.pid === 1)
+        ? ours.has(address.port)
+        : found.pid === server.pid);
     if (!isOurs) taken.push({ port: address.port, holder: found.holder });
   }
   return taken;

@@ -1,4 +1,5 @@
-import { basename, dirname, relative } from 'node:path';
+import { basename, dirname } from 'node:path';
+import { deploymentPaths } from './deployment-paths.ts';
 import type { HostFacts } from './facts.ts';
 import { isKeptAside } from './managed-file.ts';
 
@@ -24,6 +25,9 @@ export function describeDrift(facts: HostFacts): readonly DriftEntry[] {
 /** Whether a file should stay as we wrote it until the next apply. */
 function isFixed(path: string, facts: HostFacts): boolean {
   if (path === facts.deploymentFile.path || isKeptAside(basename(path))) return false;
-  const folder = relative(facts.stateDir, dirname(path));
-  return folder !== 'keys' && folder !== 'run' && folder !== 'logs';
+  const { keysDir, logsDir, releasesDir, runDir } = deploymentPaths(facts.stateDir);
+  const folder = dirname(path);
+  // Earlier releases are history, and are pruned.
+  if (dirname(folder) === releasesDir && basename(folder) !== String(facts.release?.build?.folder)) return false;
+  return folder !== keysDir && folder !== runDir && folder !== logsDir;
 }

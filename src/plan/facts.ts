@@ -1,3 +1,4 @@
+import type { SystemFacts } from './system-facts.ts';
 import type { Plan } from './types.ts';
 
 /**
@@ -37,6 +38,8 @@ export interface HostFacts {
   readonly takenPorts: readonly { readonly port: number; readonly holder: string | null }[];
   readonly release: ReleaseRecord | null;
   /** A journal that was neither committed nor rolled back: a crash happened. */
+  /** In system scope. */
+  readonly system?: SystemFacts;
   readonly unfinishedJournal: { readonly file: string; readonly purpose: Plan['purpose'] } | null;
 }
 
@@ -79,7 +82,7 @@ export interface ReleaseRecord {
   /** Folders made by us. */
   readonly directories: readonly string[];
   /** The server that it starts, where it has one of its own (system scope). */
-  readonly build?: { readonly version: string; readonly sha256: string };
+  readonly build?: { readonly version: string; readonly sha256: string; readonly folder: number };
   /** The release that this one put back. */
   readonly rollbackOf?: number;
 }

@@ -3,6 +3,7 @@ import { distinct, maySignFor, sameNames } from './certificate-names.ts';
 import type { CertificateFact, HostFacts } from './facts.ts';
 import { acmeSteps } from './plan-acme.ts';
 import { folderStep } from './plan-service.ts';
+import { scopeOf } from './deployment-paths.ts';
 import { projectPaths } from './project-paths.ts';
 import { nextPair } from './served-pair.ts';
 import type { Step } from './types.ts';
@@ -12,6 +13,23 @@ const renewBeforeDays = 30;
 
 /** The private CA and the server certificate, each issued when there is none or it does not serve any more. */
 export function certificateSteps(deployment: Deployment, names: readonly string[], facts: HostFacts): readonly Step[] {
+  return planCertificates(deployment, names, facts).flatMap((step) => readableBy(step, deployment, facts));
+}
+
+/**
+ * In system scope the service user reads the pair through its group, and the folders are made with those of the host. A renewal
+ * goes through here too.
+ */
+export function readableBy(step: Step, deployment: Pick<Deployment, 'service'>, facts: HostFacts): readonly Step[] {
+  if (scopeOf(facts.stateDir) !== 'system') return [step];
+  const { action } = step;
+  if (action.type === 'issue-certificate' || action.type === 'issue-acme-certificate') {
+    return [{ ...step, action: { ...action, owner: { user: 'root', group: deployment.service.user } } }];
+  }
+  return step.id === 'pki-folder' ? [] : [step];
+}
+
+function planCertificates(deployment: Deployment, names: readonly string[], facts: HostFacts): readonly Step[] {
   const { tls, name } = deployment;
   if (tls.source === 'acme') return acmeSteps(tls, facts);
   if (tls.source !== 'private-ca') return [];

@@ -1,13 +1,16 @@
 import { basename } from 'node:path';
 import type { Deployment } from '../deployment/schema.ts';
-import { wantedCertificateNames } from './certificate-names.ts';
+import { wantedCertificateNames, type WantedNames } from './certificate-names.ts';
 import { certificateSteps } from './plan-certificates.ts';
 import { configFileSteps } from './plan-config-file.ts';
 import { endpointUrl } from './endpoint-url.ts';
 import type { HostFacts } from './facts.ts';
 import { planNotices } from './plan-notices.ts';
 import { folderStep, refuseTakenPorts, runFolderSteps, startStep, stopStep, waitSteps } from './plan-service.ts';
+import { scopeOf } from './deployment-paths.ts';
+import { planSystem, requireSystem, serviceOwner, type WantedBuild } from './plan-system.ts';
 import { projectPaths } from './project-paths.ts';
+import type { RenderedHost } from './system-facts.ts';
 import { serverConfigText } from './server-config.ts';
 import type { AdoptedFile, Plan, Step } from './types.ts';
 
@@ -19,6 +22,10 @@ export interface Desired {
   readonly adopt?: boolean;
   /** The release that is put back. */
   readonly rollbackOf?: number;
+  /** What the targets wrote, in system scope. */
+  readonly host?: RenderedHost;
+  /** The server of the release that is put back; that of this mcp-deploy when absent. */
+  readonly build?: WantedBuild;
 }
 
 /**
@@ -36,6 +43,7 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
   const config = serverConfigText(deployment, { ...facts, hostNames: [...wanted.names, ...userNames] });
 
   const certificates = certificateSteps(deployment, wanted.names, facts);
+  if (scopeOf(facts.stateDir) === 'system') return planOnHost(desired, { config, certificates, wanted }, facts);
   const configFile = configFileSteps(config, facts, desired);
   const keys = keySteps(deployment, facts);
   const server = serverSteps(deployment, configFile.sha256, facts, {
@@ -66,6 +74,63 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
     desired: JSON.parse(JSON.stringify(deployment)) as unknown,
     ...(adopted.length === 0 ? {} : { adopted }),
     ...(desired.rollbackOf === undefined || steps.length === 0 ? {} : { rollbackOf: desired.rollbackOf }),
+  };
+}
+
+/** The same for a service of the host: other steps, the same order of keys, certificates, configuration and server. */
+function planOnHost(
+  desired: Desired,
+  parts: { readonly config: string; readonly certificates: readonly Step[]; readonly wanted: WantedNames },
+  facts: HostFacts,
+): Plan {
+  const { deployment, host } = desired;
+  if (host === undefined) throw new Error('a plan for a host without its rendered files');
+  const { certificates, config } = parts;
+  const keys = keySteps(deployment, facts);
+  const release = facts.release?.release ?? 0;
+  const system = planSystem(
+    {
+      deployment,
+      config,
+      host,
+      build: desired.build ?? requireSystem(facts).build,
+      adopt: desired.adopt === true,
+      release: release + 1,
+      othersChange: certificates.length > 0,
+    },
+    facts,
+  );
+  const steps = [
+    ...deploymentFileSteps(desired, facts),
+    ...system.before,
+    ...keys,
+    ...certificates,
+    ...system.after,
+    ...recordSteps(system.adopted),
+  ];
+  const serves = system.after.some(({ action }) => action.type === 'service') || certificates.length > 0;
+  const verify = serves ? verifySteps(deployment, facts, keys.length > 0) : [];
+  const through = verify.map((step): Step =>
+    host.proxyUrl === null || step.action.type !== 'verify-endpoint'
+      ? step
+      : { ...step, action: { ...step.action, url: host.proxyUrl } },
+  );
+  const all = [...steps, ...through];
+  return {
+    schemaVersion: 1,
+    deployment: deployment.name,
+    purpose: 'apply',
+    release: all.length === 0 ? release : release + 1,
+    steps: all,
+    notices: [
+      ...planNotices(deployment, parts.wanted, facts),
+      ...system.notices,
+      ...(serves ? unverifiedNotices(deployment, facts, keys.length > 0) : []),
+    ],
+    desired: JSON.parse(JSON.stringify(deployment)) as unknown,
+    build: system.build,
+    ...(system.adopted.length === 0 ? {} : { adopted: system.adopted }),
+    ...(desired.rollbackOf === undefined || all.length === 0 ? {} : { rollbackOf: desired.rollbackOf }),
   };
 }
 
@@ -103,13 +168,21 @@ function keySteps(deployment: Deployment, facts: HostFacts): readonly Step[] {
   if (!deployment.auth.required || facts.activeKeyLabels.length > 0) return [];
   const { keysDir, keyStore, firstKey } = projectPaths(facts.stateDir);
   return [
-    ...folderStep(facts, { id: 'keys-folder', path: keysDir, group: 'keys' }),
+    ...(scopeOf(facts.stateDir) === 'system'
+      ? []
+      : folderStep(facts, { id: 'keys-folder', path: keysDir, group: 'keys' })),
     {
       id: 'first-key',
       title: `make API key "${firstKeyLabel}"`,
       why: facts.files[keyStore] === undefined ? 'none yet' : 'no key is active any more',
       group: 'keys',
-      action: { type: 'create-api-key', storeFile: keyStore, keyFile: firstKey, label: firstKeyLabel },
+      action: {
+        type: 'create-api-key',
+        storeFile: keyStore,
+        keyFile: firstKey,
+        label: firstKeyLabel,
+        ...(scopeOf(facts.stateDir) === 'system' ? { owner: serviceOwner(deployment) } : {}),
+      },
       undo: { type: 'restore' },
     },
   ];

@@ -7,7 +7,7 @@ import { wantedCertificateNames } from './certificate-names.ts';
 import type { HostFacts } from './facts.ts';
 import { judgeRenewal, type RenewalJudgement, type RenewalQuestion } from './judge-renewal.ts';
 import { acmeIssueSteps } from './plan-acme.ts';
-import { privateCaSteps } from './plan-certificates.ts';
+import { privateCaSteps, readableBy } from './plan-certificates.ts';
 import { projectPaths } from './project-paths.ts';
 import type { LiveCertificate, Plan, Step } from './types.ts';
 
@@ -45,7 +45,8 @@ export function planRenewal(deployment: Deployment, facts: HostFacts, options: R
     : judgement === null || judgement.due
       ? (judgement?.reason ?? 'none yet')
       : null;
-  const issue = reason === null ? [] : issueSteps(deployment, facts, reason);
+  const issue =
+    reason === null ? [] : issueSteps(deployment, facts, reason).flatMap((step) => readableBy(step, deployment, facts));
   const steps = issue.length === 0 ? [] : [...issue, serveStep(deployment, facts, options.proxy ?? null)];
   const release = facts.release?.release ?? 0;
   return {

@@ -21,6 +21,12 @@ export interface Plan {
   readonly desired: unknown;
   /** The release whose deployment this one puts back. */
   readonly rollbackOf?: number;
+  /** The server that is live afterwards, in system scope. */
+  readonly build?: { readonly version: string; readonly sha256: string; readonly folder: number };
+  /** Folders that go, with all in them, when everything else is done: not undone any more. */
+  readonly purge?: readonly string[];
+  /** Folders that go after these when nothing is in them. */
+  readonly purgeEmpty?: readonly string[];
   /** Edits by hand that become a part of the release. */
   readonly adopted?: readonly AdoptedFile[];
 }
@@ -131,6 +137,8 @@ export type Action =
       readonly timeoutMs: number;
       /** The unit that runs it, in place of a process of ours. */
       readonly unit?: string;
+      /** What its pid file must say that it runs with. */
+      readonly configSha256?: string;
     }
   /** Makes a system user with its group, unless there is one. */
   | { readonly type: 'ensure-user'; readonly user: string; readonly home: string }

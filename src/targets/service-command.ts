@@ -4,7 +4,8 @@ import type { TargetPaths } from './types.ts';
 
 /** What every service manager runs. Keys and secrets are never among the arguments: every user of a machine can read those. */
 export function serviceCommand(paths: TargetPaths): readonly string[] {
-  return [paths.nodePath, paths.serverFile, '--config', paths.configFile];
+  const pidFile = paths.pidFile === undefined ? [] : ['--pid-file', paths.pidFile];
+  return [paths.nodePath, paths.serverFile, '--config', paths.configFile, ...pidFile];
 }
 
 /** PATH of the service: services do not inherit a shell's, and npx lies beside the node that it belongs to. */

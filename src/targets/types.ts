@@ -72,6 +72,8 @@ export interface TargetPaths {
   readonly keyStoreFile: string;
   /** What the server writes when no service manager keeps its output. */
   readonly logFile: string;
+  /** Where the server says that it runs; nowhere when absent. */
+  readonly pidFile?: string;
   /** Home folder of the person who runs a launchd agent; for every person of the Mac when absent. */
   readonly homeDir?: string;
   /** Their user id; 501, the first person on a Mac, when absent. */

@@ -79,7 +79,7 @@ describe('the release to go back to', () => {
     desired,
     files: {},
     directories: [],
-    ...(sha256 === undefined ? {} : { build: { version: '1', sha256 } }),
+    ...(sha256 === undefined ? {} : { build: { version: '1', sha256, folder: number } }),
   });
 
   test.each<[string, readonly ReleaseRecord[], number | null, number | string]>([

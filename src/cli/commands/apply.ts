@@ -5,6 +5,7 @@ import { planDeployment } from '../../plan/plan-deployment.ts';
 import { describeMoves, parseSavedPlan } from '../../plan/saved-plan.ts';
 import { changeHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
+import { hostOf } from '../render-host.ts';
 import { requireDeployment } from '../deployment-folder.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
 
@@ -20,7 +21,10 @@ export async function runApply(
   const outcome = await changeHost(context, 'apply', async (look) => {
     const facts = await look(deployment);
     return {
-      plan: planDeployment({ deployment, deploymentText: null, adopt: options['adopt'] === true }, facts),
+      plan: planDeployment(
+        { deployment, deploymentText: null, adopt: options['adopt'] === true, ...hostOf(context, deployment) },
+        facts,
+      ),
       facts,
     };
   });

@@ -7,6 +7,7 @@ import { planDeployment } from '../../plan/plan-deployment.ts';
 import { savedPlanText } from '../../plan/saved-plan.ts';
 import { lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
+import { hostOf } from '../render-host.ts';
 import { decideWanted } from '../decide-wanted.ts';
 import { quoteCommand } from '../quote-command.ts';
 
@@ -21,7 +22,12 @@ export async function runPlan(context: CommandContext, options: Record<string, u
   const wanted = await decideWanted(context, {});
   const facts = await lookAtHost(context, wanted.deployment);
   const plan = planDeployment(
-    { deployment: wanted.deployment, deploymentText: wanted.text, adopt: options['adopt'] === true },
+    {
+      deployment: wanted.deployment,
+      deploymentText: wanted.text,
+      adopt: options['adopt'] === true,
+      ...hostOf(context, wanted.deployment),
+    },
     facts,
   );
   const drift = describeDrift(facts).filter(({ state }) => state !== 'as written');

@@ -1,10 +1,15 @@
+import { join } from 'node:path';
 import { readReleases } from '../../apply/commit.ts';
 import { UserError } from '../../deployment/errors.ts';
 import { deploymentSchema } from '../../deployment/schema.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
+import type { ReleaseRecord } from '../../plan/facts.ts';
+import type { WantedBuild } from '../../plan/plan-system.ts';
 import { chooseRollback } from '../../plan/choose-rollback.ts';
 import { planDeployment } from '../../plan/plan-deployment.ts';
 import { changeHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
+import { hostOf } from '../render-host.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
 
 /** `mcp-deploy rollback [RELEASE]`: what an earlier release wanted, through the same pipeline as every apply. */
@@ -22,7 +27,19 @@ export async function runRollback(context: CommandContext, [text]: readonly stri
   const deployment = desired.data;
   const outcome = await changeHost(context, 'apply', async (look) => {
     const facts = await look(deployment);
-    return { plan: planDeployment({ deployment, deploymentText: null, rollbackOf: record.release }, facts), facts };
+    return {
+      plan: planDeployment(
+        {
+          deployment,
+          deploymentText: null,
+          rollbackOf: record.release,
+          ...hostOf(context, deployment),
+          ...buildOf(context, record),
+        },
+        facts,
+      ),
+      facts,
+    };
   });
   if (outcome.plan.steps.length > 0) {
     context.output.progress(
@@ -36,4 +53,11 @@ export async function runRollback(context: CommandContext, [text]: readonly stri
 function readNumber(text: string): number {
   if (/^[1-9][0-9]{0,8}$/.test(text)) return Number(text);
   throw new UserError(`${text} is not the number of a release.`, { next: 'mcp-deploy history' });
+}
+
+/** The server that a release started, from the folder in which it is kept. */
+function buildOf({ stateDir }: CommandContext, { build }: ReleaseRecord): { readonly build?: WantedBuild } {
+  if (build === undefined) return {};
+  const file = join(deploymentPaths(stateDir).releasesDir, String(build.folder), 'serve.js');
+  return { build: { file, sha256: build.sha256, version: build.version } };
 }

@@ -1,6 +1,8 @@
 import { relative } from 'node:path';
 import { describePlan } from '../../plan/describe-plan.ts';
 import type { HostFacts } from '../../plan/facts.ts';
+import { scopeOf } from '../../plan/deployment-paths.ts';
+import { planSystemRemoval } from '../../plan/plan-system-removal.ts';
 import { planRemoval } from '../../plan/plan-removal.ts';
 import { parseTimerRecord, timerRecordFile, timerRemovalSteps } from '../../plan/timer-record.ts';
 import type { Plan } from '../../plan/types.ts';
@@ -26,6 +28,7 @@ import type { FlagValues } from '../flag-values.ts';
 /** `mcp-deploy uninstall`: removes exactly what was made here. The user's own files stay. */
 export async function runUninstall(context: CommandContext, options: FlagValues): Promise<number> {
   const { output, ports, stateDir } = context;
+  if (scopeOf(stateDir) === 'system') return uninstallService(context, options['purge'] === true);
   if ((await ports.files.stat(stateDir)) === null) {
     output.document({ ok: true, changed: false });
     output.result('  Nothing to remove: there is no deployment in this folder.');
@@ -105,9 +108,34 @@ function settingsFlag(context: CommandContext, client: McpClient, path: string):
   return path === settingsPath(context, client, false) ? '' : ` --settings ${path}`;
 }
 
+/** A service of the host: keys, logs and data stay unless they are purged. */
+async function uninstallService(context: CommandContext, purge: boolean): Promise<number> {
+  const { output } = context;
+  const preview = await lookAtHost(context, null);
+  const planned = await planWithTimer(context, preview, purge);
+  if (planned.steps.length === 0 && (planned.purge ?? []).length === 0) {
+    output.document({ ok: true, changed: false });
+    output.result('  Nothing to remove: this deployment is not installed.');
+    return 0;
+  }
+  if (context.interactive) output.progress(describePlan(planned, preview));
+  const what = purge ? 'its keys, certificates, logs and data' : 'its files; keys, logs and data stay';
+  if (!(await confirmOrRefuse(context, `Stop the service and remove ${what}?`, 'uninstall'))) {
+    output.result('  Nothing was removed.');
+    return 0;
+  }
+  const outcome = await changeHost(context, 'uninstall', async (look) => {
+    const facts = await look(null);
+    return { plan: await planWithTimer(context, facts, purge), facts };
+  });
+  output.document({ ok: true, changed: true, notices: outcome.plan.notices });
+  output.result(`  Removed: service and configuration${purge ? ', keys, certificates, logs and data' : ''}.`);
+  return 0;
+}
+
 /** The renewal timer first: it must not run while what it renews is taken away. */
-async function planWithTimer({ ports, stateDir }: CommandContext, facts: HostFacts): Promise<Plan> {
-  const plan = planRemoval(facts);
+async function planWithTimer({ ports, stateDir }: CommandContext, facts: HostFacts, purge = false): Promise<Plan> {
+  const plan = facts.system === undefined ? planRemoval(facts) : planSystemRemoval(facts, { purge });
   const text = (await ports.files.read(timerRecordFile(stateDir)))?.toString('utf8') ?? null;
   const record = text === null ? null : parseTimerRecord(text, stateDir);
   if (record === null) return plan;

@@ -3,6 +3,7 @@ import { findPortHolder } from '../../host/port-holder.ts';
 import { planDeployment } from '../../plan/plan-deployment.ts';
 import { changeHost, type Outcome } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
+import { hostOf } from '../render-host.ts';
 import { decideWanted, type Wanted } from '../decide-wanted.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
 
@@ -36,7 +37,13 @@ async function tryUp(context: CommandContext, options: Record<string, unknown>):
       decided.wanted = wanted;
       for (const remark of wanted.remarks) context.output.progress(`  ${context.output.err.yellow('·')} ${remark}`);
       const facts = await look(wanted.deployment);
-      return { plan: planDeployment({ deployment: wanted.deployment, deploymentText: wanted.text }, facts), facts };
+      return {
+        plan: planDeployment(
+          { deployment: wanted.deployment, deploymentText: wanted.text, ...hostOf(context, wanted.deployment) },
+          facts,
+        ),
+        facts,
+      };
     });
     if (decided.wanted === null) throw new Error('up was applied without a deployment');
     return { wanted: decided.wanted, outcome };

@@ -1,0 +1,26 @@
+import { readFileSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { parseDocument } from 'yaml';
+import { systemStateDir } from '../plan/deployment-paths.ts';
+import { slugFrom } from './slug.ts';
+
+/**
+ * Where the state of a deployment is: beside its file, or on the host when `service.manager` says so. Every other fault of the
+ * file is for whoever reads it whole.
+ */
+export function findStateDir(deploymentFile: string): string {
+  const own = join(dirname(deploymentFile), '.mcp-deploy');
+  let text: string;
+  try {
+    text = readFileSync(deploymentFile, 'utf8');
+  } catch {
+    return own;
+  }
+  // Parsing costs milliseconds of every command, and most files have no service.
+  if (!/\bmanager\b/.test(text)) return own;
+  const document: unknown = parseDocument(text).toJS();
+  const { name, service } = (document ?? {}) as { name?: unknown; service?: { manager?: unknown } };
+  if (service?.manager !== 'systemd') return own;
+  const known = typeof name === 'string' && slugFrom(name, '') === name ? name : 'mcp';
+  return systemStateDir(basename(known), '/');
+}

@@ -1,0 +1,68 @@
+import { readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import type { Deployment } from '../deployment/schema.ts';
+import { deploymentPaths, scopeOf } from '../plan/deployment-paths.ts';
+import type { HostFile, RenderedHost } from '../plan/system-facts.ts';
+import { renderTarget } from '../targets/index.ts';
+import { describeProxySite } from '../targets/proxy-site.ts';
+import type { TargetInput } from '../targets/types.ts';
+import type { CommandContext } from './context.ts';
+
+/** What the targets write for a deployment in system scope; null in any other. Throws a UserError where a format cannot carry it. */
+export function renderHost(context: CommandContext, deployment: Deployment): RenderedHost | null {
+  if (scopeOf(context.stateDir) !== 'system') return null;
+  const input = hostInput(context, deployment);
+  const from = (program: HostFile['program']): readonly HostFile[] =>
+    renderTarget(program, input).map(({ installPath, mode, content }) => ({
+      program,
+      path: installPath,
+      mode,
+      content,
+    }));
+  const usesNginx = deployment.proxy.program === 'nginx';
+  return {
+    files: [...from('systemd'), ...(usesNginx ? from('nginx') : [])],
+    proxyUrl: usesNginx ? localUrl(input) : null,
+  };
+}
+
+/** The same as a part of what is desired. */
+export function hostOf(context: CommandContext, deployment: Deployment): { readonly host?: RenderedHost } {
+  const host = renderHost(context, deployment);
+  return host === null ? {} : { host };
+}
+
+/** The units of rendered files, and the one of the proxy. */
+export function unitsOf(host: RenderedHost): readonly string[] {
+  const units = host.files.filter(({ program }) => program === 'systemd').map(({ path }) => basename(path));
+  return [...units, 'nginx.service'];
+}
+
+function hostInput(context: CommandContext, deployment: Deployment): TargetInput {
+  const paths = deploymentPaths(context.stateDir);
+  return {
+    deployment,
+    templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
+    paths: {
+      nodePath: process.execPath,
+      serverFile: join(paths.buildDir, 'serve.js'),
+      baseDir: context.baseDir,
+      // What the service may write.
+      stateDir: paths.logsDir,
+      configFile: paths.serverConfig,
+      caFile: paths.caCertificate,
+      certificateFile: paths.serverCertificate,
+      keyFile: paths.serverKey,
+      keyStoreFile: paths.keyStore,
+      logFile: paths.logFile,
+      pidFile: paths.pidFile,
+    },
+  };
+}
+
+/** Through the proxy, under a name that leads to this machine; null when it has none such. */
+function localUrl(input: TargetInput): string | null {
+  const site = describeProxySite(input);
+  if (!site.serverNames.includes('localhost')) return null;
+  return `https://localhost${site.httpsPort === 443 ? '' : `:${site.httpsPort}`}${site.path}`;
+}

@@ -1,0 +1,91 @@
+import { statfs } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { readAccount } from '../apply/accounts.ts';
+import { readFileFact, readNewestRelease } from '../apply/commit.ts';
+import type { ApplyPorts, FileSystem } from '../apply/ports.ts';
+import { showUnit } from '../apply/units.ts';
+import { deploymentSchema } from '../deployment/schema.ts';
+import type { SystemFacts } from '../plan/system-facts.ts';
+
+export interface ReadSystemOptions {
+  /** service.user */
+  readonly user: string;
+  /** Files of the targets, whose text is compared. */
+  readonly watched: readonly string[];
+  /** Units that are ours or stand in front. */
+  readonly units: readonly string[];
+}
+
+const programs = ['systemctl', 'systemd-analyze', 'useradd', 'runuser', 'nginx'] as const;
+const programFolders = ['/usr/sbin', '/usr/bin', '/sbin', '/bin', '/usr/local/sbin', '/usr/local/bin'] as const;
+
+/** Looks at a host: accounts, units, programs, the live release. Changes nothing. */
+export async function readSystemFacts(
+  { user, units }: ReadSystemOptions,
+  ports: Pick<ApplyPorts, 'files' | 'processes'>,
+  stateDir: string,
+  tool: { readonly serverFile: string; readonly serverVersion: string },
+): Promise<SystemFacts> {
+  const { files } = ports;
+  const found = await findPrograms(files);
+  const activeUnits: string[] = [];
+  for (const unit of found['systemctl'] === undefined ? [] : units) {
+    if ((await showUnit(unit, ports))['ActiveState'] === 'active') activeUnits.push(unit);
+  }
+  return {
+    isRoot: process.getuid?.() === 0,
+    account: await readAccount(files, user),
+    sharedWith: await findOthers(files, stateDir, user),
+    build: {
+      file: tool.serverFile,
+      version: tool.serverVersion,
+      sha256: (await readFileFact(files, tool.serverFile))?.sha256 ?? '',
+    },
+    current: await readCurrent(files, stateDir),
+    programs: found,
+    activeUnits,
+    freeBytes: await readFreeBytes(stateDir),
+  };
+}
+
+async function readCurrent(files: FileSystem, stateDir: string): Promise<SystemFacts['current']> {
+  const link = await files.stat(join(stateDir, 'current'));
+  const number = /^releases\/(\d+)$/.exec(link?.target ?? '')?.[1];
+  if (number === undefined) return null;
+  const server = await readFileFact(files, join(stateDir, 'releases', number, 'serve.js'));
+  return { number: Number(number), serverSha256: server?.sha256 ?? null };
+}
+
+/** The other deployments of this host that run as the user. */
+async function findOthers(files: FileSystem, stateDir: string, user: string): Promise<readonly string[]> {
+  const folder = dirname(stateDir);
+  const others: string[] = [];
+  for (const name of await files.list(folder)) {
+    if (name === basename(stateDir)) continue;
+    const desired = deploymentSchema.safeParse((await readNewestRelease(files, join(folder, name)))?.desired);
+    if (desired.success && desired.data.service.user === user) others.push(name);
+  }
+  return others;
+}
+
+async function findPrograms(files: FileSystem): Promise<SystemFacts['programs']> {
+  const found: Record<string, string> = {};
+  for (const name of programs) {
+    for (const folder of programFolders) {
+      if ((await files.stat(join(folder, name))) === null) continue;
+      found[name] = join(folder, name);
+      break;
+    }
+  }
+  return found;
+}
+
+/** Of the disk on which the nearest folder that exists lies. */
+async function readFreeBytes(path: string): Promise<number> {
+  try {
+    const { bavail, bsize } = await statfs(path);
+    return bavail * bsize;
+  } catch {
+    return path === '/' ? 0 : readFreeBytes(dirname(path));
+  }
+}

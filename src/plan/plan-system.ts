@@ -1,0 +1,451 @@
+import { basename, dirname, join } from 'node:path';
+import { EnvironmentError, UserError } from '../deployment/errors.ts';
+import type { Deployment } from '../deployment/schema.ts';
+import { deploymentPaths } from './deployment-paths.ts';
+import type { HostFacts } from './facts.ts';
+import { managedFileSteps } from './managed-file.ts';
+import { refuseTakenPorts, waitSteps } from './plan-service.ts';
+import { sha256Hex } from './server-config.ts';
+import type { HostFile, RenderedHost, SystemFacts } from './system-facts.ts';
+import { trialFiles, trialUnitText } from './trial-server.ts';
+import type { AdoptedFile, Notice, Owner, Step, UnitChange } from './types.ts';
+
+/** The server that a release starts, where it is not the one of this mcp-deploy. */
+export interface WantedBuild {
+  readonly file: string;
+  readonly sha256: string;
+  readonly version: string;
+}
+
+export interface SystemPlan {
+  /** Before keys and certificates: what they need. */
+  readonly before: readonly Step[];
+  /** After them: files, the trial, the switch and the services. */
+  readonly after: readonly Step[];
+  readonly notices: readonly Notice[];
+  readonly adopted: readonly AdoptedFile[];
+  /** The release whose folder is live when this is done. */
+  readonly build: { readonly version: string; readonly sha256: string; readonly folder: number };
+}
+
+export interface SystemWishes {
+  readonly deployment: Deployment;
+  /** Text of server.json. */
+  readonly config: string;
+  readonly host: RenderedHost;
+  readonly build: WantedBuild;
+  readonly adopt: boolean;
+  /** Number of the release that this plan makes. */
+  readonly release: number;
+  /** Whether steps between `before` and `after` change what the server reads by itself. */
+  readonly othersChange: boolean;
+}
+
+/** Of the service in system scope. */
+export function serviceOwner(deployment: Pick<Deployment, 'service'>): Owner {
+  return { user: 'root', group: deployment.service.user };
+}
+
+/**
+ * The steps that bring a host to a deployment: user, folders, a release of its own with server and configuration, unit and site,
+ * each checked and tried before the one link that makes it live.
+ *
+ * @throws EnvironmentError (exit 3) when this host cannot carry it
+ */
+export function planSystem(wishes: SystemWishes, facts: HostFacts): SystemPlan {
+  const { deployment, host } = wishes;
+  const system = requireSystem(facts);
+  refuseHost(deployment, facts, system);
+  const build = buildSteps(wishes, facts, system);
+  const files = host.files.map((file) => ({ file, ...hostFileSteps(file, wishes.adopt, facts) }));
+  const changed = (program: HostFile['program']): boolean =>
+    files.some(({ file, steps }) => file.program === program && steps.length > 0);
+  const units = planUnits(wishes, facts, system, {
+    unitsChange: changed('systemd'),
+    serverChanges: build.serverChanges,
+    configChanges: build.steps.length > 0,
+  });
+  const proxy = changed('nginx') ? proxySteps(system) : null;
+  const serves = units.length > 0;
+  const after = [
+    ...build.steps,
+    ...files.filter(({ file }) => file.program === 'systemd').flatMap(({ steps }) => steps),
+    ...files.filter(({ file }) => file.program === 'nginx').flatMap(({ steps }) => steps),
+    ...(proxy === null ? [] : [proxy.check]),
+    ...(build.steps.length > 0 && deployment.service.trial ? [trialStep(wishes, facts)] : []),
+    ...build.link,
+    ...(serves ? [serviceStep(units, serviceReason(facts, build, changed('systemd')))] : []),
+    ...(serves || wishes.othersChange ? readySteps(wishes, facts) : []),
+    ...(proxy === null ? [] : [proxy.reload]),
+  ];
+  return {
+    before: [
+      ...(proxy === null ? [] : [proxy.checkBefore]),
+      ...accountSteps(deployment, facts, system),
+      ...folderSteps(deployment, facts),
+    ],
+    after,
+    notices: [...build.notices, ...files.flatMap(({ notices }) => notices)],
+    adopted: files.flatMap(({ adopted }) => adopted),
+    build: build.live,
+  };
+}
+
+export function requireSystem({ system }: HostFacts): SystemFacts {
+  if (system === undefined) throw new Error('a plan for a host without facts of the host');
+  return system;
+}
+
+/** The unit that runs the server; its socket, where there is one, is beside it. */
+export function serviceUnitOf(host: Pick<RenderedHost, 'files'>): string {
+  const unit = host.files.map(({ path }) => basename(path)).find((name) => name.endsWith('.service'));
+  if (unit === undefined) throw new Error('no service among the rendered files');
+  return unit;
+}
+
+const leastFreeBytes = 64 * 1024 * 1024;
+
+function refuseHost(deployment: Deployment, facts: HostFacts, system: SystemFacts): void {
+  const { program } = deployment.proxy;
+  if (program === 'caddy' || program === 'haproxy') {
+    throw new UserError(`proxy.program: ${program} is not applied yet.`, {
+      why: 'apply puts nginx in front; for others the files can be rendered.',
+      next: `mcp-deploy render ${program} --out DIR`,
+      exitCode: 3,
+    });
+  }
+  const needed = [
+    ...['systemctl', 'systemd-analyze', 'useradd', 'runuser'].map((name) => [name, 'systemd'] as const),
+    ...(program === 'nginx' ? [['nginx', 'nginx'] as const] : []),
+  ];
+  const missing = needed.find(([name]) => system.programs[name] === undefined);
+  if (missing !== undefined) {
+    const [name, suite] = missing;
+    throw new EnvironmentError(`There is no ${name} on this host.`, {
+      why: `mcp-deploy.yaml asks for ${suite} (${suite === 'nginx' ? 'proxy.program' : 'service.manager'}).`,
+      next:
+        suite === 'nginx' ? 'apt-get install nginx        or set proxy.program: none' : 'Set service.manager: none.',
+    });
+  }
+  if (system.freeBytes < leastFreeBytes) {
+    throw new EnvironmentError('The disk of /opt is almost full.', {
+      why: `${Math.floor(system.freeBytes / 1_048_576)} MB are free; a release needs ${leastFreeBytes / 1_048_576} MB to be made safely.`,
+      next: 'Make room, then run the command again: df -h /opt',
+    });
+  }
+  if (/^\/(?:root|home)(?:\/|$)/.test(facts.baseDir)) {
+    throw new EnvironmentError(`${facts.baseDir} is in a home folder.`, {
+      why: `The service runs as ${deployment.service.user}, starts its MCP servers in the folder of mcp-deploy.yaml, and may not enter homes.`,
+      next: `Move it: mkdir -p /srv/${deployment.name} && mv ${facts.deploymentFile.path} /srv/${deployment.name}/`,
+    });
+  }
+  if (!isServing(facts, system, deployment)) refuseTakenPorts(facts, deployment);
+}
+
+function isServing(facts: HostFacts, system: SystemFacts, { name }: Deployment): boolean {
+  return facts.server.state === 'running' || system.activeUnits.some((unit) => unit.includes(name));
+}
+
+/** Refused as late as possible, so that everyone may look at a plan. @throws EnvironmentError (exit 3) */
+export function refuseWithoutRights(facts: HostFacts, command: string): void {
+  if (facts.system === undefined || facts.system.isRoot) return;
+  throw new EnvironmentError('This changes the host, and that is for root.', {
+    why: 'service.manager: systemd writes below /etc, /opt and /var, and starts services.',
+    next: `sudo ${command}`,
+  });
+}
+
+function accountSteps(deployment: Deployment, facts: HostFacts, { account }: SystemFacts): readonly Step[] {
+  if (account !== null) return [];
+  const { user } = deployment.service;
+  const home = deploymentPaths(facts.stateDir).runDir;
+  return [
+    {
+      id: 'service-user',
+      title: `make user ${user}`,
+      why: 'runs the server, cannot log in',
+      group: 'configuration',
+      action: { type: 'ensure-user', user, home },
+      undo: { type: 'remove-user', user, home },
+    },
+  ];
+}
+
+function folderSteps(deployment: Deployment, facts: HostFacts): readonly Step[] {
+  const { configDir, keysDir, pkiDir, logsDir, releasesDir, runDir } = deploymentPaths(facts.stateDir);
+  const shared = serviceOwner(deployment);
+  const own: Owner = { user: deployment.service.user, group: deployment.service.user };
+  const wanted: readonly (readonly [string, number, Owner?])[] = [
+    [dirname(configDir), 0o755],
+    [configDir, 0o750, shared],
+    [keysDir, 0o750, shared],
+    [pkiDir, 0o750, shared],
+    [dirname(runDir), 0o755],
+    [runDir, 0o700, own],
+    [dirname(logsDir), 0o755],
+    [logsDir, 0o750, own],
+    [releasesDir, 0o755],
+  ];
+  return wanted
+    .filter(([path]) => facts.directories?.includes(path) !== true)
+    .map(([path, mode, owner]): Step => ({
+      id: `folder-${path.slice(1).replaceAll('/', '-')}`,
+      title: `make ${path}`,
+      why: 'none yet',
+      group: 'configuration',
+      action: { type: 'make-directory', path, mode, ...(owner === undefined ? {} : { owner }) },
+      undo: { type: 'restore' },
+    }));
+}
+
+interface BuildSteps {
+  readonly steps: readonly Step[];
+  readonly link: readonly Step[];
+  readonly serverChanges: boolean;
+  readonly notices: readonly Notice[];
+  readonly live: SystemPlan['build'];
+}
+
+/** A folder `releases/N` with server and configuration, when either is not as the live one has it. */
+function buildSteps(wishes: SystemWishes, facts: HostFacts, { current }: SystemFacts): BuildSteps {
+  const { build, config, deployment, release } = wishes;
+  const paths = deploymentPaths(facts.stateDir);
+  const configNow = facts.files[paths.serverConfig];
+  const serverChanges = current?.serverSha256 !== build.sha256;
+  const configChanges = configNow?.sha256 !== sha256Hex(config);
+  const about = { version: build.version, sha256: build.sha256 };
+  const isEdited =
+    configNow !== undefined &&
+    current !== null &&
+    facts.release?.files[join(paths.releasesDir, String(current.number), 'server.json')]?.sha256 !== configNow.sha256;
+  const notices: readonly Notice[] =
+    isEdited && current !== null
+      ? [
+          {
+            level: 'warning',
+            text: `${paths.serverConfig} was edited by hand; the edit stays in releases/${current.number}. Settings belong into mcp-deploy.yaml.`,
+          },
+        ]
+      : [];
+  if (current !== null && !serverChanges && !configChanges) {
+    return { steps: [], link: [], serverChanges, notices, live: { ...about, folder: current.number } };
+  }
+  const folder = join(paths.releasesDir, String(release));
+  const why = [
+    ...(current === null ? ['none yet'] : []),
+    ...(current !== null && serverChanges ? ['another version of the server'] : []),
+    ...(current !== null && configChanges ? ['settings changed'] : []),
+  ].join(', ');
+  const common = { why, group: 'server', undo: { type: 'restore' } } as const;
+  return {
+    serverChanges,
+    notices,
+    live: { ...about, folder: release },
+    steps: [
+      {
+        ...common,
+        id: 'release-folder',
+        title: `make releases/${release}`,
+        action: { type: 'make-directory', path: folder, mode: 0o755 },
+      },
+      {
+        ...common,
+        id: 'release-server',
+        title: 'copy the server',
+        why: current !== null && !serverChanges ? 'each release has its own' : why,
+        action: {
+          type: 'copy-file',
+          from: build.file,
+          path: join(folder, 'serve.js'),
+          mode: 0o644,
+          sha256: build.sha256,
+        },
+      },
+      {
+        ...common,
+        id: 'release-config',
+        title: 'write server configuration',
+        action: {
+          type: 'write-file',
+          path: join(folder, 'server.json'),
+          mode: 0o640,
+          content: config,
+          owner: serviceOwner(deployment),
+        },
+      },
+      ...(deployment.service.trial ? [] : [checkConfigStep(deployment, facts, folder)]),
+    ],
+    link: [
+      {
+        ...common,
+        id: 'switch-release',
+        title: `switch to release ${release}`,
+        action: { type: 'link', path: paths.buildDir, target: `releases/${release}` },
+      },
+    ],
+  };
+}
+
+/** Where the new release may not be tried beside the old one, it is at least looked through by its own server and user. */
+function checkConfigStep({ service }: Deployment, { nodePath }: HostFacts, folder: string): Step {
+  const serve = [nodePath, join(folder, 'serve.js'), '--config', join(folder, 'server.json'), '--check'];
+  return {
+    id: 'check-release',
+    title: 'check the new release',
+    why: 'before it takes over',
+    group: 'server',
+    action: { type: 'run-command', argv: ['runuser', '-u', service.user, '--', ...serve] },
+    undo: { type: 'none' },
+  };
+}
+
+function trialStep({ deployment, host, release }: SystemWishes, facts: HostFacts): Step {
+  const unit = serviceUnitOf(host);
+  const trial = trialFiles(unit);
+  const folder = join(deploymentPaths(facts.stateDir).releasesDir, String(release));
+  const unitText = host.files.find(({ path }) => basename(path) === unit)?.content ?? '';
+  const slowest = Math.max(0, ...Object.values(deployment.server.upstreams).map((upstream) => upstream.startSeconds));
+  return {
+    id: 'try-release',
+    title: 'try the new release beside what runs',
+    why: 'what cannot start must not take over',
+    group: 'server',
+    action: {
+      type: 'trial-server',
+      ...trial,
+      unitText: trialUnitText(unitText, [facts.nodePath, join(folder, 'serve.js'), '--config', trial.configFile]),
+      configOf: join(folder, 'server.json'),
+      owner: serviceOwner(deployment),
+      timeoutMs: 10_000 + Math.round(slowest * 1_000),
+    },
+    undo: { type: 'stop-trial', unit: trial.unit, files: [trial.unitFile, trial.configFile] },
+  };
+}
+
+function hostFileSteps(file: HostFile, adopt: boolean, facts: HostFacts) {
+  const name = basename(file.path);
+  const made = managedFileSteps(
+    {
+      id: `${file.program}-${name.replaceAll('.', '-')}`,
+      title: `write ${name}`,
+      path: file.path,
+      mode: file.mode,
+      content: file.content,
+      group: 'configuration',
+    },
+    facts,
+    { adopt },
+  );
+  const isUnit = file.program === 'systemd' && name.endsWith('.service') && made.steps.length > 0;
+  const check: Step = {
+    id: `check-${name.replaceAll('.', '-')}`,
+    title: `check ${name}`,
+    why: 'systemd must understand it',
+    group: 'configuration',
+    action: { type: 'run-command', argv: ['systemd-analyze', 'verify', file.path] },
+    undo: { type: 'none' },
+  };
+  return { ...made, steps: isUnit ? [...made.steps, check] : made.steps };
+}
+
+/** What each unit of ours has to do; nothing when all is as it should be. */
+function planUnits(
+  { host }: SystemWishes,
+  facts: HostFacts,
+  { activeUnits }: SystemFacts,
+  changes: { readonly unitsChange: boolean; readonly serverChanges: boolean; readonly configChanges: boolean },
+): readonly UnitChange[] {
+  const service = serviceUnitOf(host);
+  const isActive = activeUnits.includes(service) && facts.server.state === 'running';
+  const names = host.files.filter(({ program }) => program === 'systemd').map(({ path }) => basename(path));
+  const sockets = names.filter((name) => name.endsWith('.socket'));
+  const at = !isActive
+    ? 'start'
+    : changes.unitsChange || changes.serverChanges || isOutdated(facts)
+      ? 'restart'
+      : changes.configChanges
+        ? 'reload'
+        : null;
+  const missing = sockets.filter((unit) => !activeUnits.includes(unit));
+  if (at === null && missing.length === 0) return [];
+  return [
+    // While the service holds the port itself, its socket cannot be opened.
+    ...(missing.length > 0 && isActive ? [{ unit: service, at: 'stop', enabled: null } as const] : []),
+    ...sockets.map((unit): UnitChange => ({ unit, at: 'start', enabled: true })),
+    { unit: service, at: missing.length > 0 && isActive ? 'start' : (at ?? 'start'), enabled: true },
+  ];
+}
+
+/** Whether the running server is another one than what the link says, after a crash or a hand at work. */
+function isOutdated({ server, files, stateDir }: HostFacts): boolean {
+  const config = files[deploymentPaths(stateDir).serverConfig];
+  return server.state === 'running' && config !== undefined && server.configSha256 !== config.sha256;
+}
+
+function serviceReason(facts: HostFacts, build: BuildSteps, unitsChange: boolean): string {
+  if (facts.server.state === 'stopped') return 'not running';
+  const reasons = [
+    ...(build.serverChanges ? ['another version'] : []),
+    ...(unitsChange ? ['its unit changed'] : []),
+    ...(build.steps.length > 0 && !build.serverChanges ? ['settings changed'] : []),
+  ];
+  return reasons.length === 0 ? 'it runs with another configuration' : reasons.join(', ');
+}
+
+function serviceStep(units: readonly UnitChange[], why: string): Step {
+  const last = units.at(-1);
+  return {
+    id: 'service',
+    title: `${last?.at ?? 'start'} ${last?.unit ?? ''}`,
+    why,
+    group: 'server',
+    action: { type: 'service', units },
+    undo: { type: 'restore-units', units },
+  };
+}
+
+function readySteps({ deployment, host, config }: SystemWishes, facts: HostFacts): readonly Step[] {
+  const unit = serviceUnitOf(host);
+  return waitSteps(facts, deployment, 'before anything counts on it').map((step): Step => {
+    const { action } = step;
+    if (action.type !== 'wait-until-ready') return step;
+    return { ...step, action: { ...action, unit, configSha256: sha256Hex(config) } };
+  });
+}
+
+function proxySteps({ activeUnits }: SystemFacts): {
+  readonly checkBefore: Step;
+  readonly check: Step;
+  readonly reload: Step;
+} {
+  const test = { type: 'run-command', argv: ['nginx', '-t'] } as const;
+  const units: readonly UnitChange[] = activeUnits.includes('nginx.service')
+    ? [{ unit: 'nginx.service', at: 'reload', enabled: null }]
+    : [{ unit: 'nginx.service', at: 'start', enabled: null }];
+  return {
+    checkBefore: {
+      id: 'check-nginx-before',
+      title: 'check nginx as it is',
+      why: 'a fault of others must not look like ours',
+      group: 'configuration',
+      action: test,
+      undo: { type: 'none' },
+    },
+    check: {
+      id: 'check-nginx',
+      title: 'check nginx with the new site',
+      why: 'before nginx reads it',
+      group: 'configuration',
+      action: test,
+      undo: { type: 'none' },
+    },
+    reload: {
+      id: 'reload-nginx',
+      title: units[0]?.at === 'start' ? 'start nginx' : 'reload nginx',
+      why: 'its site changed',
+      group: 'server',
+      action: { type: 'service', units },
+      undo: { type: 'restore-units', units },
+    },
+  };
+}
