@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { EnvironmentError } from '../deployment/errors.ts';
+import { deploymentPaths, scopeOf } from '../plan/deployment-paths.ts';
 import { isOurLink } from '../plan/served-pair.ts';
 import { isInside } from './state-folder.ts';
 import { temporaryFileOf } from './temporary-file.ts';
@@ -81,8 +82,8 @@ export async function restorePreImage(
         await files.removeFile(image.path);
         return null;
       }
-      // Inside the state folder everything is ours, also what the server wrote meanwhile.
-      if (isInside(image.path, options.stateDir)) {
+      // Inside the folders of a deployment everything is ours, also what the server wrote meanwhile.
+      if (ownFoldersOf(options.stateDir).some((own) => isInside(image.path, own))) {
         await files.removeTree(image.path);
         return null;
       }
@@ -117,6 +118,13 @@ export async function restorePreImage(
       return null;
     }
   }
+}
+
+/** Folders whose content, and of a host also themselves, are a deployment's alone. */
+function ownFoldersOf(stateDir: string): readonly string[] {
+  if (scopeOf(stateDir) === 'project') return [stateDir];
+  const { configDir, logsDir, runDir } = deploymentPaths(stateDir);
+  return [stateDir, ...[configDir, logsDir, runDir].map((path) => dirname(path))];
 }
 
 /** Only where it differs: nobody but root may change it. */
