@@ -38,7 +38,7 @@ export async function describeEndpoint(
     durationMs: Math.round(parts.tookMs),
   });
 
-  const show = (path: string): string => relative(context.world.cwd, path) || '.';
+  const show = (path: string): string => shownFrom(context.world.cwd, path);
   const bold = output.out.bold;
   const lines = [
     ...(changed ? [''] : ['  Nothing to do: everything is as mcp-deploy.yaml says, and the server is running.', '']),
@@ -70,4 +70,10 @@ export async function describeEndpoint(
     `         mcp-deploy init                       a real name, nginx, systemd`,
   );
   output.result(lines.join('\n'));
+}
+
+/** Relative where it lies below, as it is typed; a path of the host stays as it is. */
+function shownFrom(folder: string, path: string): string {
+  const way = relative(folder, path);
+  return way.startsWith('../../..') || (way.startsWith('..') && !path.includes('/.mcp-deploy/')) ? path : way || '.';
 }
