@@ -145,7 +145,7 @@ Exit codes
   0 removed, or nothing to remove   2 wrong input   3 refused before any change
   4 failed, everything undone   5 failed, undo incomplete   130 interrupted, undone
 `,
-  );
+    );
 }
 
 function defineLogs(command: Command): void {

@@ -28,7 +28,9 @@ import type { FlagValues } from '../flag-values.ts';
 /** `mcp-deploy uninstall`: removes exactly what was made here. The user's own files stay. */
 export async function runUninstall(context: CommandContext, options: FlagValues): Promise<number> {
   const { output, ports, stateDir } = context;
-  if (scopeOf(stateDir) === 'system') return uninstallService(context, options['purge'] === true);
+  if (scopeOf(stateDir) === 'system') {
+    return (await import('./uninstall-service.ts')).uninstallService(context, options['purge'] === true);
+  }
   if ((await ports.files.stat(stateDir)) === null) {
     output.document({ ok: true, changed: false });
     output.result('  Nothing to remove: there is no deployment in this folder.');
@@ -108,33 +110,12 @@ function settingsFlag(context: CommandContext, client: McpClient, path: string):
   return path === settingsPath(context, client, false) ? '' : ` --settings ${path}`;
 }
 
-/** A service of the host: keys, logs and data stay unless they are purged. */
-async function uninstallService(context: CommandContext, purge: boolean): Promise<number> {
-  const { output } = context;
-  const preview = await lookAtHost(context, null);
-  const planned = await planWithTimer(context, preview, purge);
-  if (planned.steps.length === 0 && (planned.purge ?? []).length === 0) {
-    output.document({ ok: true, changed: false });
-    output.result('  Nothing to remove: this deployment is not installed.');
-    return 0;
-  }
-  if (context.interactive) output.progress(describePlan(planned, preview));
-  const what = purge ? 'its keys, certificates, logs and data' : 'its files; keys, logs and data stay';
-  if (!(await confirmOrRefuse(context, `Stop the service and remove ${what}?`, 'uninstall'))) {
-    output.result('  Nothing was removed.');
-    return 0;
-  }
-  const outcome = await changeHost(context, 'uninstall', async (look) => {
-    const facts = await look(null);
-    return { plan: await planWithTimer(context, facts, purge), facts };
-  });
-  output.document({ ok: true, changed: true, notices: outcome.plan.notices });
-  output.result(`  Removed: service and configuration${purge ? ', keys, certificates, logs and data' : ''}.`);
-  return 0;
-}
-
 /** The renewal timer first: it must not run while what it renews is taken away. */
-async function planWithTimer({ ports, stateDir }: CommandContext, facts: HostFacts, purge = false): Promise<Plan> {
+export async function planWithTimer(
+  { ports, stateDir }: CommandContext,
+  facts: HostFacts,
+  purge = false,
+): Promise<Plan> {
   const plan = facts.system === undefined ? planRemoval(facts) : planSystemRemoval(facts, { purge });
   const text = (await ports.files.read(timerRecordFile(stateDir)))?.toString('utf8') ?? null;
   const record = text === null ? null : parseTimerRecord(text, stateDir);
