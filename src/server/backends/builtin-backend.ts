@@ -1,3 +1,4 @@
+import { answerLater } from './answer-later.ts';
 import type { Backend, BackendCall, CancelCall, RpcError } from '../types.ts';
 import { INVALID_PARAMS, METHOD_NOT_FOUND } from './backend-errors.ts';
 
@@ -41,16 +42,11 @@ export function createBuiltinBackend(options: BuiltinOptions): Backend {
     start() {},
     stop: () => Promise.resolve(),
     forward(call): CancelCall {
-      let cancelled = false;
-      queueMicrotask(() => {
-        if (cancelled) return;
+      return answerLater(() => {
         const given = answer(call);
         if (typeof given === 'string') call.onResult(given);
         else call.onError(given);
       });
-      return () => {
-        cancelled = true;
-      };
     },
     notify() {},
     endSession() {},

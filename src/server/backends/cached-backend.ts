@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import type { CacheSetting } from '../../deployment/cache-schema.ts';
 import { compilePatterns } from '../policy/access.ts';
 import type { Backend, BackendCall, CancelCall } from '../types.ts';
+import { answerLater } from './answer-later.ts';
 import { payerOf } from './guarded-backend.ts';
 import type { AnswerShelf, KeptAnswer } from './kept-answers.ts';
 import { createListCache, type ListItem } from './list-cache.ts';
@@ -130,13 +131,7 @@ export function cacheBackend(
 }
 
 function answerKept(call: BackendCall, kept: KeptAnswer): CancelCall {
-  let cancelled = false;
-  queueMicrotask(() => {
-    if (!cancelled) call.onResult(textOf(kept));
-  });
-  return () => {
-    cancelled = true;
-  };
+  return answerLater(() => call.onResult(textOf(kept)));
 }
 
 /** With what the upstream gave it to live, less the time that it lay here. */

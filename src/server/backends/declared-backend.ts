@@ -234,7 +234,7 @@ export function createDeclaredBackend(
         else cancel = answer(call);
       };
       if (state.state === 'starting' && preparing !== null) void preparing.then(begin);
-      else queueMicrotask(begin);
+      else void Promise.resolve().then(begin);
       return (reason) => {
         cancelled = true;
         cancel(reason);

@@ -1,3 +1,4 @@
+import { answerLater } from './answer-later.ts';
 import type { BackendCall, CancelCall, RpcError } from '../types.ts';
 import { INVALID_PARAMS } from './backend-errors.ts';
 import { callWith } from './call-with.ts';
@@ -34,10 +35,10 @@ export function createEraBridge(): EraBridge {
     const level = call.params?.['level'];
     if (!levels.has(level)) {
       const message = `params.level must be one of ${[...levels].join(', ')}`;
-      return answerLater(call, { code: INVALID_PARAMS, message });
+      return answerHere(call, { code: INVALID_PARAMS, message });
     }
     if (call.sessionId !== null) levelOfSession.set(call.sessionId, String(level));
-    return answerLater(call, null);
+    return answerHere(call, null);
   }
 
   /** MCP 2026-07-28, logging: every request says the level that it wants, or gets no messages. */
@@ -58,7 +59,7 @@ export function createEraBridge(): EraBridge {
       }
       if (call.params?.['requestState'] === undefined) return send(call);
       const message = 'requestState is unknown or too old: send the request again without it.';
-      return answerLater(call, { code: INVALID_PARAMS, message, data: { reason: 'invalid_request_state' } });
+      return answerHere(call, { code: INVALID_PARAMS, message, data: { reason: 'invalid_request_state' } });
     },
     endSession(sessionId) {
       levelOfSession.delete(sessionId);
@@ -67,14 +68,9 @@ export function createEraBridge(): EraBridge {
 }
 
 /** An empty result, or the error. */
-function answerLater(call: BackendCall, error: RpcError | null): CancelCall {
-  let cancelled = false;
-  queueMicrotask(() => {
-    if (cancelled) return;
+function answerHere(call: BackendCall, error: RpcError | null): CancelCall {
+  return answerLater(() => {
     if (error === null) call.onResult('{}');
     else call.onError(error);
   });
-  return () => {
-    cancelled = true;
-  };
 }

@@ -1,3 +1,4 @@
+import { answerLater } from './answer-later.ts';
 import type { Backend, BackendCall, CancelCall, Caller, RpcError } from '../types.ts';
 import {
   UPSTREAM_BAD_ANSWER,
@@ -41,15 +42,9 @@ export function payerOf({ keyId, address }: Caller): string {
 export function refuseOpen(call: BackendCall, upstream: string, what: string, breaker: CircuitBreaker): CancelCall {
   const { retryAfterSeconds } = breaker;
   const message = `${what} has failed ${breaker.failures} times in a row and is left alone for a while; the call was not run. Try again in ${retryAfterSeconds} s.`;
-  let cancelled = false;
-  queueMicrotask(() => {
-    if (!cancelled) {
-      call.onError({ code: UPSTREAM_OPEN, message, data: { upstream, outcome: 'not run', retryAfterSeconds } });
-    }
-  });
-  return () => {
-    cancelled = true;
-  };
+  return answerLater(() =>
+    call.onError({ code: UPSTREAM_OPEN, message, data: { upstream, outcome: 'not run', retryAfterSeconds } }),
+  );
 }
 
 function cancelTrial(cancel: CancelCall, guarded: GuardedCall): CancelCall {

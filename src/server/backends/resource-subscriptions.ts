@@ -1,3 +1,4 @@
+import { answerLater } from './answer-later.ts';
 import type { BackendCall, CancelCall } from '../types.ts';
 import { reasonOf, type Log } from './backend-log.ts';
 import { callWith } from './call-with.ts';
@@ -63,13 +64,7 @@ export function createResourceSubscriptions(
   }
 
   function answerHere(call: BackendCall): CancelCall {
-    let cancelled = false;
-    queueMicrotask(() => {
-      if (!cancelled) call.onResult('{}');
-    });
-    return () => {
-      cancelled = true;
-    };
+    return answerLater(() => call.onResult('{}'));
   }
 
   return {

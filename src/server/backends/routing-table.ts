@@ -1,3 +1,4 @@
+import { answerLater } from './answer-later.ts';
 import type { Backend, BackendCall, CancelCall, ListKind, RpcError } from '../types.ts';
 import { INVALID_PARAMS, METHOD_NOT_FOUND } from './backend-errors.ts';
 import type { Log } from './backend-log.ts';
@@ -205,15 +206,4 @@ function callForAll(call: BackendCall, onError: (error: RpcError) => void): Back
 
 function failLater(call: BackendCall, code: number, message: string): CancelCall {
   return answerLater(() => call.onError({ code, message }));
-}
-
-/** Nothing is answered while the caller is still in `dispatch`. */
-function answerLater(answer: () => void): CancelCall {
-  let cancelled = false;
-  queueMicrotask(() => {
-    if (!cancelled) answer();
-  });
-  return () => {
-    cancelled = true;
-  };
 }

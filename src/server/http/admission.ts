@@ -3,6 +3,7 @@ import type { AuditTrail } from '../observe/audit-trail.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
 import type { AddressGate } from '../policy/address-gate.ts';
+import { Callers } from '../policy/callers.ts';
 import type { AddressReader } from '../policy/client-address.ts';
 import type { KeyCheck } from '../policy/key-check.ts';
 import type { OriginGuard } from '../policy/origin-guard.ts';
@@ -52,6 +53,7 @@ export class Admission {
   readonly #parts: AdmissionParts;
   /** Tokens that were refused; those that were not are remembered by the check itself. */
   readonly #verdicts = new WeakMap<IncomingMessage, KeyDecision>();
+  readonly #callers = new Callers();
   #refusals = 0;
   #nextRefusalLogMs = 0;
 
@@ -105,7 +107,8 @@ export class Admission {
     const { guard } = this;
     const { metrics } = this.#parts;
     const requestId = this.#parts.requestIdOf(req);
-    const extra = ['X-Request-Id', requestId, ...guard.corsHeaders(headers.origin)];
+    const cors = guard.corsHeaders(headers.origin);
+    const extra = cors.length === 0 ? ['X-Request-Id', requestId] : ['X-Request-Id', requestId, ...cors];
     const refusal = guard.refuses(headers.host, headers.origin);
     if (refusal !== null) {
       metrics.error('origin');
@@ -142,13 +145,10 @@ export class Admission {
   #identify(req: IncomingMessage, res: ServerResponse, requestId: string, extra: readonly string[]): Caller | null {
     const { keys, metrics } = this.#parts;
     const address = this.#addressOf(req);
-    if (keys === null) return { keyId: '', label: 'anonymous', address, tier: null, access: null };
+    if (keys === null) return this.#callers.findAnonymous(address);
     const decision = this.#decide(req, res, keys, address);
     if (decision === null) return null;
-    if (decision.allowed) {
-      const { keyId, label, tier = null, access = null } = decision;
-      return { keyId, label, address, tier, access };
-    }
+    if (decision.allowed) return this.#callers.find(decision, address);
     metrics.authFailure(decision.reason);
     this.#parts.audit?.refused({ requestId, why: `key ${decision.reason}`, address });
     this.#logRefusal(decision.reason, address, requestId);

@@ -30,9 +30,7 @@ export function send(
   extra: readonly string[] = noHeaders,
 ): void {
   if (res.headersSent || res.destroyed) return;
-  const head = ['Content-Type', contentType, 'Content-Length', String(Buffer.byteLength(body))];
-  for (const part of extra) head.push(part);
-  res.writeHead(status, head);
+  res.writeHead(status, ['Content-Type', contentType, 'Content-Length', String(Buffer.byteLength(body))].concat(extra));
   if (typeof body === 'string' && body.length > longBodyCharacters) sendInPieces(res, body);
   else res.end(body);
 }

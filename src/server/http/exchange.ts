@@ -68,8 +68,8 @@ export class Exchange {
   /** Size of the body. */
   bytesIn = 0;
   owner: ExchangeOwner | null = null;
-  /** Makes the recorder when the answer becomes a stream; null for answers that cannot be resumed. */
-  makeRecorder: ((exchange: Exchange) => EventRecorder) | null = null;
+  /** Keeps the answer when it becomes a stream; null for answers that cannot be resumed. */
+  recordedBy: Pick<Session, 'recordAnswer'> | null = null;
   /** The client understands a first event that only carries an id. */
   primesStreams = false;
 
@@ -220,8 +220,8 @@ export class Exchange {
     if (this.#returnStream === null) return false;
     const stream = this.host.streams.open(this.res, this.extraHeaders);
     this.#stream = stream;
-    if (this.makeRecorder !== null) {
-      this.#recorder = this.makeRecorder(this);
+    if (this.recordedBy !== null) {
+      this.#recorder = this.recordedBy.recordAnswer(this);
       const id = this.#recorder.record('');
       if (this.primesStreams) stream.prime(id);
     }

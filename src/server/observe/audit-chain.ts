@@ -36,7 +36,8 @@ const sealPattern = /,"(hash|mac)":"([A-Za-z0-9_-]{43})"\}$/;
  */
 export function createAuditChain(key: Buffer | null): AuditChain {
   const id = randomBytes(6).toString('base64url');
-  const field = key === null ? 'hash' : 'mac';
+  const place = `,"chain":"${id}","seq":`;
+  const field = key === null ? ',"hash":"' : ',"mac":"';
   const chain: AuditChain = {
     id,
     position: { seq: 0, hash: '' },
@@ -45,15 +46,19 @@ export function createAuditChain(key: Buffer | null): AuditChain {
       let text = '';
       let missing = lost;
       for (const each of fields) {
-        let body = `${each},"chain":"${id}","seq":${seq}`;
+        let body = each + place + String(seq);
         if (seq === 0) {
           const after = anchor();
           body += `,"after_bytes":${after.bytes},"after_hash":${after.hash === null ? 'null' : `"${after.hash}"`}`;
         }
         if (missing > 0) body += `,"lost":${missing}`;
         missing = 0;
-        last = computeHash(key, last, body);
-        text += `${body},"${field}":"${last}"}\n`;
+        // The text that is hashed is one piece of memory afterwards, which a line built of thirty pieces is not: the line
+        // is cut from it, so that the batch is put together from few pieces.
+        const hashed = last + body;
+        const line = last.length;
+        last = computeHash(key, '', hashed);
+        text += `${hashed.slice(line)}${field}${last}"}\n`;
         seq += 1;
       }
       chain.position = { seq, hash: last };

@@ -34,7 +34,7 @@ export function answerLegacy(host: ProtocolHost, exchange: Exchange, body: unkno
     return;
   }
   if (session !== null) {
-    exchange.makeRecorder = (self) => session.recordAnswer(self);
+    exchange.recordedBy = session;
     exchange.primesStreams = understandsEmptyEvent(session.revision);
   }
   if (Array.isArray(body)) {

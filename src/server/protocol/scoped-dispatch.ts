@@ -1,3 +1,4 @@
+import { answerLater } from '../backends/answer-later.ts';
 import { lists, ownCall, type ListName } from '../backends/list-cache.ts';
 import { mergeCapabilities, mergeInstructions } from '../backends/merge-capabilities.ts';
 import type { Registry } from '../backends/registry.ts';
@@ -149,15 +150,9 @@ function dispatchResource(registry: Registry, call: RefusableCall, access: Acces
   };
 }
 
-/** Nothing is answered while the caller is still in `dispatch`. */
 function refuseLater(call: RefusableCall, error: RpcError): CancelCall {
-  let cancelled = false;
-  queueMicrotask(() => {
-    if (cancelled) return;
+  return answerLater(() => {
     if (call.refuse === undefined) call.onError(error);
     else call.refuse(error, 'outside of what the key may reach');
   });
-  return () => {
-    cancelled = true;
-  };
 }
