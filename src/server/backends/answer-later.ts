@@ -8,9 +8,10 @@ const settled = Promise.resolve();
  */
 export function answerLater(answer: () => void): CancelCall {
   let cancelled = false;
-  void settled.then(() => {
+  const answerNow = (): void => {
     if (!cancelled) answer();
-  });
+  };
+  void settled.then(answerNow);
   return () => {
     cancelled = true;
   };
