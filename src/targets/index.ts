@@ -15,6 +15,8 @@ import { renderNginxFiles } from './nginx/files.ts';
 import { tryCaddy, tryHaproxy, tryNginx } from './proxy-trial.ts';
 import { planSystemdCommands } from './systemd/commands.ts';
 import { renderSystemdFiles } from './systemd/files.ts';
+import { planTraefikCommands } from './traefik/commands.ts';
+import { renderTraefikFiles } from './traefik/files.ts';
 import type { RenderedFile, Target, TargetInput } from './types.ts';
 
 /** Everything we write configuration for, in the order in which `render --list` shows it. */
@@ -45,6 +47,13 @@ export const targets: readonly Target[] = [
     trial: tryHaproxy,
     files: renderHaproxyFiles,
     commands: planHaproxyCommands,
+  },
+  {
+    name: 'traefik',
+    summary: 'reverse proxy of container hosts, by a file of its file provider',
+    program: 'traefik',
+    files: renderTraefikFiles,
+    commands: planTraefikCommands,
   },
   {
     name: 'systemd',

@@ -16,7 +16,7 @@ export interface Target {
   commands(input: TargetInput): TargetCommands;
 }
 
-export type TargetName = 'nginx' | 'caddy' | 'haproxy' | 'systemd' | 'launchd' | 'docker' | 'kubernetes';
+export type TargetName = 'nginx' | 'caddy' | 'haproxy' | 'traefik' | 'systemd' | 'launchd' | 'docker' | 'kubernetes';
 
 /** A new folder, and files in it that stand for those of the host that may not be there yet, or not be readable. */
 export interface ScratchFiles {

@@ -9,9 +9,10 @@ import { issuePrivateCa } from '../../src/pki/issue-private-ca.ts';
 import { issueRevocationList } from '../../src/pki/revocation-list.ts';
 import { findTarget } from '../../src/targets/index.ts';
 import { isAtLeast, parseVersion } from '../../src/targets/parse-version.ts';
-import type { RenderedFile, TargetInput, TargetName } from '../../src/targets/types.ts';
+import type { RenderedFile, ScratchFiles, TargetInput, TargetName } from '../../src/targets/types.ts';
 import { caddyEnv, writeCaddyMain, writeHaproxyMain, writeNginxMain } from '../helpers/proxy-rig.ts';
 import { goldenCases } from '../helpers/target-golden.ts';
+import { targetInput } from '../helpers/target-input.ts';
 import { findProgram, runTool, testWithTools } from '../helpers/tools.ts';
 
 // Every golden case, read by the program that it is for. The paths of the case are moved below a folder of the
@@ -165,6 +166,65 @@ describe.each(goldenCases())('golden case $name', ({ name, input, targets }) => 
     expect(compose).not.toMatch(/token from outside|BEGIN|[A-Za-z0-9_-]{43}/);
   });
 });
+
+// The same hostile texts as in the table of the unit tests, in every path of one site, read by the program itself.
+const hostile = [
+  '; } {',
+  '"quoted"',
+  "it's",
+  '`tick`',
+  'back\\',
+  '$host',
+  '{$HOME}',
+  '{http.request.uri}',
+  '%h %[src] 100%',
+  '# comment',
+  'emoji 🚀',
+  ' blank ',
+  '~^.*$',
+  '{{x}}',
+];
+for (const target of ['nginx', 'caddy', 'haproxy'] as const) {
+  testWithTools([target], `${target} opens files by hostile names, where they are not refused`, async () => {
+    const opened: string[] = [];
+    for (const [index, text] of hostile.entries()) {
+      const root = mkdtempSync(join(folder, `${target}-hostile-`));
+      const files = join(root, text);
+      const scratch: ScratchFiles = {
+        folder: root,
+        certificateFile: join(files, 'cert.pem'),
+        keyFile: join(files, 'key.pem'),
+        caFile: join(files, 'ca.pem'),
+        crlFile: join(files, 'list.crl.pem'),
+      };
+      for (const path of [scratch.certificateFile, scratch.keyFile, scratch.caFile, scratch.crlFile]) writePem(path);
+      writePem(`${scratch.certificateFile}.key`);
+      const clients = { clientCa: '/ca', ...(target === 'caddy' ? {} : { revokedClients: '/crl' }) };
+      const input = targetInput({
+        version: 1,
+        proxy: { serverName: 'mcp.example.com', certificate: '/c', key: '/k', ...clients },
+      });
+      let trial;
+      try {
+        trial = findTarget(target).trial?.(input, scratch);
+      } catch (error) {
+        expect(error).toMatchObject({ name: 'UserError' });
+        continue;
+      }
+      for (const { path, content } of trial?.files ?? []) writeFileSync(path, content);
+      const [program = '', ...args] = trial?.argv ?? [];
+      const { status, stdout, stderr } = run(program, args);
+      expect([text, status, `${stdout}${stderr}`]).toEqual([
+        text,
+        0,
+        expect.not.stringMatching(trial?.complaint ?? /x/) as unknown,
+      ]);
+      opened.push(hostile[index] ?? '');
+    }
+    // Each format has its own that it cannot hold; most can be quoted.
+    expect(opened.length).toBeGreaterThan(6);
+  });
+}
 
 for (const target of ['nginx', 'caddy'] as const) {
   testWithTools([target], `two deployments and somebody else’s site share one ${target} and its ports`, () => {

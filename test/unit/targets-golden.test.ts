@@ -45,7 +45,8 @@ describe.each(goldenCases())('golden case $name', ({ folder, input, targets }) =
         continue;
       }
       const commands = [...planned.check, ...planned.install, ...planned.restart, ...planned.remove];
-      expect(commands.length).toBeGreaterThan(0);
+      // Traefik sees by itself what changes in its folder, and judges nothing.
+      if (target.name !== 'traefik') expect(commands.length).toBeGreaterThan(0);
       for (const { title, argv } of commands) {
         expect(title).toMatch(/^[a-z]/);
         // A path of the user may hold anything: no shell sees it.

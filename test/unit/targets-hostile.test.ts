@@ -39,6 +39,12 @@ const places: Readonly<Record<string, (value: string) => TargetInput>> = {
   'tls.certificate': (value) => changed({ tls: { source: 'files', certificate: `/c/${value}`, key: '/c/key' } }),
   'tls.names': (value) => changed({ tls: { source: 'private-ca', names: [value] } }),
   'server.listen, socket': (value) => changed({ server: { listen: `unix:/run/${value}/s` } }, true),
+  'server.path': (value) => changed({ server: { path: `/${value}` } }, true),
+  'server.aliases': (value) => changed({ server: { aliases: [`/${value}`] } }, true),
+  'server.health.path': (value) => changed({ server: { health: { path: `/${value}`, form: 'text' } } }, true),
+  'proxy.clientCa': (value) => changed({ proxy: { clientCa: `/c/${value}` } }),
+  'proxy.revokedClients': (value) => changed({ proxy: { clientCa: '/c/ca', revokedClients: `/c/${value}` } }),
+  'proxy.servers, socket': (value) => changed({ proxy: { servers: [`unix:/run/${value}/s`, 'unix:/run/other'] } }),
   'server.listen, host': (value) => changed({ server: { listen: `${value}:8443` } }, true),
   'server.upstreams': (value) =>
     changed({ server: { upstreams: { up: { command: 'npx', args: [value], env: { A: value } } } } }),
@@ -57,7 +63,10 @@ const places: Readonly<Record<string, (value: string) => TargetInput>> = {
 
 describe.each(targets)('$name', ({ name }) => {
   test.each(Object.entries(places))('a hostile %s is refused, or stays one value in its own line', (place, make) => {
-    const calm = renderTarget(name, make(/serverName|names|host/.test(place) ? 'harmless.example.com' : 'harmless'));
+    const harmless = /serverName|names|host/.test(place) ? 'harmless.example.com' : 'harmless';
+    const calm = renderOrRefuse(() => renderTarget(name, make(harmless)));
+    // A format that has no place for it at all.
+    if (calm === null) return;
     for (const value of hostile) {
       const rendered = renderOrRefuse(() => renderTarget(name, make(value)));
       for (const [index, file] of (rendered ?? []).entries()) {
@@ -117,7 +126,7 @@ test('variables that upstreams refer to are handed through by name, without a va
 });
 
 test('a server name that is none is refused by name, for every proxy', () => {
-  for (const target of ['nginx', 'caddy', 'haproxy']) {
+  for (const target of ['nginx', 'caddy', 'haproxy', 'traefik']) {
     for (const name of [
       '; } {',
       'a b',
