@@ -9,6 +9,10 @@ export interface HttpCall {
   readonly ca?: string;
   /** Connect to this address in place of the one of the URL. */
   readonly connectTo?: string;
+  /** Connect from this address. */
+  readonly connectFrom?: string;
+  /** Certificate and key that the client shows. */
+  readonly shows?: { readonly cert: string; readonly key: string };
 }
 
 export interface HttpAnswer {
@@ -32,6 +36,8 @@ export function callHttp(call: HttpCall): Promise<HttpAnswer> {
         headers: { host: url.host, ...call.headers },
         servername: url.hostname,
         agent: false,
+        ...(call.connectFrom === undefined ? {} : { localAddress: call.connectFrom }),
+        ...call.shows,
         ...(call.ca === undefined ? {} : { ca: call.ca }),
       },
       (response) => {

@@ -1,5 +1,4 @@
 import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
-import type { IncomingMessage } from 'node:http';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -12,6 +11,7 @@ import {
   type ProxiedSites,
   type SiteChange,
 } from '../helpers/proxied-site.ts';
+import { expectProblem, expectSecurityHeaders } from '../helpers/expect-problem.ts';
 import { startCaddy, startHaproxySite, startNginx } from '../helpers/proxy-rig.ts';
 import { firstEvent } from '../helpers/showing-upstream.ts';
 import { targetInput } from '../helpers/target-input.ts';
@@ -310,6 +310,11 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
             expectProblem(answer, 429, /Too many requests/);
             expect(answer.headers['retry-after']).toBe('1');
           }
+          // Who asks whether it lives is never told to wait.
+          const health = await Promise.all(
+            Array.from({ length: 20 }, () => callHttp({ ...tls(), url: `${url}/health` })),
+          );
+          expect(health.map(({ status }) => status)).toEqual(health.map(() => 200));
         },
         { proxy: { limit: { requestsPerSecond: 1, burst: 2 } } },
       );
@@ -321,27 +326,6 @@ test('nginx, Caddy and HAProxy are here when the tools are required', () => {
   if (process.env['REQUIRE_TOOLS'] !== '1') return;
   expect(proxies.map(({ target }) => findProgram(target))).not.toContain(null);
 });
-
-function expectProblem(
-  answer: { status: number; headers: IncomingMessage['headers']; rawHeaders: readonly string[]; body: string },
-  status: number,
-  detail: RegExp,
-): void {
-  expect([answer.status, answer.body]).toEqual([status, expect.stringMatching(/^\{/)]);
-  expect(answer.headers['content-type']).toMatch(/^application\/problem\+json/);
-  const body = JSON.parse(answer.body) as Record<string, unknown>;
-  expect(body).toMatchObject({ type: 'about:blank', status, detail: expect.stringMatching(detail) as unknown });
-  expect(body['title']).not.toBe('Error');
-  expectSecurityHeaders(answer.rawHeaders);
-}
-
-function expectSecurityHeaders(rawHeaders: readonly string[]): void {
-  const count = (name: string): number =>
-    rawHeaders.filter((header, index) => index % 2 === 0 && header.toLowerCase() === name).length;
-  for (const name of ['x-content-type-options', 'x-frame-options', 'referrer-policy', 'content-type']) {
-    expect([name, count(name)]).toEqual([name, 1]);
-  }
-}
 
 function readOr(path: string): string {
   try {

@@ -44,7 +44,8 @@ const places: Readonly<Record<string, (value: string) => TargetInput>> = {
   'server.health.path': (value) => changed({ server: { health: { path: `/${value}`, form: 'text' } } }, true),
   'proxy.clientCa': (value) => changed({ proxy: { clientCa: `/c/${value}` } }),
   'proxy.revokedClients': (value) => changed({ proxy: { clientCa: '/c/ca', revokedClients: `/c/${value}` } }),
-  'proxy.servers, socket': (value) => changed({ proxy: { servers: [`unix:/run/${value}/s`, 'unix:/run/other'] } }),
+  'proxy.servers, socket': (value) =>
+    changed({ proxy: { servers: [`unix:/run/${value}/s`, 'unix:/run/other'] } }, true),
   'server.listen, host': (value) => changed({ server: { listen: `${value}:8443` } }, true),
   'server.upstreams': (value) =>
     changed({ server: { upstreams: { up: { command: 'npx', args: [value], env: { A: value } } } } }),
@@ -175,7 +176,8 @@ function changed(deployment: Partial<DeploymentInput>, raw = false): TargetInput
   const input = targetInput({ version: 1, ...(raw ? {} : deployment) });
   if (!raw) return input;
   const server = { ...input.deployment.server, ...(deployment.server as object) };
-  return { ...input, deployment: { ...input.deployment, server } };
+  const proxy = { ...input.deployment.proxy, ...(deployment.proxy as object) };
+  return { ...input, deployment: { ...input.deployment, server, proxy } };
 }
 
 function moved(paths: Partial<TargetInput['paths']>): TargetInput {
