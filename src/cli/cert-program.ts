@@ -191,6 +191,10 @@ function defineCa(command: Command): void {
           .option('--intermediate', 'make an intermediate CA as well: the root’s key can then be kept elsewhere')
           .option('--path-length <number>', 'how many CAs may stand below it (default: 0, with --intermediate 1)')
           .option('--no-constraints', 'let it sign for any name')
+          .option(
+            '--constrain-addresses',
+            'also limit the addresses it may sign for (Bun and Electron refuse such a CA)',
+          )
           .option('--encrypt', 'encrypt the key with a passphrase')
           .option('--days <days>', 'how long it is valid', '3650'),
       ),

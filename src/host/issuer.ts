@@ -8,7 +8,8 @@ export function createIssuer(clock: Clock): Issuer {
   return {
     async privateCa({ commonName, names }) {
       const { issuePrivateCa } = await import('../pki/issue-private-ca.ts');
-      return issuePrivateCa({ commonName, names, now: new Date(clock.now()) });
+      // Its clients are MCP clients, and many of those stand on BoringSSL.
+      return issuePrivateCa({ commonName, names, addressesConstrained: false, now: new Date(clock.now()) });
     },
     async certificate({ caCertificatePem, caKeyPem, names, validDays }) {
       const { issueCertificate } = await import('../pki/issue-certificate.ts');

@@ -29,6 +29,8 @@ export interface PrivateCaSpec {
   readonly names: readonly string[];
   /** False leaves the name constraints out: the CA can then vouch for any site. True by default. */
   readonly constrained?: boolean;
+  /** False constrains DNS names only: programs on BoringSSL refuse a CA that constrains addresses. True by default. */
+  readonly addressesConstrained?: boolean;
   /** How many intermediate CAs may stand below it; 0 by default. */
   readonly pathLength?: number;
   readonly validDays?: number;
@@ -57,7 +59,7 @@ export async function issuePrivateCa(spec: PrivateCaSpec): Promise<IssuedCertifi
       subject,
       ...validity,
       spki: keys.spki,
-      extensions: caExtensions(names, pathLength, keys.spki),
+      extensions: caExtensions(spec, names, pathLength, keys.spki),
     },
     signerFor(keys.privateKey),
   );
@@ -97,7 +99,7 @@ export async function issueIntermediateCa(spec: IntermediateCaSpec): Promise<Iss
       notAfter: earlier(validity.notAfter, above.certificate.notAfter),
       spki: keys.spki,
       extensions: [
-        ...caExtensions(names, pathLength, keys.spki),
+        ...caExtensions(spec, names, pathLength, keys.spki),
         ...(keyId === null ? [] : [authorityKeyIdentifier(bytesOf(keyId))]),
       ],
     },
@@ -135,11 +137,11 @@ function judgeCaSpec(spec: PrivateCaSpec) {
   return { names, validity, pathLength, now };
 }
 
-function caExtensions(names: readonly CertificateName[] | null, pathLength: number, spki: Buffer) {
+function caExtensions(spec: PrivateCaSpec, names: readonly CertificateName[] | null, pathLength: number, spki: Buffer) {
   return [
     basicConstraints({ pathLength }),
     keyUsage(['keyCertSign', 'cRLSign']),
-    ...(names === null ? [] : [nameConstraints(names)]),
+    ...(names === null ? [] : [nameConstraints(names, spec.addressesConstrained)]),
     subjectKeyIdentifier(keyIdentifierOf(spki)),
   ];
 }

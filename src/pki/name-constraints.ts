@@ -15,11 +15,15 @@ export interface NameConstraints {
 /**
  * nameConstraints, critical (RFC 5280, 4.2.1.10), that permits the names and nothing else. A kind of name that is not
  * listed at all would be unconstrained, so the kinds that are not asked for are excluded as a whole.
+ *
+ * Without `addresses` nothing is said about those, and the CA can sign for any. BoringSSL, which Bun and Electron bring and
+ * with them most MCP clients, refuses every certificate with an address under a CA that constrains addresses
+ * ("unsupported name constraint type", v3_ncons.cc).
  */
-export function nameConstraints(names: readonly CertificateName[]): DerNode {
+export function nameConstraints(names: readonly CertificateName[], addressesToo = true): DerNode {
   const domains = names.filter((name) => name.kind === 'dns').map((name) => subtreeDomain(name.value));
   const addresses = names.flatMap((name) =>
-    name.kind === 'ip' ? [parseIpAddress(name.value) ?? Buffer.alloc(0)] : [],
+    name.kind === 'ip' && addressesToo ? [parseIpAddress(name.value) ?? Buffer.alloc(0)] : [],
   );
   const permitted = [
     ...withoutCovered(domains).map((domain) => der.tagged(2, Buffer.from(domain, 'ascii'))),
@@ -27,7 +31,7 @@ export function nameConstraints(names: readonly CertificateName[]): DerNode {
   ];
   const excluded = [
     ...(domains.length === 0 ? [der.tagged(2, Buffer.alloc(0))] : []),
-    ...[4, 16]
+    ...(addressesToo ? [4, 16] : [])
       .filter((length) => !addresses.some((octets) => octets.length === length))
       .map((length) => der.tagged(7, Buffer.alloc(length * 2))),
   ];
@@ -36,7 +40,7 @@ export function nameConstraints(names: readonly CertificateName[]): DerNode {
     oids.nameConstraints,
     true,
     der.sequence(
-      der.wrapped(0, ...subtrees(permitted)),
+      ...(permitted.length > 0 ? [der.wrapped(0, ...subtrees(permitted))] : []),
       ...(excluded.length > 0 ? [der.wrapped(1, ...subtrees(excluded))] : []),
     ),
   );

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { canonicalName, isCertificateName, isDnsName } from '../deployment/host-name.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
@@ -75,6 +76,8 @@ function neededNames(server: Deployment['server']): readonly string[] {
 /** Whether the name constraints of a CA cover a name (RFC 5280, 4.2.1.10); a CA without any may sign for everything. */
 export function maySignFor(ca: CertificateFact, name: string): boolean {
   if (ca.names.length === 0) return true;
+  // Addresses are constrained only where some are named: see decision 2.
+  if (isIP(name) !== 0 && !ca.names.some((permitted) => isIP(permitted) !== 0)) return true;
   const wanted = canonicalName(name).replace(/^\*\./, '');
   return ca.names.map(canonicalName).some((permitted) => wanted === permitted || wanted.endsWith(`.${permitted}`));
 }

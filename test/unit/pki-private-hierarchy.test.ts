@@ -58,6 +58,17 @@ test('a CA without constraints is only made when asked for', async () => {
   await expect(issuePrivateCa({ commonName: 'CA', names: [] })).rejects.toThrow(UserError);
 });
 
+test('a CA that leaves addresses alone still holds its DNS names', async () => {
+  const ca = await issuePrivateCa({ commonName: 'CA', names, addressesConstrained: false });
+  expect(describeCertificate(ca.certificatePem).permittedNames).toEqual(['mcp.example.com']);
+  const other = ['192.0.2.1', 'mcp.example.com'];
+  const issued = await issueCertificate({ ca, names: other, validDays: 30 });
+  expect(codes({ chainPem: issued.certificatePem, caPem: ca.certificatePem, name: '192.0.2.1' })).toEqual([]);
+  await expect(issueCertificate({ ca, names: ['other.example'], validDays: 30 })).rejects.toThrow('other.example');
+  const addresses = await issuePrivateCa({ commonName: 'CA', names: ['127.0.0.1'], addressesConstrained: false });
+  await expect(issueCertificate({ ca: addresses, names: ['a.example'], validDays: 30 })).rejects.toThrow('a.example');
+});
+
 test.each([-1, 6, 0.5])('a path length of %d is refused', async (pathLength) => {
   await expect(issuePrivateCa({ commonName: 'CA', names, pathLength })).rejects.toThrow('whole number from 0 to 5');
 });

@@ -59,6 +59,7 @@ export async function runCertCa(
   const common = {
     names,
     constrained,
+    addressesConstrained: options['constrainAddresses'] === true,
     algorithm: keyTypeFlag(options),
     validDays: numberFlag(options, 'days', '--days', 3_650),
     now,
