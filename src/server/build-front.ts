@@ -8,7 +8,13 @@ import { createRequestIds } from './http/request-id.ts';
 import type { SseConnection } from './http/sse-transport.ts';
 import { StatusPages } from './http/status-pages.ts';
 import type { WaitingExchanges } from './http/waiting-exchanges.ts';
-import { describeHealth, describeReadiness, describeStatus, type LastReload } from './observe/health.ts';
+import {
+  describeHealth,
+  describeReadiness,
+  describeStatus,
+  type LastReload,
+  type Readiness,
+} from './observe/health.ts';
 import { metricsContentType } from './observe/metrics.ts';
 import { createAddressGate } from './policy/address-gate.ts';
 import type { OriginGuard } from './policy/origin-guard.ts';
@@ -37,6 +43,12 @@ export function buildFront(sources: FrontSources): Front {
   const { deployment } = settings.config;
   const { server, limits } = deployment;
   const { registry, metrics, sessions, streams, log, version } = protocol;
+  // Asked for anew each time: a backend can be replaced.
+  const readinessOf = (draining: boolean): Readiness => ({
+    backends: registry.backends,
+    draining,
+    auditBlocked: protocol.isAuditBlocked(),
+  });
   const pages = new StatusPages({
     access: createPageAccess({ behindProxy: server.behindProxy, metricsFrom: server.metricsFrom, readAddress }),
     ownAccess: createPageAccess({ behindProxy: false, metricsFrom: server.metricsFrom, readAddress }),
@@ -45,20 +57,15 @@ export function buildFront(sources: FrontSources): Front {
       resource === null
         ? 'This server uses keys, not OAuth: send Authorization: Bearer KEY.'
         : `This server issues no tokens; how to get one says ${resource.metadataUrl}.`,
-    // Asked for anew each time: a backend can be replaced.
-    get backends() {
-      return registry.backends;
-    },
     describeHealth: (draining) =>
-      describeHealth(server.health.form, { backends: registry.backends, draining, startedAtMs, nowMs: Date.now() }),
-    describeReadiness,
+      describeHealth(server.health.form, { ...readinessOf(draining), startedAtMs, nowMs: Date.now() }),
+    describeReadiness: (draining, detail) => describeReadiness(readinessOf(draining), detail),
     describeStatus: (draining) =>
       describeStatus({
         version,
         startedAtMs,
         nowMs: Date.now(),
-        draining,
-        backends: registry.backends,
+        ...readinessOf(draining),
         sessions: sessions.size,
         streams: streams.size,
         totals: metrics.totals(),

@@ -6,6 +6,7 @@ import { createSettings, type Settings } from './gateway-settings.ts';
 import { sendProblem } from './http/answers.ts';
 import type { ClientCertificates } from './http/client-certificates.ts';
 import type { ServedCertificate } from './http/certificate-files.ts';
+import { cutAtExpiry } from './http/cut-at-expiry.ts';
 import { OpenStreams } from './http/event-stream.ts';
 import type { Front } from './http/front.ts';
 import { UnreadBytes } from './http/unread-bytes.ts';
@@ -243,7 +244,7 @@ export function createGateway(
         now.trail?.refused({ requestId, why: 'limit of open streams', address: caller.address, key: caller.label });
         const detail = `A key may have ${now.limit.streamsOf(caller) * share} event streams open; close some.`;
         sendProblem(res, 429, 'Too Many Requests', detail, ['Retry-After', '30', ...extraHeaders]);
-      }
+      } else if (caller.expiresAtMs != null) cutAtExpiry(streams, res, caller.expiresAtMs);
       return release;
     },
   };

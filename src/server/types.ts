@@ -27,6 +27,8 @@ export interface Caller {
   readonly tier?: string | null;
   /** What it may reach; null or absent when that is everything. */
   readonly access?: Access | null;
+  /** Epoch ms of the end of its token; null or absent for keys, whose end is told to whoever must know. */
+  readonly expiresAtMs?: number | null;
 }
 
 /**
@@ -136,6 +138,8 @@ export type KeyDecision =
       readonly label: string;
       readonly tier?: string | null;
       readonly access?: Access | null;
+      /** Epoch ms, of a token. */
+      readonly expiresAtMs?: number;
     }
   | {
       readonly allowed: false;

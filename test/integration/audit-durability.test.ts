@@ -230,11 +230,17 @@ describe.runIf(mayMount)('on a disk of its own', () => {
       20_000,
       'a refusal',
     );
+    const readiness = (): Promise<Response> => fetch(url.replace('/mcp', '/readyz'));
+    const blocked = await readiness();
+    expect(blocked.status).toBe(503);
+    expect(await blocked.json()).toMatchObject({ status: 'audit-blocked' });
     expect(JSON.parse(refused.body)).toMatchObject({ status: 503, title: 'Service Unavailable' });
     expect(refused.body).toContain('writes down every call');
     expect(stderr().match(/audit\.dropping/g)).toHaveLength(1);
     expect(await metrics(url)).toContain('mcp_errors_total{kind="audit"}');
     rmSync(ballast());
+    // By itself: who is not ready gets no calls.
+    await waitUntil(async () => (await readiness()).status === 200, 20_000, 'ready again');
     await waitUntil(async () => (await callTool(url, 500_000)).status === 200, 20_000, 'calls again');
     expect(stderr()).toContain('audit.writing-again');
     await ended(child, 'SIGTERM');

@@ -112,6 +112,48 @@ describe('a good token', () => {
   });
 });
 
+describe('an event stream', () => {
+  const claims = { sub: 'ada' };
+
+  test('ends with the token that opened it, the session stays, and a refreshed token goes on; others notice nothing', async () => {
+    await start({ clockSkewSeconds: 0 }, { server: { legacySse: {} } });
+    const lasting = await good({ ...claims, jti: 'lasting' });
+    const session = await rig.initialize({ key: lasting });
+    const open = (token: string, path = '/mcp', headers: Record<string, string> = { 'mcp-session-id': session }) =>
+      fetch(rig.origin + path, {
+        headers: { authorization: `Bearer ${token}`, accept: 'text/event-stream', ...headers },
+      });
+    const brief = await good({ ...claims, exp: inSeconds(4) });
+    const cut = await open(brief);
+    const cutLegacy = await open(brief, '/sse', {});
+    const stays = await open(await good({ sub: 'grace' }), '/sse', {});
+    expect([cut.status, cutLegacy.status, stays.status]).toEqual([200, 200, 200]);
+    // They end as a whole answer does, not with a broken connection.
+    expect(await cut.text()).toContain(': open');
+    expect(await cutLegacy.text()).toContain('event: endpoint');
+    expect((await open(brief)).status).toBe(401);
+    const refreshed = await open(lasting);
+    expect(refreshed.status).toBe(200);
+    expect((await rig.call({ path: '/metrics' })).body).toContain('mcp_sse_connections_active 2\n');
+    await refreshed.body?.cancel();
+    await stays.body?.cancel();
+  });
+
+  test('of a modern client ends with its token too', async () => {
+    await start({ clockSkewSeconds: 0 });
+    const { message, headers } = modernRequest(1, 'subscriptions/listen', {
+      notifications: { toolsListChanged: true },
+    });
+    const stream = await rig.post(message, {
+      ...headers,
+      accept: 'text/event-stream',
+      authorization: `Bearer ${await good({ exp: inSeconds(4) })}`,
+    });
+    expect(stream.status).toBe(200);
+    expect(stream.body).toContain('data: ');
+  });
+});
+
 describe('a bad token', () => {
   const cases: [string, () => Promise<string> | string, RegExp][] = [
     ['for another audience', () => good({ aud: 'https://other.example.com/mcp' }), /another audience/],

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { describeReadiness, describeStatus } from '../../src/server/observe/health.ts';
+import { describeHealth, describeReadiness, describeStatus } from '../../src/server/observe/health.ts';
 import type { Backend, BackendState } from '../../src/server/types.ts';
 
 const sinceMs = Date.parse('2026-03-01T00:00:00Z');
@@ -34,9 +34,13 @@ function backend(name: string, state: BackendState): Backend {
   };
 }
 
+const calm = { draining: false, auditBlocked: false };
+
 describe('readiness', () => {
-  test.each<[string, BackendState[], boolean, number, string]>([
+  test.each<[string, BackendState[], boolean, number, string, boolean?]>([
     ['one up', [up], false, 200, 'ready'],
+    ['one up, but audit lines cannot be written', [up], false, 503, 'audit-blocked', true],
+    ['draining while audit lines cannot be written', [up], true, 503, 'draining', true],
     ['one of several up', [down, broken, up, starting], false, 200, 'ready'],
     ['all starting', [starting, starting], false, 503, 'starting'],
     ['one starting, one down', [down, starting], false, 503, 'starting'],
@@ -44,9 +48,9 @@ describe('readiness', () => {
     ['all broken', [broken, broken], false, 503, 'unavailable'],
     ['none at all', [], false, 503, 'unavailable'],
     ['draining with one up', [up], true, 503, 'draining'],
-  ])('%s', (_case, states, draining, status, word) => {
+  ])('%s', (_case, states, draining, status, word, auditBlocked = false) => {
     const backends = states.map((state, index) => backend(`b${index}`, state));
-    const answer = describeReadiness(backends, draining, false);
+    const answer = describeReadiness({ backends, draining, auditBlocked }, false);
     expect(answer.status).toBe(status);
     expect(JSON.parse(answer.body)).toEqual({
       status: word,
@@ -55,9 +59,9 @@ describe('readiness', () => {
   });
 
   test('why a backend is down is for those who may see details, and without secrets', () => {
-    const open = describeReadiness([backend('files', down)], false, false).body;
+    const open = describeReadiness({ ...calm, backends: [backend('files', down)] }, false).body;
     expect(open).not.toMatch(/reason|lastWords|ENOENT/);
-    const detailed = describeReadiness([backend('files', down)], false, true).body;
+    const detailed = describeReadiness({ ...calm, backends: [backend('files', down)] }, true).body;
     expect(JSON.parse(detailed)).toMatchObject({
       upstreams: [
         {
@@ -73,10 +77,18 @@ describe('readiness', () => {
   });
 
   test('a backend given up for good has no time of the next try', () => {
-    expect(JSON.parse(describeReadiness([backend('files', broken)], false, true).body)).toMatchObject({
+    expect(JSON.parse(describeReadiness({ ...calm, backends: [backend('files', broken)] }, true).body)).toMatchObject({
       upstreams: [{ state: 'broken', retryAt: null }],
     });
   });
+});
+
+test('the checks of /health tell that audit lines cannot be written', () => {
+  const input = { ...calm, backends: [backend('files', up)], startedAtMs: sinceMs, nowMs: sinceMs };
+  expect(describeHealth('checks', input).status).toBe(200);
+  const blocked = describeHealth('checks', { ...input, auditBlocked: true });
+  expect(blocked.status).toBe(503);
+  expect(JSON.parse(blocked.body)).toMatchObject({ status: 'error', checks: { server: 'audit-blocked', files: 'ok' } });
 });
 
 test('status tells version, uptime, memory, upstreams, sessions, streams and totals', () => {
@@ -84,7 +96,7 @@ test('status tells version, uptime, memory, upstreams, sessions, streams and tot
     version: '1.4.2',
     startedAtMs: sinceMs,
     nowMs: sinceMs + 90_400,
-    draining: false,
+    ...calm,
     backends: [backend('files', up), backend('web', down)],
     sessions: 4,
     streams: 5,

@@ -61,6 +61,11 @@ export class OpenStreams {
     this.#streams.delete(stream);
   }
 
+  /** Ends the stream that goes out on this response. */
+  endOn(res: ServerResponse): void {
+    for (const stream of this.#streams) if (stream.writesTo(res)) stream.end();
+  }
+
   /** Ends what is still open and stops the timer. */
   close(): void {
     clearInterval(this.#timer);
@@ -115,6 +120,10 @@ export class EventStream {
     this.#res.write(renderEvent(json, eventId));
     this.#all.events.eventSent();
     return true;
+  }
+
+  writesTo(res: ServerResponse): boolean {
+    return this.#res === res;
   }
 
   end(): void {

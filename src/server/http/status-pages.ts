@@ -1,6 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
-import type { Backend } from '../types.ts';
 import type { HealthAnswer } from '../observe/health.ts';
 import type { PageName } from '../workers/siblings.ts';
 import { inertHeaders, send, sendEmpty, sendJson, sendOAuthError } from './answers.ts';
@@ -9,12 +8,11 @@ import { showsPath, type OwnPage } from './page-listeners.ts';
 
 /** Where the pages get what they show. */
 export interface PageSources {
-  readonly backends: readonly Backend[];
   readonly access: PageAccess;
   describeHealth(draining: boolean): HealthAnswer;
   /** The same at listeners for pages alone, which no proxy stands before. */
   readonly ownAccess: PageAccess;
-  describeReadiness(backends: readonly Backend[], draining: boolean, detail: boolean): HealthAnswer;
+  describeReadiness(draining: boolean, detail: boolean): HealthAnswer;
   describeStatus(draining: boolean): HealthAnswer;
   renderMetrics(): string;
   /** Whether /metrics exists. */
@@ -169,7 +167,7 @@ export class StatusPages {
         return sources.describeStatus(draining);
       case 'readyz':
       case 'readyz-detail':
-        return sources.describeReadiness(sources.backends, draining, page === 'readyz-detail');
+        return sources.describeReadiness(draining, page === 'readyz-detail');
     }
   }
 

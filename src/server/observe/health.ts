@@ -10,16 +10,22 @@ export interface HealthAnswer {
   readonly type?: string;
 }
 
+/** What holds calls back. */
+export interface Readiness {
+  readonly backends: readonly Backend[];
+  readonly draining: boolean;
+  /** Calls are refused until audit lines can be written again. */
+  readonly auditBlocked: boolean;
+}
+
 /**
- * The answer of /readyz: 200 while at least one backend can be called and nothing drains. `detail` adds why a backend
- * is down and its last words, for callers with a key or on loopback.
+ * The answer of /readyz: 200 while at least one backend can be called and nothing holds calls back. `detail` adds why a
+ * backend is down and its last words, for callers with a key or on loopback.
  */
-export function describeReadiness(backends: readonly Backend[], draining: boolean, detail: boolean): HealthAnswer {
-  const status = readinessOf(backends, draining);
-  return {
-    status: status === 'ready' ? 200 : 503,
-    body: JSON.stringify({ status, upstreams: backends.map((backend) => describeBackend(backend, detail)) }),
-  };
+export function describeReadiness(readiness: Readiness, detail: boolean): HealthAnswer {
+  const status = readinessOf(readiness);
+  const upstreams = readiness.backends.map((backend) => describeBackend(backend, detail));
+  return { status: status === 'ready' ? 200 : 503, body: JSON.stringify({ status, upstreams }) };
 }
 
 /** How the last reading of the configuration while serving went. */
@@ -31,14 +37,12 @@ export interface LastReload {
   readonly problem: string | null;
 }
 
-export interface StatusInput {
+export interface StatusInput extends Readiness {
   readonly version: string;
   /** Epoch ms. */
   readonly startedAtMs: number;
   /** Epoch ms. */
   readonly nowMs: number;
-  readonly draining: boolean;
-  readonly backends: readonly Backend[];
   readonly sessions: number;
   readonly streams: number;
   readonly totals: MetricTotals;
@@ -56,7 +60,7 @@ export type HealthForm = 'status' | 'text' | 'checks';
  */
 export function describeHealth(
   form: HealthForm,
-  input: Pick<StatusInput, 'backends' | 'draining' | 'startedAtMs' | 'nowMs'>,
+  input: Readiness & Pick<StatusInput, 'startedAtMs' | 'nowMs'>,
 ): HealthAnswer {
   const { backends } = input;
   if (form === 'text') return { status: 200, body: 'OK', type: 'text/plain; charset=utf-8' };
@@ -70,12 +74,13 @@ export function describeHealth(
 function describeChecks({
   backends,
   draining,
+  auditBlocked,
   startedAtMs,
   nowMs,
-}: Pick<StatusInput, 'backends' | 'draining' | 'startedAtMs' | 'nowMs'>): HealthAnswer {
+}: Readiness & Pick<StatusInput, 'startedAtMs' | 'nowMs'>): HealthAnswer {
   const { rss, heapUsed, heapTotal } = process.memoryUsage();
   const checks = {
-    server: draining ? 'draining' : 'ok',
+    server: draining ? 'draining' : auditBlocked ? 'audit-blocked' : 'ok',
     ...Object.fromEntries(backends.map(({ name, state: { state } }) => [name, state === 'up' ? 'ok' : state])),
   };
   const healthy = Object.values(checks).every((check) => check === 'ok');
@@ -93,11 +98,11 @@ function describeChecks({
 
 /** The answer of /status, for callers with a key or on loopback. Always 200: it reports, it does not judge. */
 export function describeStatus(input: StatusInput): HealthAnswer {
-  const { backends, draining, memory } = input;
+  const { backends, memory } = input;
   return {
     status: 200,
     body: JSON.stringify({
-      status: readinessOf(backends, draining),
+      status: readinessOf(input),
       version: input.version,
       startedAt: new Date(input.startedAtMs).toISOString(),
       uptimeSeconds: Math.max(0, Math.round((input.nowMs - input.startedAtMs) / 1_000)),
@@ -127,11 +132,13 @@ function describeReload(last: LastReload | null): Record<string, unknown> | null
   };
 }
 
-function readinessOf(
-  backends: readonly Backend[],
-  draining: boolean,
-): 'ready' | 'starting' | 'unavailable' | 'draining' {
+function readinessOf({
+  backends,
+  draining,
+  auditBlocked,
+}: Readiness): 'ready' | 'starting' | 'unavailable' | 'draining' | 'audit-blocked' {
   if (draining) return 'draining';
+  if (auditBlocked) return 'audit-blocked';
   if (backends.some(canBeCalled)) return 'ready';
   return backends.some(({ state }) => state.state === 'starting') ? 'starting' : 'unavailable';
 }

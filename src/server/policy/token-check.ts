@@ -95,14 +95,15 @@ export function createTokenCheck(
         };
       }
       const subject = String(payload.sub ?? payload['client_id'] ?? payload['azp']);
+      const untilMs = (Number(payload.exp) + settings.clockSkewSeconds) * 1_000;
       const decision = Object.freeze({
         allowed: true as const,
         keyId: `oauth:${createHash('sha256').update(`${settings.issuer}\n${subject}`).digest('base64url').slice(0, 32)}`,
         label: labelOf(subject),
         tier: settings.tier ?? null,
         access: accesses(granted),
+        expiresAtMs: untilMs,
       });
-      const untilMs = (Number(payload.exp) + settings.clockSkewSeconds) * 1_000;
       remember(authorization, { decision, untilMs });
       return decision;
     } catch (error) {

@@ -81,7 +81,7 @@ function mergeReadiness(workers: readonly WorkerPage[]): HealthAnswer {
 /** Ready as long as one worker is: whoever asks the others is told to come again. */
 function overallState(pages: readonly Page[]): string {
   const states = new Set(pages.map((page) => page['status']));
-  for (const state of ['ready', 'starting', 'draining']) if (states.has(state)) return state;
+  for (const state of ['ready', 'starting', 'audit-blocked', 'draining']) if (states.has(state)) return state;
   return 'unavailable';
 }
 
