@@ -31,7 +31,7 @@ export function blameHop(check: EndpointCheck, verdict: FailVerdict, seen: Obser
   const compared = compare(check, verdict, seen);
   const hop = compared.hop ?? check.hop;
   // The server alone is to blame: no line of the proxy explains it.
-  if (hop === 'server' && seen.direct.status === 'ok' && compared !== verdict) return compared;
+  if (hop === 'server' && compared !== verdict) return compared;
   const [suspect] = check.needs.includes('proxy-config') ? [] : suspectsFor(check.code, seen);
   if (suspect === undefined) return compared;
   return {

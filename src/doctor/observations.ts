@@ -197,6 +197,8 @@ export interface SessionSeen {
 
 /** One session, used as clients use it. Null members: the server gave no session. */
 export interface SessionUseSeen {
+  /** initialize was answered with a result. */
+  readonly initialized: boolean;
   readonly opened: boolean;
   /** The same request over connections of its own, each. */
   readonly answers: readonly Answer[];

@@ -21,6 +21,8 @@ export interface DoctorOptions {
   readonly upstreamUrl?: string | null;
   /** Files of the proxy in front, or why they could not be read. */
   readonly proxyConfig?: ProxyConfigSeen | string | null;
+  /** Origin of a browser page that is meant to call; null: none is. */
+  readonly pageOrigin?: string | null;
   /** Whether a server that is not ours may be sent requests until it refuses them. */
   readonly limits: boolean;
   /** Codes (`tls/name`) or categories (`tls`); everything when empty. */
@@ -49,6 +51,7 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
       own: options.own,
       upstreamUrl: options.upstreamUrl ?? null,
       proxyConfig: options.proxyConfig ?? null,
+      pageOrigin: options.pageOrigin ?? options.own?.pageOrigin ?? null,
       tryLimits: options.own !== null || options.limits,
       maxLimitRequests,
       wanted: new Set(selected.flatMap(({ needs }) => needs)),

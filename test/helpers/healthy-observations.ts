@@ -119,6 +119,7 @@ export function healthyWay(): WaySeen {
     session: { status: 'ok', answer: answer(404, { jsonrpc: '2.0', id: null, error: { code: -32001, message: 'x' } }) },
     sessionUse: {
       status: 'ok',
+      initialized: true,
       opened: true,
       answers: [answer(200, { result: {} }), answer(200, { result: {} })],
       withoutKey: answer(401, { error: 'invalid_request' }),

@@ -13,8 +13,15 @@ export interface RunningProxy {
 }
 
 /** Runs nginx with this file as one site of its http block. `folder` must be empty and is written to. */
-export async function startNginx(siteFile: string, folder: string, ports: readonly number[]): Promise<RunningProxy> {
-  return start('nginx', ['-p', folder, '-c', writeNginxMain(siteFile, folder), '-g', 'daemon off;'], {}, ports);
+export async function startNginx(
+  siteFile: string,
+  folder: string,
+  ports: readonly number[],
+  changeMain: (file: string) => void = () => {},
+): Promise<RunningProxy> {
+  const main = writeNginxMain(siteFile, folder);
+  changeMain(main);
+  return start('nginx', ['-p', folder, '-c', main, '-g', 'daemon off;'], {}, ports);
 }
 
 /** A main configuration around a site, as a distribution ships it, with every path inside `folder`. */

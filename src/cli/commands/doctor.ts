@@ -45,6 +45,7 @@ export async function runDoctorCommand(
     own: target.own,
     upstreamUrl: typeof upstream === 'string' ? parseUrl(upstream) : target.upstreamUrl,
     proxyConfig: typeof proxyConfig === 'string' ? await readConfig(context, proxyConfig, target.url) : null,
+    ...(typeof options['origin'] === 'string' ? { pageOrigin: originOf(options['origin']) } : {}),
     limits: options['limits'] === true,
     patience: options['deep'] === true ? { idleWatchMs: deepIdleWatchMs } : {},
     only: codeList(options['only']),
@@ -154,6 +155,12 @@ async function readText(context: CommandContext, file: string, what: string, fla
   if (bytes.length > 1_048_576)
     throw new UserError(`The ${what} file ${file} is larger than 1 MiB.`, { next: `Check ${flag}.` });
   return bytes.toString('utf8');
+}
+
+function originOf(text: string): string {
+  const { origin, href } = new URL(parseUrl(text));
+  if (href !== `${origin}/`) throw new UserError(`${text} is not an origin.`, { next: `--origin ${origin}` });
+  return origin;
 }
 
 function codeList(given: unknown): readonly string[] {

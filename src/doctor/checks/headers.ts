@@ -12,7 +12,7 @@ export const headerChecks = checksOf('protocol', [
     label: 'headers kept',
     hop: 'proxy',
     severity: 'error',
-    needs: ['answers', 'session-use', 'direct'],
+    needs: ['answers', 'session', 'session-use', 'direct'],
     after: [...beforeMcp, 'key/bearer'],
     explanation:
       'MCP-Protocol-Version, Mcp-Method, Mcp-Name and Mcp-Session-Id must reach the server, and Mcp-Session-Id the ' +
@@ -21,7 +21,12 @@ export const headerChecks = checksOf('protocol', [
       'although it must refuse it.',
     judge: (seen) => {
       if (seen.answers.status !== 'ok') return notSeen(seen.answers);
-      const lost = [...missingModern(seen), ...missingSession(seen), ...missingRevision(seen)];
+      const lost = [
+        ...missingModern(seen),
+        ...missingSession(seen),
+        ...missingRequestSession(seen),
+        ...missingRevision(seen),
+      ];
       if (lost.length === 0) return pass();
       const names = [...new Set(lost.map(({ header }) => header))];
       return fail({
@@ -50,13 +55,24 @@ function missingModern({ answers }: Observations): readonly Lost[] {
 }
 
 /** Our own server always gives a session; any other only when it does so directly. */
-function missingSession({ sessionUse, target, direct, legacy }: Observations): readonly Lost[] {
-  if (sessionUse.status !== 'ok' || sessionUse.opened) return [];
+function missingSession({ sessionUse, target, direct }: Observations): readonly Lost[] {
+  if (sessionUse.status !== 'ok' || sessionUse.opened || !sessionUse.initialized) return [];
   const directly = direct.status === 'ok' && direct.way.sessionUse.status === 'ok' && direct.way.sessionUse.opened;
-  const ours = target.own && direct.status !== 'ok' && legacy.status !== 'skipped';
+  const ours = target.own && direct.status !== 'ok';
   if (!directly && !ours) return [];
   const source = 'answer to initialize';
   const evidence = { source, observed: 'no Mcp-Session-Id', expected: 'Mcp-Session-Id, as the server sends it' };
+  return [{ header: 'Mcp-Session-Id', evidence }];
+}
+
+/** A session that was never given out has to be answered with 404; where it is not, the server did not see its id. */
+function missingRequestSession({ session, target, direct, legacy }: Observations): readonly Lost[] {
+  if (legacy.status === 'ok' && !legacy.session) return [];
+  if (session.status !== 'ok' || !isSuccess(session.answer)) return [];
+  const directly = direct.status === 'ok' && direct.way.session.status === 'ok' ? direct.way.session.answer : null;
+  const knownDirectly = directly?.kind === 'answered' && directly.status === 404;
+  if (!knownDirectly && !(target.own && directly === null)) return [];
+  const evidence = answerEvidence('with a session id that was never given out', session.answer, '404');
   return [{ header: 'Mcp-Session-Id', evidence }];
 }
 

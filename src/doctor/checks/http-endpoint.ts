@@ -81,7 +81,7 @@ export const httpEndpointChecks = checksOf('http', [
     hop: 'proxy',
     severity: 'error',
     needs: ['well-known'],
-    after: [...beforeHttp, 'http/answers', 'http/no-redirect', 'http/json-not-html'],
+    after: [...beforeHttp, 'http/answers', 'http/no-redirect', 'http/json-not-html', 'http/no-server-error'],
     explanation:
       'Clients look for /.well-known/oauth-protected-resource and its relatives even when they have a key. A page (200 ' +
       'with HTML), a redirect to one or a 5xx there breaks their parser or makes them start an OAuth flow that cannot ' +

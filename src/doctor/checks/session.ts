@@ -20,7 +20,7 @@ export const sessionChecks = checksOf('session', [
     label: 'kept',
     hop: 'server',
     severity: 'error',
-    needs: ['session-use'],
+    needs: ['session-use', 'legacy'],
     after: afterKey,
     explanation:
       'A client of the legacy era sends its Mcp-Session-Id over any connection. Behind a load balancer that spreads ' +
@@ -30,6 +30,7 @@ export const sessionChecks = checksOf('session', [
     judge: (seen) =>
       withSession(seen, ({ answers }) => {
         const lost = answers.filter((answer) => isLost(answer));
+        if (lost.length === 0 && losesSession(seen.legacy)) return lostByClient();
         if (lost.length === 0) return pass();
         const all = lost.length === answers.length;
         return fail({
@@ -87,6 +88,31 @@ export const sessionChecks = checksOf('session', [
 function withSession({ sessionUse }: Observations, judge: (use: SessionUseSeen) => Verdict): Verdict {
   if (sessionUse.status !== 'ok') return notSeen(sessionUse);
   return sessionUse.opened ? judge(sessionUse) : notApplicable('the server keeps no sessions');
+}
+
+/** A client that was given a session and then told that it is not known: another server than the first answered. */
+function losesSession(legacy: Observations['legacy']): boolean {
+  return (
+    legacy.status === 'stuck' &&
+    legacy.last?.status === 404 &&
+    /^(?:notifications|tools)\//.test(legacy.last.rpcMethod ?? '')
+  );
+}
+
+function lostByClient(): Verdict {
+  return fail({
+    title: 'a session is known on some connections only',
+    cause: 'requests are spread over several servers that do not share their sessions',
+    hop: 'proxy',
+    evidence: [
+      {
+        source: '1.x client, behind initialize',
+        observed: '404: its session is not known',
+        expected: 'the session goes on',
+      },
+    ],
+    fix: { summary: 'Let the replicas share sessions, or send a session to the server that opened it.', commands: [] },
+  });
 }
 
 function isLost(answer: Answer): boolean {

@@ -71,9 +71,10 @@ function severityOf({ target, direct }: Observations): 'error' | 'warning' {
   return target.own || direct.status === 'ok' ? 'error' : 'warning';
 }
 
+/** 413, or what programs that cut a body short make of it: Caddy 502, others 400 or a reset. 429 is about something else. */
 function isRefusedSize(answer: Answer): boolean {
   if (answer.kind === 'failed') return answer.failure.kind === 'reset';
-  return answer.status === 413;
+  return answer.status >= 400 && answer.status !== 429;
 }
 
 /** A refusal in JSON is the server's own, unless the server takes it when it is asked directly. */

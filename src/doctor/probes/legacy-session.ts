@@ -12,12 +12,16 @@ export interface LegacySession {
   end(): Promise<void>;
 }
 
-/** Opens a legacy session by hand, for looks that a client does not offer. Null when the server refuses. */
-export async function openLegacySession(look: EndpointLook, signal: AbortSignal): Promise<LegacySession | null> {
+/** Opens a legacy session by hand, for looks that a client does not offer. */
+export async function openLegacySession(
+  look: EndpointLook,
+  signal: AbortSignal,
+): Promise<LegacySession | 'refused' | 'unanswered'> {
   const ask = (request: Parameters<typeof askOnce>[0]['request']) =>
     askOnce({ http: look.http, url: look.url, request, timeoutMs: look.timeoutMs, secret: look.key }, signal);
   const answer = await ask(initializeRequest(keyHeaders(look.key)));
-  if (answer.kind === 'failed' || answer.status !== 200) return null;
+  if (answer.kind === 'failed' || answer.status === 429 || answer.status >= 500) return 'unanswered';
+  if (answer.status !== 200) return 'refused';
   const id = answer.headers['mcp-session-id'];
   const headers = {
     ...keyHeaders(look.key),

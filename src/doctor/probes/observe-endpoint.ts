@@ -38,6 +38,8 @@ export interface ObserveSpec {
   readonly upstreamUrl: string | null;
   /** Files of the proxy in front; null when they were not looked for, a reason when they could not be read. */
   readonly proxyConfig: ProxyConfigSeen | string | null;
+  /** Origin of a browser page that is meant to call; null: none is. */
+  readonly pageOrigin: string | null;
   /** Whether requests may be sent until the server refuses them. */
   readonly tryLimits: boolean;
   readonly maxLimitRequests: number;
@@ -77,7 +79,7 @@ function waySpec(spec: ObserveSpec, target: TargetFacts, url: string, caPem: str
     key: spec.key,
     own: spec.own !== null,
     rebindable: protocol === 'http:' && target.loopback,
-    page: { origin: spec.own?.pageOrigin ?? origin, promised: spec.own?.pageOrigin != null },
+    page: { origin: spec.pageOrigin ?? origin, promised: spec.pageOrigin !== null },
     wanted: spec.wanted,
     patience: spec.patience,
     onProgress: spec.onProgress,

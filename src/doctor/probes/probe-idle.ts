@@ -17,7 +17,8 @@ export async function probeIdle(spec: IdleSpec, signal: AbortSignal): Promise<Ob
     return watch(spec, modernRequest('subscriptions/listen', listen, keyHeaders(spec.key)), signal);
   }
   const session = await openLegacySession(spec, signal);
-  if (session === null) return { status: 'failed', reason: 'no session could be opened for it', failure: null };
+  if (typeof session === 'string')
+    return { status: 'failed', reason: 'no session could be opened for it', failure: null };
   try {
     return await watch(spec, { method: 'GET', headers: { ...session.headers, accept: 'text/event-stream' } }, signal);
   } finally {

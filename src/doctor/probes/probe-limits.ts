@@ -21,7 +21,7 @@ const parallel = 8;
  */
 export async function probeLimits(spec: LimitsSpec, signal: AbortSignal): Promise<Observed<LimitsSeen>> {
   const session = spec.era === 'legacy' ? await openLegacySession(spec, signal) : null;
-  if (spec.era === 'legacy' && session === null) {
+  if (typeof session === 'string') {
     return { status: 'failed', reason: 'no session could be opened for it', failure: null };
   }
   const tool = { name: `no-such-tool-${randomUUID()}`, arguments: {} };

@@ -22,9 +22,10 @@ export async function probeSessionUse(
   signal: AbortSignal,
 ): Promise<Observed<SessionUseSeen>> {
   const session = await openLegacySession(look, signal);
-  if (session === null || !session.hasId) {
-    await session?.end();
-    return { status: 'ok', opened: false, answers: [], withoutKey: null, badRevision: null };
+  if (session === 'unanswered') return { status: 'failed', reason: 'no session could be opened', failure: null };
+  if (session === 'refused' || !session.hasId) {
+    const initialized = session !== 'refused';
+    return { status: 'ok', initialized, opened: false, answers: [], withoutKey: null, badRevision: null };
   }
   const ask = async (headers: Record<string, string>): Promise<Answer> => {
     const http = freshFetch();
@@ -41,7 +42,7 @@ export async function probeSessionUse(
       look.key === null ? null : ask(withoutHeader(session.headers, 'authorization')),
       ask({ ...session.headers, 'mcp-protocol-version': noSuchRevision }),
     ]);
-    return { status: 'ok', opened: true, answers, withoutKey, badRevision };
+    return { status: 'ok', initialized: true, opened: true, answers, withoutKey, badRevision };
   } finally {
     await session.end();
   }

@@ -2,6 +2,7 @@ import type { ProxyConfigSeen } from '../observations.ts';
 import {
   diffOf,
   durationMs,
+  isUpstream,
   neededBodyBytes,
   shortTimeoutMs,
   sizeBytes,
@@ -147,7 +148,7 @@ function judgeLine(line: Line, all: readonly Line[], target: ConfigTarget): read
             },
           ];
     case 'reverse_proxy':
-      return judgeUpstreams(line, all);
+      return judgeUpstreams(line, all, target);
     default:
       return [];
   }
@@ -227,21 +228,27 @@ function judgeHeader({ words }: Line): readonly Judged[] {
     : [];
 }
 
-function judgeUpstreams(line: Line, all: readonly Line[]): readonly Judged[] {
+function judgeUpstreams(line: Line, all: readonly Line[], target: ConfigTarget): readonly Judged[] {
   const servers = line.words.slice(1).filter((word) => /[:/]/.test(word) && !/^[/@]/.test(word));
   const inside = all.filter(({ within: blocks }) => blocks.some((block) => block.startsWith('reverse_proxy')));
   const more = inside.filter(({ words }) => words[0] === 'to').flatMap(({ words }) => words.slice(1));
-  const down: Judged = {
-    codes: ['http/no-server-error'],
-    expected: 'the address on which the server listens',
-    cause: `Caddy passes the path to ${[...servers, ...more].join(', ') || 'a server'}, where nothing answers`,
-    summary: 'Name the address of the server, or start it there.',
-    change: { replace: [line.words.join(' ') + (line.opens ? ' {' : '')] },
-  };
+  const [only] = [...servers, ...more];
+  const down: readonly Judged[] =
+    only !== undefined && servers.length === 1 && target.upstream !== null && isUpstream(only, target) === false
+      ? [
+          {
+            codes: ['http/no-server-error'],
+            expected: line.words.join(' ').replace(only, target.upstream),
+            cause: `Caddy passes the path to ${only}; the server listens on ${target.upstream}`,
+            summary: 'Name the address of the server.',
+            change: { replace: [line.words.join(' ').replace(only, target.upstream) + (line.opens ? ' {' : '')] },
+          },
+        ]
+      : [];
   const policy = inside.find(({ words }) => words[0] === 'lb_policy')?.words[1] ?? 'random';
-  if (servers.length + more.length < 2 || /^(?:ip_hash|client_ip_hash|first|header)$/.test(policy)) return [down];
+  if (servers.length + more.length < 2 || /^(?:ip_hash|client_ip_hash|first|header)$/.test(policy)) return down;
   return [
-    down,
+    ...down,
     {
       codes: ['session/kept'],
       expected: 'a client stays with one server',

@@ -2,6 +2,8 @@ import type { ProxyConfigSeen } from '../observations.ts';
 import {
   diffOf,
   durationMs,
+  isUpstream,
+  neededBodyBytes,
   neededHeaderBytes,
   shortTimeoutMs,
   type ConfigTarget,
@@ -45,7 +47,7 @@ export function haproxySuspects({ files }: ProxyConfigSeen, target: ConfigTarget
     for (const code of codes) found.push({ observed: text, ...words, code, file, line, diff, commands });
   };
   for (const line of passed.flatMap(({ lines }) => lines)) suspectLine(line, add);
-  for (const section of passed) suspectServers(section, add);
+  for (const section of passed) suspectServers(section, target, add);
   return found;
 }
 
@@ -139,7 +141,7 @@ function suspectRule(line: Line, rest: string, add: Add): void {
       summary: 'Take the line out, or let it give the path of the server.',
     };
     add(line, ['http/endpoint-found'], words, out);
-  } else if ((action === 'deny' || action === 'return') && /content-length|req\.body_(?:size|len)/.test(rest)) {
+  } else if ((action === 'deny' || action === 'return') && isSmallLimit(rest)) {
     const words = {
       expected: 'a limit of 10 MB or more',
       cause: 'requests above a size are refused here',
@@ -164,17 +166,25 @@ function suspectRule(line: Line, rest: string, add: Add): void {
   }
 }
 
-function suspectServers({ kind, lines }: Section, add: Add): void {
+/** A refusal by size that lies below what is sent. */
+function isSmallLimit(rest: string): boolean {
+  const limit = /(?:content-length|req\.body_(?:size|len))\S* gt (\d+)/.exec(rest)?.[1];
+  return limit !== undefined && Number(limit) < neededBodyBytes;
+}
+
+function suspectServers({ kind, lines }: Section, target: ConfigTarget, add: Add): void {
   if (kind !== 'backend' && kind !== 'listen') return;
   const servers = lines.filter(({ words }) => words[0] === 'server');
   const [first] = servers;
-  if (first !== undefined) {
+  for (const line of servers) {
+    const address = line.words[2] ?? '';
+    if (target.upstream === null || isUpstream(address, target) !== false || servers.length > 1) continue;
     const words = {
-      expected: 'the address on which the server listens',
-      cause: `HAProxy passes requests to ${first.words[2] ?? 'a server'}, where nothing answers`,
-      summary: 'Name the address of the server, or start it there.',
+      expected: `${line.words.slice(0, 2).join(' ')} ${target.upstream}`,
+      cause: `HAProxy passes requests to ${address}; the server listens on ${target.upstream}`,
+      summary: 'Name the address of the server.',
     };
-    add(first, ['http/no-server-error'], words, { replace: [first.text] });
+    add(line, ['http/no-server-error'], words, { replace: [line.text.replace(address, target.upstream)] });
   }
   const sticks = lines.some(({ words }) => words[0] === 'stick' && words.join(' ').includes('mcp-session-id'));
   const hashes = lines.some(({ words }) => words[0] === 'balance' && words[1] === 'source');

@@ -4,6 +4,7 @@ import { parseNginx, type NginxDirective } from './parse-nginx.ts';
 import {
   diffOf,
   durationMs,
+  isUpstream,
   neededBodyBytes,
   neededHeaderBytes,
   shortTimeoutMs,
@@ -323,15 +324,19 @@ function passedOn(at: Reader, target: ConfigTarget): readonly Suspect[] {
   const pass = has(location?.block ?? [], 'proxy_pass');
   if (location === null || pass === null) return [];
   const [whole = ''] = pass.args;
-  const found = [
-    at.suspect(pass, {
-      code: 'http/no-server-error',
-      expected: 'the address on which the server listens',
-      cause: `nginx passes the path to ${whole}, where nothing answers`,
-      summary: 'Name the address of the server, or start it there.',
-      lines: [textOf(pass)],
-    }),
-  ];
+  const [, scheme = '', address = ''] = /^(https?:\/\/)([^/]+)/.exec(whole) ?? [];
+  const found =
+    target.upstream !== null && isUpstream(address, target) === false
+      ? [
+          at.suspect(pass, {
+            code: 'http/no-server-error',
+            expected: `proxy_pass ${scheme}${target.upstream}`,
+            cause: `nginx passes the path to ${address}; the server listens on ${target.upstream}`,
+            summary: 'Name the address of the server.',
+            lines: [`proxy_pass ${whole.replace(address, target.upstream)};`],
+          }),
+        ]
+      : [];
   const uri = /^https?:\/\/[^/]+(\/.*)$/.exec(whole)?.[1];
   const prefix = prefixOf(location.args) ?? (location.args[0] === '=' ? location.args[1] : undefined);
   if (uri === undefined || prefix === undefined) return found;
@@ -446,6 +451,7 @@ function upstreams(at: Reader, root: readonly NginxDirective[]): readonly Suspec
   );
   const block = upstream?.block ?? [];
   if (upstream === undefined || block.filter((directive) => directive.name === 'server').length < 2) return [];
+  if (has(block, 'ip_hash') !== null || has(block, 'hash') !== null) return [];
   return [
     at.suspect(upstream, {
       code: 'session/kept',

@@ -26,6 +26,15 @@ export interface ConfigTarget {
   readonly path: string;
   /** Path at the server itself. */
   readonly upstreamPath: string;
+  /** host:port of the server itself; null when it is not known. */
+  readonly upstream: string | null;
+}
+
+/** Whether an address of a configuration is that of the server itself; null when the server's is not known. */
+export function isUpstream(address: string, { upstream }: ConfigTarget): boolean | null {
+  const plain = (text: string): string =>
+    text.replace(/^\w+:\/\//, '').replace(/^(?:localhost|\[::1\])(?=:)/, '127.0.0.1');
+  return upstream === null ? null : plain(address) === plain(upstream);
 }
 
 export interface Place {

@@ -13,6 +13,7 @@ export function suspectsFor(code: string, { proxyConfig, target, direct }: Obser
     port: target.port,
     path: pathname,
     upstreamPath: direct.status === 'ok' ? new URL(direct.url).pathname : pathname,
+    upstream: direct.status === 'ok' ? new URL(direct.url).host : null,
   };
   const read = { nginx: nginxSuspects, caddy: caddySuspects, haproxy: haproxySuspects }[proxyConfig.program];
   return read(proxyConfig, of).filter((suspect) => suspect.code === code);

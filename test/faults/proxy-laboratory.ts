@@ -1,0 +1,242 @@
+import type { OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { readProxyConfig } from '../../src/doctor/probes/read-proxy-config.ts';
+import { suspectsFor } from '../../src/doctor/proxy-config/suspects.ts';
+import { runDoctor, type DoctorOptions } from '../../src/doctor/run-doctor.ts';
+import type { DoctorReport, Hop, Severity } from '../../src/doctor/types.ts';
+import { applyDiff } from '../helpers/apply-diff.ts';
+import { healthyObservations, healthyWay } from '../helpers/healthy-observations.ts';
+import { freePorts, type RunningProxy } from '../helpers/proxy-rig.ts';
+import { firstKey, startRig, type ServerRig } from '../helpers/server-rig.ts';
+import { findProgram } from '../helpers/tools.ts';
+import { startFixtureServer, type FixtureServer } from '../fixtures/mcp-servers/fixture-server.ts';
+import { ca, goodCertificate, inShort } from './laboratory.ts';
+
+/** A page that the bundled servers of the laboratory let in. */
+export const pageOrigin = 'https://app.example.com';
+
+/** What stands behind the proxies; every address is host:port. */
+export interface Backstage {
+  /** The bundled server. */
+  readonly server: string;
+  /** A second one that shares nothing with it. */
+  readonly replica: string;
+  /** The bundled server again, with a limit that a burst reaches. */
+  readonly limited: string;
+  /** The bundled server again, whose streams are silent. */
+  readonly silent: string;
+  /** A server of somebody else with the same key. */
+  readonly other: string;
+  /** The same, and its streams may be changed on the way. */
+  readonly transformable: string;
+  /** Nobody listens there. */
+  readonly dead: string;
+}
+
+/** One site of the proxy and how doctor comes to it. */
+export interface SiteCase {
+  /** Text of the site, as its program reads it. */
+  readonly site: (at: { readonly port: number; readonly back: Backstage; readonly folder: string }) => string;
+  readonly doctor?: Partial<DoctorOptions>;
+  /** Which server is the one behind the proxy; null: none is named. */
+  readonly upstream?: keyof Backstage | null;
+  /** False: doctor is not shown the configuration. */
+  readonly config?: boolean;
+  readonly scheme?: 'http' | 'https';
+}
+
+export interface ProxyFault extends SiteCase {
+  readonly fault: string;
+  readonly code: string;
+  readonly hop: Hop;
+  readonly severity?: Severity;
+  /** In the line of the configuration that doctor names; null where it cannot know one. */
+  readonly line: RegExp | null;
+  readonly twin: SiteCase & { readonly fact: string };
+}
+
+export interface ProxyKind {
+  readonly program: 'nginx' | 'caddy' | 'haproxy';
+  /** Starts one process for all sites; each stands in a file of its own in `folder`/sites. */
+  start(folder: string, files: readonly string[], ports: readonly number[]): Promise<RunningProxy>;
+  /** The file that doctor is shown for a site. */
+  mainFile(folder: string, siteFile: string): string;
+}
+
+/**
+ * Runs all sites of one kind of proxy in one process in front of shared
+ * servers, and asks for each: is the fault named first, with its hop and its
+ * line, would the diff mend it, and is nothing said of its twin?
+ */
+export function describeProxyFaults(kind: ProxyKind, faults: readonly ProxyFault[]): void {
+  const present = findProgram(kind.program) !== null;
+  if (!present && process.env['REQUIRE_TOOLS'] !== '1') {
+    test.skip(`faults of ${kind.program} (needs ${kind.program})`, () => {});
+    return;
+  }
+  describe(kind.program, () => {
+    let laboratory: Laboratory | null = null;
+    const cases = faults.flatMap((fault): readonly SiteCase[] => [fault, fault.twin]);
+    beforeAll(async () => {
+      laboratory = await startLaboratory(kind, cases);
+    });
+    afterAll(() => laboratory?.stop());
+    const look = (which: SiteCase): Promise<DoctorReport> => {
+      if (laboratory === null) throw new Error(`${kind.program} was not started`);
+      return laboratory.diagnose(which);
+    };
+
+    describe.concurrent('a fault is named first, with its hop and its line', () => {
+      test.each(faults.map((each) => [`${each.fault} -> ${each.code}`, each] as const))(
+        '%s',
+        async (_, fault) => {
+          const report = await look(fault);
+          const { code, hop, severity = 'error', line } = fault;
+          expect(report.findings[0], inShort(report)).toMatchObject({ code, hop, severity });
+          expect(report.rootCause).toBe(severity === 'error' ? code : null);
+          if (line === null) return;
+          const [finding] = report.findings;
+          const named = finding?.evidence.find(({ source }) => /:\d+$/.test(source));
+          expect(named?.observed, inShort(report)).toMatch(line);
+          await laboratory?.expectMended(fault, code, finding?.fix.diff);
+        },
+        120_000,
+      );
+    });
+
+    describe.concurrent('its healthy twin is left in peace', () => {
+      test.each(faults.map((each) => [`${each.code}: ${each.twin.fact}`, each.twin] as const))(
+        '%s',
+        async (_, twin) => {
+          const report = await look(twin);
+          expect(report.findings, inShort(report)).toEqual([]);
+          expect(report.ok, inShort(report)).toBe(true);
+        },
+        120_000,
+      );
+    });
+  });
+}
+
+export interface Laboratory {
+  readonly back: Backstage;
+  diagnose(which: SiteCase): Promise<DoctorReport>;
+  /** The diff applies to the file and takes away what doctor complained of. */
+  expectMended(which: SiteCase, code: string, diff: string | undefined): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function startLaboratory(kind: ProxyKind, cases: readonly SiteCase[]): Promise<Laboratory> {
+  const folder = mkdtempSync(join(tmpdir(), `mcpd-lab-${kind.program}-`));
+  mkdirSync(join(folder, 'sites'));
+  writeFileSync(join(folder, 'site.crt'), goodCertificate.certificatePem);
+  writeFileSync(join(folder, 'site.key'), goodCertificate.keyPem, { mode: 0o600 });
+  writeFileSync(join(folder, 'site.pem'), goodCertificate.certificatePem + goodCertificate.keyPem, { mode: 0o600 });
+  const closers: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
+  const stop = async (): Promise<void> => {
+    for (const close of closers.toReversed()) await close();
+  };
+  try {
+    const back = await startBackstage(closers);
+    const ports = await freePorts(cases.length);
+    const files = cases.map(({ site }, index) => {
+      const file = join(folder, 'sites', `${String(index).padStart(3, '0')}.conf`);
+      writeFileSync(file, `${site({ port: ports[index] ?? 0, back, folder })}\n`);
+      return file;
+    });
+    const proxy = await kind.start(folder, files, ports);
+    closers.push(() => proxy.stop());
+    const configOf = (which: SiteCase) => {
+      const index = cases.indexOf(which);
+      return readProxyConfig(kind.mainFile(folder, files[index] ?? ''), ports[index] ?? 0);
+    };
+    return {
+      back,
+      stop,
+      diagnose: async (which) => {
+        const upstream = which.upstream === undefined ? 'server' : which.upstream;
+        return runDoctor({
+          url: `${which.scheme ?? 'https'}://localhost:${ports[cases.indexOf(which)]}/mcp`,
+          caPem: ca.certificatePem,
+          key: firstKey,
+          own: null,
+          upstreamUrl: upstream === null ? null : `http://${back[upstream]}/mcp`,
+          proxyConfig: which.config === false ? null : await configOf(which),
+          limits: false,
+          signal: new AbortController().signal,
+          onProgress: () => {},
+          ...which.doctor,
+          patience: {
+            streamHeadMs: 1_700,
+            streamWatchMs: 100,
+            answerMs: 30_000,
+            lookMs: 50_000,
+            ...which.doctor?.patience,
+          },
+        });
+      },
+      expectMended: async (which, code, diff) => {
+        expect(diff).toBeDefined();
+        const config = await configOf(which);
+        if (typeof config === 'string') throw new Error(config);
+        const mended = config.files.map((file) => ({ ...file, text: applyDiff(file.path, file.text, diff ?? '') }));
+        expect(mended).not.toEqual(config.files);
+        const seen = healthyObservations();
+        const url = `https://localhost:${ports[cases.indexOf(which)]}/mcp`;
+        const target = { ...seen.target, url, host: 'localhost', port: Number(new URL(url).port) };
+        const upstream = which.upstream === undefined ? 'server' : which.upstream;
+        const directUrl = `http://${back[upstream ?? 'server']}/mcp`;
+        const given = { ...seen, target, direct: { status: 'ok', url: directUrl, way: healthyWay() } } as const;
+        const left = suspectsFor(code, { ...given, proxyConfig: { status: 'ok', ...config, files: mended } });
+        const before = suspectsFor(code, { ...given, proxyConfig: { status: 'ok', ...config } });
+        expect(left.length).toBeLessThan(before.length);
+      },
+    };
+  } catch (error) {
+    await stop();
+    throw error;
+  }
+}
+
+async function startBackstage(closers: (() => Promise<void>)[]): Promise<Backstage> {
+  const server = { allowedHosts: ['localhost'], allowedOrigins: [pageOrigin] };
+  const rigs: ServerRig[] = [];
+  const rig = async (change: Parameters<typeof startRig>[0] = {}): Promise<string> => {
+    const started = await startRig({ ...change, server: { ...server, ...change.server } });
+    rigs.push(started);
+    closers.push(() => started.stop());
+    return new URL(started.origin).host;
+  };
+  const other: FixtureServer = await startFixtureServer({ certificate: null, key: firstKey });
+  closers.push(() => other.close());
+  const transformable = await startFixtureServer({ certificate: null, key: firstKey, intercept: allowTransform });
+  closers.push(() => transformable.close());
+  const [dead = 0] = await freePorts(1);
+  return {
+    server: await rig(),
+    replica: await rig(),
+    limited: await rig({ limits: { perKey: { requests: 60, windowSeconds: 600, burst: 30 } } }),
+    silent: await rig({ server: { keepAliveSeconds: 600 } }),
+    other: `127.0.0.1:${other.port}`,
+    transformable: `127.0.0.1:${transformable.port}`,
+    dead: `127.0.0.1:${dead}`,
+  };
+}
+
+/** Takes Cache-Control: no-transform off the answers, which the SDK servers send. */
+function allowTransform(_: unknown, response: ServerResponse): false {
+  const writeHead = response.writeHead.bind(response);
+  response.writeHead = (status: number, ...rest: readonly unknown[]) => {
+    const headers = rest.at(-1);
+    if (typeof headers === 'object' && headers !== null) {
+      const kept = Object.entries(headers).filter(([name]) => name.toLowerCase() !== 'cache-control');
+      return writeHead(status, Object.fromEntries(kept) as OutgoingHttpHeaders);
+    }
+    response.removeHeader('cache-control');
+    return writeHead(status);
+  };
+  return false;
+}
