@@ -8,6 +8,7 @@ import { headerName, httpUpstreamSchema, toolSecondsSchema } from './http-upstre
 import { limitsSchema } from './limits-schema.ts';
 import { proxySchema, replicaName } from './proxy-schema.ts';
 import { redisSchema } from './redis-schema.ts';
+import { serviceLimits } from './service-schema.ts';
 import { contentSchema, denyPatterns, toolName, toolSchema } from './tool-schema.ts';
 
 /**
@@ -404,6 +405,7 @@ export const deploymentSchema = z.strictObject({
         .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'use 1 to 32 of a-z, 0-9, - and _, starting with a letter or _')
         .default('mcp')
         .describe('system user that runs the server under systemd'),
+      ...serviceLimits,
     })
     .prefault({}),
   container: containerSchema.prefault({}),

@@ -13,10 +13,11 @@ import { renderLaunchdFiles } from './launchd/files.ts';
 import { planNginxCommands } from './nginx/commands.ts';
 import { renderNginxFiles } from './nginx/files.ts';
 import { tryCaddy, tryHaproxy, tryNginx } from './proxy-trial.ts';
-import { planSystemdCommands } from './systemd/commands.ts';
-import { renderSystemdFiles } from './systemd/files.ts';
+import { planSystemdCommands, planSystemdUserCommands } from './systemd/commands.ts';
+import { renderSystemdFiles, renderSystemdUserFiles } from './systemd/files.ts';
 import { planTraefikCommands } from './traefik/commands.ts';
 import { renderTraefikFiles } from './traefik/files.ts';
+import { timerTarget } from './timer-targets.ts';
 import type { RenderedFile, Target, TargetInput } from './types.ts';
 
 /** Everything we write configuration for, in the order in which `render --list` shows it. */
@@ -64,12 +65,39 @@ export const targets: readonly Target[] = [
     commands: planSystemdCommands,
   },
   {
+    name: 'systemd-user',
+    summary: 'service of one person on Linux, without root',
+    program: 'systemd',
+    files: renderSystemdUserFiles,
+    commands: planSystemdUserCommands,
+  },
+  {
+    name: 'systemd-timer',
+    summary: 'looks twice a day whether the certificate is due, on Linux with systemd',
+    program: 'systemd',
+    ...timerTarget('systemd-timer', 'systemd', []),
+  },
+  {
     name: 'launchd',
     summary: 'agent of a Mac: starts at login and restarts',
     program: 'launchd',
     checkedBy: 'plutil -lint',
     files: renderLaunchdFiles,
     commands: planLaunchdCommands,
+  },
+  {
+    name: 'launchd-timer',
+    summary: 'looks twice a day whether the certificate is due, on a Mac',
+    program: 'launchd',
+    ...timerTarget('launchd-timer', 'launchd', []),
+  },
+  {
+    name: 'cron',
+    summary: 'looks twice a day whether the certificate is due, on hosts without systemd',
+    program: 'cron',
+    ...timerTarget('cron', 'cron', [
+      'For a crontab of your own: leave out the word root, and SHELL and PATH stand for all lines below them.',
+    ]),
   },
   {
     name: 'docker',

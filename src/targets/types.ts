@@ -16,7 +16,19 @@ export interface Target {
   commands(input: TargetInput): TargetCommands;
 }
 
-export type TargetName = 'nginx' | 'caddy' | 'haproxy' | 'traefik' | 'systemd' | 'launchd' | 'docker' | 'kubernetes';
+export type TargetName =
+  | 'nginx'
+  | 'caddy'
+  | 'haproxy'
+  | 'traefik'
+  | 'systemd'
+  | 'systemd-user'
+  | 'systemd-timer'
+  | 'launchd'
+  | 'launchd-timer'
+  | 'cron'
+  | 'docker'
+  | 'kubernetes';
 
 /** A new folder, and files in it that stand for those of the host that may not be there yet, or not be readable. */
 export interface ScratchFiles {
@@ -74,6 +86,10 @@ export interface TargetPaths {
   readonly logFile: string;
   /** Where the server says that it runs; nowhere when absent. */
   readonly pidFile?: string;
+  /** Program and first arguments of mcp-deploy itself; /usr/local/bin/mcp-deploy when absent. */
+  readonly cliCommand?: readonly string[];
+  /** mcp-deploy.yaml; the one in baseDir when absent. */
+  readonly deploymentFile?: string;
   /** Home folder of the person who runs a launchd agent; for every person of the Mac when absent. */
   readonly homeDir?: string;
   /** Their user id; 501, the first person on a Mac, when absent. */

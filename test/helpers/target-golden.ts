@@ -17,7 +17,14 @@ export interface GoldenCase {
 }
 
 /** A dozen files each: only for the cases that are about them. */
-const clusterTargets: ReadonlySet<string> = new Set(['kubernetes', 'swarm']);
+const clusterTargets: ReadonlySet<string> = new Set([
+  'kubernetes',
+  'swarm',
+  'systemd-user',
+  'systemd-timer',
+  'launchd-timer',
+  'cron',
+]);
 
 /** The cases below test/golden/targets: deployment.yaml, and input.yaml for what is not part of a deployment. */
 export function goldenCases(): readonly GoldenCase[] {

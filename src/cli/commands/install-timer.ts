@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { EnvironmentError, UserError } from '../../deployment/errors.ts';
@@ -39,6 +40,7 @@ export async function installTimer(
     argv,
     homeDir: context.world.env['HOME'] ?? homedir(),
     uid: process.getuid?.() ?? 501,
+    templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
   });
   const folders = await missingFolders(context, timer);
   const texts = await Promise.all(

@@ -23,7 +23,7 @@ export async function runRender(
   if (options['list'] === true || named.length === 0) return listTargets(context, options['list'] === true);
   const isAll = named.length === 1 && named[0] === 'all';
   const chosen = isAll ? targets : [...new Set(named)].map((name) => findTarget(name));
-  const unfit = versions.find(({ program }) => !chosen.some(({ name }) => name === program));
+  const unfit = versions.find((version) => !chosen.some((target) => isFor(version, target)));
   if (unfit !== undefined) {
     throw new UserError(`--for ${unfit.program}@${unfit.version} fits none of: ${named.join(', ')}.`, {
       next: `mcp-deploy render ${unfit.program} --for ${unfit.program}@${unfit.version}`,
@@ -31,7 +31,7 @@ export async function runRender(
   }
   const deployment = await chooseDeployment(context, listOf(options['set']));
   const inputs = chosen.map((target) => {
-    const version = versions.find(({ program }) => program === target.name)?.version;
+    const version = versions.find((each) => isFor(each, target))?.version;
     return {
       target,
       input: { ...inputFor(context), deployment, ...(version === undefined ? {} : { programVersion: version }) },
@@ -149,6 +149,8 @@ function inputFor(context: CommandContext): Omit<TargetInput, 'deployment'> {
       keyFile: paths.serverKey,
       keyStoreFile: paths.keyStore,
       logFile: paths.logFile,
+      cliCommand: [process.execPath, join(context.package.root, 'bin', 'mcp-deploy.js')],
+      deploymentFile: context.deploymentFile,
       homeDir: homedir(),
       ...(process.getuid === undefined ? {} : { uid: process.getuid() }),
     },
@@ -205,6 +207,11 @@ async function makeFolders(context: CommandContext, folder: string): Promise<voi
   if ((await context.ports.files.stat(folder)) !== null) return;
   await makeFolders(context, dirname(folder));
   await context.ports.files.makeDirectory(folder, 0o755);
+}
+
+/** `systemd@252` counts for every target that systemd reads, also for those of another name. */
+function isFor({ program }: { readonly program: string }, target: Target): boolean {
+  return program === target.name || program === target.program;
 }
 
 function programVersion(given: string): { program: string; version: string } {

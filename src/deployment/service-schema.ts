@@ -1,0 +1,39 @@
+import { z } from 'zod';
+
+/** What the service manager of the host allows and gives the server; part of `service` in mcp-deploy.yaml. */
+export const serviceLimits = {
+  sockets: z
+    .enum(['auto', 'on', 'off'])
+    .default('auto')
+    .describe('on = systemd holds the listening sockets, so that a restart loses no call; auto = for ports below 1024'),
+  memoryMax: z
+    .string()
+    .regex(/^(?:[1-9][0-9]{0,2}%|[1-9][0-9]{0,14}[KMGT]?|infinity)$/, 'write a size or a share, for example 2G or 75%')
+    .default('75%')
+    .describe('memory of the service and all that it starts: a size (2G), a share of the machine (75%), or infinity'),
+  tasksMax: z
+    .int()
+    .min(16)
+    .max(4_194_304)
+    .default(2_048)
+    .describe('processes and threads of the service and all that it starts'),
+  openFiles: z
+    .int()
+    .min(256)
+    .max(1_048_576)
+    .default(65_536)
+    .describe('files and connections that one process may have open'),
+  watchdogSeconds: z
+    .number()
+    .min(0)
+    .max(3_600)
+    .default(30)
+    .describe('the service manager starts a server again that gave no sign of life for this long; 0 = off'),
+  credentials: z
+    .record(
+      z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, 'use letters, digits, . _ and -'),
+      z.string().regex(/^\//, 'give an absolute path'),
+    )
+    .default({})
+    .describe('files that only root can read and systemd hands to the server, as /run/credentials/UNIT/NAME'),
+};
