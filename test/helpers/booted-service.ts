@@ -72,9 +72,9 @@ export async function bootService(deployment: DeploymentInput): Promise<BootedSe
     input,
     writeConfig,
     async install(target, given = input) {
-      const { files: render, commands: plan } = findTarget(target);
-      const files = render(given);
-      const commands = plan(given);
+      const found = findTarget(target);
+      const files = found.files(given);
+      const commands = found.commands(given);
       for (const file of files) {
         mkdirSync(dirname(root + file.installPath), { recursive: true });
         writeFileSync(root + file.installPath, file.content, { mode: file.mode });
