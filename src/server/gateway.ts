@@ -13,6 +13,7 @@ import { UnreadBytes } from './http/unread-bytes.ts';
 import { WaitingExchanges } from './http/waiting-exchanges.ts';
 import type { SseConnection } from './http/sse-transport.ts';
 import { boundRefusals, type BoundedTrail } from './observe/bounded-refusals.ts';
+import { traceRefusals } from './observe/trace-refusals.ts';
 import { createAuditTrail, type AuditTrail, type RefusedRequest } from './observe/audit-trail.ts';
 import type { AuditWriter } from './observe/audit.ts';
 import type { LastReload } from './observe/health.ts';
@@ -127,9 +128,11 @@ export function createGateway(
 
   const set = options.backends === undefined ? createBackends(config, options) : givenBackends(options.backends);
   const registry = createRegistry(set.backends, log);
-  const openTrail = (audit: AuditWriter | null): BoundedTrail | null =>
-    audit === null ? null : boundRefusals(createAuditTrail(audit, (call) => registry.upstreamOf(call)));
-
+  const openTrail = (audit: AuditWriter | null): BoundedTrail | null => {
+    const written = audit === null ? null : createAuditTrail(audit, (call) => registry.upstreamOf(call));
+    const trail = options.traces == null ? written : traceRefusals(written, options.traces);
+    return trail === null ? null : boundRefusals(trail);
+  };
   const metrics = createMetrics({
     sessions: () => sessions.size,
     streams: () => streams.size,
@@ -377,7 +380,7 @@ function describeBreakers(backend: Backend) {
 
 function describeRefused({ caller, requestId, bytesIn, req }: ChargedRequest, why: string): RefusedRequest {
   const session = headerText(req.headers['mcp-session-id']);
-  return { requestId, why, address: caller.address, key: caller.label, session, bytesIn };
+  return { requestId, why, address: caller.address, key: caller.label, session, bytesIn, headers: req.headers };
 }
 
 function givenBackends(backends: readonly Backend[]): BackendSet {

@@ -268,6 +268,59 @@ describe('a collector', () => {
   }, 30_000);
 });
 
+describe('a refused request', () => {
+  const limits = { perKey: { requests: 1, windowMs: 600_000, form: 'fixed-window' } } as const;
+  const call = { jsonrpc: '2.0', id: 'c-1', method: 'tools/call', params: { name: 'server_info', arguments: {} } };
+  const refusedSpans = () => collector.spans.filter(({ name }) => name === 'refused');
+
+  test('has one span with the reason; who has a key stays in the trace, who has none is linked to it', async () => {
+    const traces = { endpoint: `${collector.url}/v1/traces`, everyMs: 20 };
+    const rig = await startRig({ limits, traces });
+    rigs.push(rig);
+    const wrong = 'wrong-key-canary-0123456789';
+    expect((await rig.post(call, { traceparent, authorization: `Bearer ${wrong}` })).status).toBe(401);
+    expect((await rig.post(call)).status).toBe(200);
+    expect((await rig.post(call, { traceparent })).status).toBe(429);
+    expect((await rig.post(call, { origin: 'https://evil-canary.example' })).status).toBe(403);
+    expect((await rig.post(call, { 'mcp-session-id': 'session-canary' })).status).toBe(404);
+    await waitUntil(() => refusedSpans().length === 4, 10_000, 'four spans');
+    const [key, rate, origin, session] = refusedSpans();
+    expect(key).toMatchObject({
+      kind: 2,
+      failed: true,
+      parentSpanId: undefined,
+      links: [{ traceId, spanId: parentId }],
+      attributes: { 'error.type': 'key_invalid', 'http.response.status_code': 401 },
+    });
+    expect(key?.traceId).not.toBe(traceId);
+    expect(rate).toMatchObject({
+      traceId,
+      parentSpanId: parentId,
+      attributes: {
+        'error.type': 'rate_limit',
+        'http.response.status_code': 429,
+        'mcp.method.name': 'tools/call',
+        'mcp_deploy.key.label': 'first',
+      },
+    });
+    expect(origin?.attributes).toMatchObject({ 'error.type': 'origin', 'http.response.status_code': 403 });
+    expect(session?.attributes).toMatchObject({ 'error.type': 'unknown_session', 'http.response.status_code': 404 });
+    expect(collector.requests.map(({ text }) => text).join()).not.toContain('canary');
+  });
+
+  test('without a key is recorded as sampleRatio says, whatever the caller has decided, and a flood is bounded', async () => {
+    const quiet = await openRig({}, { sampleRatio: 0 });
+    await quiet.post(call, { traceparent, authorization: 'Bearer wrong-key-0123456789' });
+    const rig = await openRig({});
+    for (let count = 0; count < 60; count++) await rig.post(call, { authorization: 'Bearer wrong-key-0123456789' });
+    await rig.post(call);
+    await spansOf('tools/call', 1);
+    await waitUntil(() => refusedSpans().length > 0, 10_000, 'spans');
+    expect(refusedSpans().every(({ links }) => links.length === 0)).toBe(true);
+    expect(refusedSpans().length).toBeLessThan(60);
+  });
+});
+
 test('the variables of OpenTelemetry start it in the built server; its last spans are sent on SIGTERM, with one worker and with two', async () => {
   const bundle = await buildServerBundle();
   const folder = dirname(bundle);

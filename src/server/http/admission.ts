@@ -73,7 +73,7 @@ export class Admission {
     if (isHealth ? gate.admitsHealth(address) : gate.admits(address)) return true;
     const requestId = this.#parts.requestIdOf(req);
     metrics.error('address');
-    audit?.refused({ requestId, why: 'address is not allowed', address });
+    audit?.refused({ requestId, why: 'address is not allowed', address, headers: req.headers });
     this.#logRefusal('address', address, requestId);
     const cors = this.guard.corsHeaders(req.headers.origin);
     const extra = ['Connection', 'close', 'X-Request-Id', requestId, ...cors];
@@ -112,7 +112,12 @@ export class Admission {
     const refusal = guard.refuses(headers.host, headers.origin);
     if (refusal !== null) {
       metrics.error('origin');
-      this.#parts.audit?.refused({ requestId, why: refusal.message, address: this.#addressOf(req) });
+      this.#parts.audit?.refused({
+        requestId,
+        why: refusal.message,
+        address: this.#addressOf(req),
+        headers: req.headers,
+      });
       sendOAuthError(res, refusal.status, 'access_denied', refusal.message, extra);
       return null;
     }
@@ -124,7 +129,13 @@ export class Admission {
     if (caller === null) return null;
     if (this.draining) {
       const { address, label } = caller;
-      this.#parts.audit?.refused({ requestId, why: 'the server is stopping', address, key: label });
+      this.#parts.audit?.refused({
+        requestId,
+        why: 'the server is stopping',
+        address,
+        key: label,
+        headers: req.headers,
+      });
       sendUnavailable(res, 'This server is stopping; try again in a moment.', 2, ['Connection', 'close', ...extra]);
       return null;
     }
@@ -150,7 +161,7 @@ export class Admission {
     if (decision === null) return null;
     if (decision.allowed) return this.#callers.find(decision, address);
     metrics.authFailure(decision.reason);
-    this.#parts.audit?.refused({ requestId, why: `key ${decision.reason}`, address });
+    this.#parts.audit?.refused({ requestId, why: `key ${decision.reason}`, address, headers: req.headers });
     this.#logRefusal(decision.reason, address, requestId);
     refuseKey(res, decision, extra, this.#parts.resource);
     return null;

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http';
 import type { Caller, Era, RpcId } from '../types.ts';
 import type { AuditWriter } from './audit.ts';
 
@@ -26,6 +27,10 @@ export interface RefusedRequest {
   readonly session?: string | null;
   readonly bytesIn?: number;
   readonly seconds?: number;
+  /** Of the request, for the trace that it belongs to. */
+  readonly headers?: IncomingHttpHeaders;
+  /** It was a call already, and calls have a span of their own. */
+  readonly hasSpan?: boolean;
 }
 
 /** One line for every call that does something, and for every request that was refused. */

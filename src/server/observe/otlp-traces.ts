@@ -24,6 +24,7 @@ import { fillVariables } from '../../deployment/fill-variables.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import type { Log } from './log.ts';
 import { throttledWarning } from './throttled-warning.ts';
+import { refusalKind } from './trace-refusals.ts';
 import { traceContextOf, traceContextOfHeaders, type TraceContext } from './trace-context.ts';
 import type { CallSpan, Traces, TracesOptions } from './traces.ts';
 
@@ -103,6 +104,34 @@ export function createOtlpTraces(settings: Settings, options: TracesOptions): Tr
         contextOf(parent),
       );
       return describeSpan(span, method, target);
+    },
+    refuse({ requestId, why, address, key, id, method, params, era, seconds = 0, headers }) {
+      const found = traceContextOf(params) ?? (headers === undefined ? null : traceContextOfHeaders(headers));
+      // Who has no key does not decide what is recorded here.
+      const parent = key === undefined ? null : found;
+      const { type, status } = refusalKind(why);
+      const endMs = performance.now();
+      const span = tracer.startSpan(
+        'refused',
+        {
+          kind: SpanKind.SERVER,
+          startTime: endMs - seconds * 1_000,
+          attributes: {
+            'error.type': type,
+            ...(status === null ? {} : { 'http.response.status_code': status }),
+            ...(method === undefined ? {} : { 'mcp.method.name': method.slice(0, longestName) }),
+            ...(id === undefined ? {} : { 'jsonrpc.request.id': String(id).slice(0, longestName) }),
+            ...(era === undefined ? {} : { 'mcp_deploy.era': era }),
+            ...(key === undefined ? {} : { 'mcp_deploy.key.label': key }),
+            'client.address': address,
+            'mcp_deploy.request.id': requestId,
+          },
+          ...(parent === null && found !== null ? { links: [{ context: spanContextOf(found) }] } : {}),
+        },
+        contextOf(parent),
+      );
+      span.setStatus({ code: SpanStatusCode.ERROR });
+      span.end(endMs);
     },
     forward(upstream, method, params) {
       const parent = traceContextOf(params);

@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { Deployment } from '../../deployment/schema.ts';
 import type { Era, RpcId } from '../types.ts';
+import type { RefusedRequest } from './audit-trail.ts';
 import type { Log } from './log.ts';
 import type { TraceContext } from './trace-context.ts';
 
@@ -35,6 +36,8 @@ export interface CallSpan {
 /** The spans of a server, on their way to an OpenTelemetry collector. Nothing here waits for the collector. */
 export interface Traces {
   receive(call: ReceivedCall): CallSpan;
+  /** A request that was refused before it became a call: a span that ends at once. */
+  refuse(request: RefusedRequest): void;
   /** The part of an upstream in a call, whose parent is the context in its `_meta`; null without one. */
   forward(upstream: UpstreamPlace, method: string, params: Record<string, unknown> | undefined): CallSpan | null;
   /** Sends what waits, for two seconds at most. */

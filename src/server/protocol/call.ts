@@ -319,6 +319,7 @@ export class Call implements BackendCall, CallOfKey {
       session: sessionId,
       bytesIn,
       seconds,
+      hasSpan: this.#span !== null,
     });
     this.#host.inFlight.remove(this);
   }

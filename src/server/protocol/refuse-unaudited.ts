@@ -11,6 +11,10 @@ const retryAfterSeconds = 5;
 export function refuseUnaudited(host: ProtocolHost, exchange: Exchange, id: RpcId): boolean {
   if (!host.isAuditBlocked()) return false;
   host.metrics.error('audit');
+  const { requestId, caller, req } = exchange;
+  const why = 'audit lines cannot be written';
+  // Of all refusals the one that the audit itself cannot tell.
+  host.calls.traces?.refuse({ requestId, why, address: caller.address, key: caller.label, id, headers: req.headers });
   // In a batch, or with the answer on a stream of its own, there is no status left to set.
   if (exchange.isBatch || exchange.session !== null) {
     const error = { code: rpcCodes.internalError, message: detail, data: { retryAfterSeconds } };

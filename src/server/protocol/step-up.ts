@@ -27,7 +27,8 @@ export function refuseLackingScope(
   host.metrics.request('tools/call', name, 'refused', 0);
   const { requestId, bytesIn } = exchange;
   const why = `the token lacks a scope of ${scope}`;
-  host.calls.audit?.refused({ requestId, why, address, key, id, method: 'tools/call', params, era, bytesIn });
+  const { headers } = exchange.req;
+  host.calls.audit?.refused({ requestId, why, address, key, id, method: 'tools/call', params, era, bytesIn, headers });
   const description = `This tool needs a token with the scopes: ${scope}.`;
   if (exchange.isBatch) {
     exchange.complete(renderRpcError(id, { code: lacksScopeCode, message: description, data: { scope } }));
