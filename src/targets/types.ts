@@ -61,8 +61,22 @@ export interface TargetInput {
   readonly paths: TargetPaths;
   /** Ports on which a reverse proxy listens; 443 and 80, or the port of server.publicUrl, when absent. */
   readonly proxyPorts?: { readonly https: number; readonly http: number };
+  /** A proxy in a container: its access log goes to its output, which the engine keeps. */
+  readonly logToOutput?: boolean;
+  /** Servers that come and go behind one name, which HAProxy asks the engine's DNS for again and again. */
+  readonly discovery?: ServerDiscovery;
   /** Text of the one-file bundled server: what the container image holds. */
   readonly readServerBundle?: () => string;
+}
+
+/** What the DNS of a container engine knows about a service. */
+export interface ServerDiscovery {
+  /** `host:port` of the DNS server. */
+  readonly resolver: string;
+  /** `host:port`; the name has an address for each copy. */
+  readonly address: string;
+  /** Most copies. */
+  readonly most: number;
 }
 
 /** Where things are on the host that the files are for. All absolute. */

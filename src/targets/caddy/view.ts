@@ -70,10 +70,10 @@ export function caddyView(input: TargetInput) {
       members: quoteCaddyfile(problemMembers(problem), 'problem'),
     })),
     otherProblem: quoteCaddyfile(problemMembers(otherProblem), 'problem'),
-    accessLog: quoteCaddyfile(
-      `${input.paths.proxyLogDir ?? '/var/log/caddy'}/${nameOnHost(site.name)}.access.log`,
-      'the log folder',
-    ),
+    accessLog:
+      input.logToOutput === true
+        ? 'stdout'
+        : `file ${quoteCaddyfile(`${input.paths.proxyLogDir ?? '/var/log/caddy'}/${nameOnHost(site.name)}.access.log`, 'the log folder')}`,
   };
 }
 

@@ -6,7 +6,7 @@ import { isAtLeast, parseVersion, type Version } from '../parse-version.ts';
 import { otherProblem, problemMembers, proxyProblems, type ProxyProblem } from '../proxy-problems.ts';
 import { describeProxySite, upstreamIdleSeconds, type ProxySite } from '../proxy-site.ts';
 import { hostAndPort, type ProxyServer } from '../proxy-upstream.ts';
-import type { TargetInput } from '../types.ts';
+import type { ServerDiscovery, TargetInput } from '../types.ts';
 
 /** The oldest version whose syntax is rendered; also what is assumed when none is known. */
 const oldestVersion: Version = [2, 4, 0];
@@ -49,7 +49,9 @@ export function haproxyView(input: TargetInput) {
     maxBody: site.maxBodyBytes,
     upstreamIdleSeconds,
     securityHeaders: site.securityHeaders.map(({ name, value }) => ({ name, value: quoteHaproxy(value, name) })),
-    ...servers(site),
+    ...servers(site, input.discovery !== undefined),
+    discovery: input.discovery === undefined ? false : discovered(input.discovery),
+    logTarget: input.logToOutput === true ? 'stdout format raw local0' : '/dev/log local0',
     sendProxyProtocol: site.sendProxyProtocol,
     tls: site.upstream.tls === null ? false : upstreamTls(site.upstream.tls),
     limit: site.limit === null ? false : countIn10Seconds(site.limit),
@@ -90,17 +92,25 @@ function redirectTo(site: ProxySite): string {
   return quoteHaproxy(`https://${host}${port}%[pathq]`, 'proxy.serverName');
 }
 
-function servers(site: ProxySite) {
-  const all = site.upstream.servers.map((server) => ({ name: server.name, address: serverAddress(server) }));
+function servers(site: ProxySite, found: boolean) {
+  const all = found ? [] : site.upstream.servers.map((server) => ({ name: server.name, address: serverAddress(server) }));
   return {
     servers: all,
-    several: all.length > 1 && {
+    several: (found || all.length > 1) && {
       byAddress: site.balance === 'address',
       sessionInQuery: site.sessionInQuery,
       // A little longer than the server keeps it.
       sessionSeconds: site.sessionSeconds + 60,
       host: quoteHaproxy(checkHost(site), 'proxy.serverName'),
     },
+  };
+}
+
+function discovered({ resolver, address, most }: ServerDiscovery) {
+  return {
+    resolver: quoteHaproxy(resolver, 'the DNS of the engine'),
+    address: quoteHaproxy(address, 'the name of the server'),
+    most,
   };
 }
 
