@@ -13,6 +13,8 @@ import { renderLaunchdFiles } from './launchd/files.ts';
 import { planNginxCommands } from './nginx/commands.ts';
 import { renderNginxFiles } from './nginx/files.ts';
 import { tryCaddy, tryHaproxy, tryNginx } from './proxy-trial.ts';
+import { planSwarmCommands } from './swarm/commands.ts';
+import { renderSwarmFiles } from './swarm/files.ts';
 import { planSystemdCommands, planSystemdUserCommands } from './systemd/commands.ts';
 import { renderSystemdFiles, renderSystemdUserFiles } from './systemd/files.ts';
 import { planTraefikCommands } from './traefik/commands.ts';
@@ -106,6 +108,13 @@ export const targets: readonly Target[] = [
     checkedBy: 'docker compose config',
     files: renderDockerFiles,
     commands: planDockerCommands,
+  },
+  {
+    name: 'swarm',
+    summary: 'stack of a Docker Swarm: copies that are replaced one after another, HAProxy in front',
+    program: 'docker',
+    files: renderSwarmFiles,
+    commands: planSwarmCommands,
   },
   {
     name: 'kubernetes',

@@ -28,6 +28,7 @@ export type TargetName =
   | 'launchd-timer'
   | 'cron'
   | 'docker'
+  | 'swarm'
   | 'kubernetes';
 
 /** A new folder, and files in it that stand for those of the host that may not be there yet, or not be readable. */

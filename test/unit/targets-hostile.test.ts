@@ -78,8 +78,8 @@ describe.each(targets)('$name', ({ name }) => {
         const parts = file.content.split(unit);
         const calmParts = calm[index]?.content.split(unit) ?? [];
         expect([value, parts.length]).toEqual([value, calmParts.length]);
-        // The hash of what is in the ConfigMap changes with it.
-        const isHash = /^ +mcp-deploy\/config: "[0-9a-f]{16}"$/;
+        // The hash of a configuration changes with it.
+        const isHash = /^ +(?:mcp-deploy\/config: "|name: "mcp_[a-z]+_)[0-9a-f]{12,16}"$/;
         for (const [at, part] of parts.entries())
           if (part !== calmParts[at] && !isHash.test(part)) expect(calmParts[at]).toMatch(/harmless/);
       }
@@ -102,6 +102,27 @@ test('the deployment in the container is the one that was given, whatever its te
     const files = renderTarget('docker', places['server.upstreams']?.(value) ?? changed({}));
     const text = files.find(({ path }) => path.endsWith('mcp-deploy.yaml'))?.content ?? '';
     expect(parse(text)).toMatchObject({ server: { upstreams: { up: { args: [value], env: { A: value } } } } });
+  }
+});
+
+test('paths of secrets reach Compose and Swarm as they are, whatever is in them', () => {
+  for (const value of hostile.filter((text) => !/\0|\ud83d$/.test(text))) {
+    for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
+      const input = changed({
+        proxy: { serverName: 'mcp.example.com', certificate: `/c/${value}.crt`, key: `/c/${value}.key` },
+        container: { proxy, redis: true, watch: true },
+      });
+      for (const [target, name] of [
+        ['docker', 'compose.yaml'],
+        ['swarm', 'stack.yaml'],
+      ] as const) {
+        const text = renderTarget(target, input).find(({ path }) => path.endsWith(name))?.content ?? '';
+        // Docker reads YAML 1.1, and fills $NAME unless the sign is doubled.
+        const { secrets } = parse(text, { version: '1.1' }) as { secrets: Record<string, { file: string }> };
+        expect(secrets['mcp_tls_key']?.file.replaceAll('$$', '$')).toBe(`/c/${value}.key`);
+        expect(secrets['mcp_tls_certificate']?.file.replace(/\$\$/g, '')).not.toContain('$');
+      }
+    }
   }
 });
 

@@ -28,7 +28,15 @@ export function planDockerCommands(input: TargetInput): TargetCommands {
           `${setting} is written out, so it would be in the image: write a reference such as \${NAME} in its place.`,
       ),
       ...(variables.length === 0 ? [] : [`Set in the environment of docker compose: ${variables.join(', ')}.`]),
-      ...(input.deployment.tls.source === 'off'
+      ...(input.deployment.server.statusListen === undefined
+        ? []
+        : ['server.statusListen is left out: a container has no address of this machine. Ask /status with a key.']),
+      ...(input.deployment.container.watch
+        ? [
+            `Grafana starts with a password of yours: put one into ${contextFolder(input)}/grafana-password, then: docker compose --profile watch up.`,
+          ]
+        : []),
+      ...(input.deployment.tls.source === 'off' && input.deployment.container.proxy === 'none'
         ? ['The container speaks plain HTTP: publish it to a proxy on this machine only.']
         : []),
     ],

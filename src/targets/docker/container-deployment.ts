@@ -69,7 +69,11 @@ export function containerDeployment(
       ...withPages(deployment, place),
       listen: `:${containerPort(deployment, place)}`,
       behindProxy: plain || deployment.server.behindProxy,
-      allowedHosts: [...deployment.server.allowedHosts, ...(plain ? certificateNames(deployment) : [])],
+      allowedHosts: [
+        ...deployment.server.allowedHosts,
+        ...(plain ? certificateNames(deployment) : []),
+        ...serviceNames(deployment, place),
+      ],
       // Without it, every client has the address of the proxy; what is in front replaces what clients claim.
       trustedProxies:
         inFront && deployment.server.trustedProxies.length === 0
@@ -102,6 +106,12 @@ function withPages({ server, container }: Deployment, place: ContainerPlace): De
     metricsFrom:
       metrics && (watched || forHost) ? [...new Set([...server.metricsFrom, ...privateNetworks])] : server.metricsFrom,
   };
+}
+
+/** Who reads the metrics beside it asks for the service by its name. */
+function serviceNames({ container }: Deployment, place: ContainerPlace): readonly string[] {
+  if (place === 'swarm') return ['server', 'tasks.server'];
+  return place === 'docker' && container.watch ? ['server'] : [];
 }
 
 /** Clients of a proxy ask for the names of its certificate, which the server does not have then. */

@@ -1,12 +1,15 @@
+import { UserError } from '../../deployment/errors.ts';
 import { compileTemplate } from '../../render/compile-template.ts';
 import type { RenderedFile, TargetInput } from '../types.ts';
 import { containerConfigText } from './container-config.ts';
+import { renderFrontProxy, type FrontProxy } from './front-proxy.ts';
 import { dockerView } from './view.ts';
 
-/** A complete build context. Throws when the input has no server bundle. */
+/** A complete build context, and what the services beside the server read. Throws when the input has no server bundle. */
 export function renderDockerFiles(input: TargetInput): readonly RenderedFile[] {
   if (input.readServerBundle === undefined) throw new Error('the docker target needs the server bundle');
-  const view = dockerView(input);
+  const proxy = chosenProxy(input);
+  const view = dockerView(input, proxy);
   const layOut = (template: string): string => compileTemplate(input.templates(`docker/${template}.hbs`))(view);
   return [
     contextFile(input, 'Dockerfile', layOut('Dockerfile')),
@@ -14,12 +17,24 @@ export function renderDockerFiles(input: TargetInput): readonly RenderedFile[] {
     contextFile(input, 'compose.yaml', layOut('compose.yaml')),
     contextFile(input, 'mcp-deploy.yaml', containerConfigText(input.deployment, 'docker')),
     contextFile(input, 'serve.js', input.readServerBundle()),
+    ...(proxy?.files ?? []).map(({ name, content }) => contextFile(input, `${proxy?.name ?? ''}/${name}`, content)),
+    ...(input.deployment.container.watch
+      ? ['prometheus.yml', 'grafana-datasource.yml'].map((name) => contextFile(input, name, layOut(name)))
+      : []),
   ];
 }
 
 /** Folder of the build context on the host. */
 export function contextFolder({ paths }: TargetInput): string {
   return `${paths.stateDir}/docker`;
+}
+
+function chosenProxy(input: TargetInput): FrontProxy | null {
+  const { proxy } = input.deployment.container;
+  if (proxy === 'none') return null;
+  if (proxy === 'traefik')
+    throw new UserError('container.proxy: traefik is not rendered yet', { next: 'Take nginx, caddy or haproxy.' });
+  return renderFrontProxy(input, proxy, 'server');
 }
 
 function contextFile(input: TargetInput, name: string, content: string): RenderedFile {

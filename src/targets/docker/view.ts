@@ -1,62 +1,38 @@
-import { resolve } from 'node:path';
 import { quoteDockerfileExec } from '../../render/quote/dockerfile.ts';
-import { quoteCompose } from '../../render/quote/yaml.ts';
+import { quoteCompose, quoteYaml } from '../../render/quote/yaml.ts';
 import { nameOnHost } from '../name-on-host.ts';
 import { stopSeconds } from '../service-command.ts';
 import type { TargetInput } from '../types.ts';
-import { variablesOf } from './upstream-environment.ts';
-import { containerFiles, containerPort, isPlainInside } from './container-deployment.ts';
+import { composeView } from './compose-view.ts';
+import { containerFiles, containerPort, isPlainInside, pagePorts } from './container-deployment.ts';
+import type { FrontProxy } from './front-proxy.ts';
 import { imageName } from './image-name.ts';
-import { publishedPorts } from './published-ports.ts';
+import { variablesOf } from './upstream-environment.ts';
 
 /** Everything the templates of docker/ lay out. Texts are quoted for the file they stand in. */
-export function dockerView(input: TargetInput) {
+export function dockerView(input: TargetInput, proxy: FrontProxy | null) {
   const { deployment } = input;
+  const { container } = deployment;
   const variables = variablesOf(deployment);
   return {
     name: deployment.name,
-    project: nameOnHost(deployment.name),
+    project: quoteYaml(nameOnHost(deployment.name), 'name'),
+    baseImage: container.baseImage,
+    packages: container.packages.length > 0 && container.packages.map((name) => ({ package: JSON.stringify(name) })),
+    title: JSON.stringify(nameOnHost(deployment.name)),
+    description: JSON.stringify(`MCP endpoint ${deployment.name}, served by mcp-deploy`),
+    deployment: quoteYaml(deployment.name, 'name'),
+    metricsPort: pagePorts.metrics,
     image: quoteCompose(imageName(deployment), 'container.image'),
     port: containerPort(deployment),
     entrypoint: quoteDockerfileExec(['node', '/app/serve.js'], 'the server command'),
     command: quoteDockerfileExec(['--config', containerFiles.config], 'the server command'),
     healthcheck: quoteDockerfileExec(['node', '-e', healthcheckScript(input)], 'the health check'),
-    ports: publishedPorts(deployment).map((mapping) => ({ mapping: quoteCompose(mapping, 'server.listen') })),
-    secrets: secrets(input).map((secret) => ({ ...secret, file: quoteCompose(secret.file, secret.place) })),
     environment: variables.length > 0 && variables.map((name) => ({ name })),
     drainSeconds: deployment.server.drainSeconds,
     stopSeconds: stopSeconds(deployment),
+    ...composeView(input, proxy),
   };
-}
-
-interface MountedSecret {
-  readonly name: string;
-  /** On the host. */
-  readonly file: string;
-  /** In the container. */
-  readonly target: string;
-  readonly place: string;
-}
-
-function secrets({ deployment, paths }: TargetInput): readonly MountedSecret[] {
-  const keys = { name: 'mcp_keys', file: paths.keyStoreFile, target: containerFiles.keyStore, place: 'the key store' };
-  const { tls } = deployment;
-  switch (tls.source) {
-    case 'off':
-      return [keys];
-    case 'acme':
-    case 'private-ca':
-      return [keys, ...tlsSecrets(paths.certificateFile, paths.keyFile)];
-    case 'files':
-      return [keys, ...tlsSecrets(resolve(paths.baseDir, tls.certificate), resolve(paths.baseDir, tls.key))];
-  }
-}
-
-function tlsSecrets(certificate: string, key: string): readonly MountedSecret[] {
-  return [
-    { name: 'mcp_tls_certificate', file: certificate, target: containerFiles.certificate, place: 'tls.certificate' },
-    { name: 'mcp_tls_key', file: key, target: containerFiles.key, place: 'tls.key' },
-  ];
 }
 
 /**

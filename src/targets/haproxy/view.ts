@@ -93,7 +93,9 @@ function redirectTo(site: ProxySite): string {
 }
 
 function servers(site: ProxySite, found: boolean) {
-  const all = found ? [] : site.upstream.servers.map((server) => ({ name: server.name, address: serverAddress(server) }));
+  const all = found
+    ? []
+    : site.upstream.servers.map((server) => ({ name: server.name, address: serverAddress(server) }));
   return {
     servers: all,
     several: (found || all.length > 1) && {

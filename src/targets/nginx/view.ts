@@ -73,7 +73,9 @@ export function nginxView(input: TargetInput) {
     ),
     limit: site.limit ?? false,
     accessLog: quoteNginx(
-      input.logToOutput === true ? '/dev/stdout' : `${input.paths.proxyLogDir ?? '/var/log/nginx'}/${nameOnHost(site.name)}.access.log`,
+      input.logToOutput === true
+        ? '/dev/stdout'
+        : `${input.paths.proxyLogDir ?? '/var/log/nginx'}/${nameOnHost(site.name)}.access.log`,
       'the log folder',
     ),
   };
