@@ -52,8 +52,12 @@ const maxFormatCharacters = 4_096;
  */
 export async function loadSchemaCompiler(): Promise<SchemaCompiler> {
   // A fifth of the start-up time, for deployments that declare tools only.
-  const [{ Ajv2020 }, { default: plugin }] = await Promise.all([import('ajv/dist/2020.js'), import('ajv-formats')]);
-  const ajv: Validator = new Ajv2020({
+  // By their default export: a bundle that is cut into parts keeps no other name of a CommonJS package.
+  const [{ default: ajvModule }, { default: plugin }] = await Promise.all([
+    import('ajv/dist/2020.js'),
+    import('ajv-formats'),
+  ]);
+  const ajv: Validator = new ajvModule.Ajv2020({
     allErrors: true,
     strict: true,
     strictTypes: false,
