@@ -18,8 +18,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   'doctor/checks': ['deployment', 'pki', 'doctor'],
   'doctor/report': ['deployment', 'doctor', 'doctor/checks'],
   'doctor/probes': ['deployment', 'pki', 'server', 'plan', 'doctor', 'doctor/checks'],
+  backup: ['deployment', 'plan'],
   apply: ['deployment', 'pki', 'render', 'server', 'targets', 'clients', 'plan'],
-  host: ['deployment', 'pki', 'server', 'plan', 'apply', 'doctor', 'doctor/probes'],
+  host: ['deployment', 'pki', 'server', 'plan', 'backup', 'apply', 'doctor', 'doctor/probes'],
   cli: [
     'deployment',
     'pki',
@@ -28,6 +29,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
     'targets',
     'clients',
     'plan',
+    'backup',
     'doctor',
     'doctor/checks',
     'doctor/report',

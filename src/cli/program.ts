@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { UserError } from '../deployment/errors.ts';
 import { addAuditCommands } from './audit-program.ts';
+import { addBackupCommands } from './backup-program.ts';
 import { addAcmeCommands } from './cert-acme-program.ts';
 import { addCertCommands } from './cert-program.ts';
 import { addClientCommands } from './client-program.ts';
@@ -82,6 +83,7 @@ export function buildProgram(
   addAuditCommands(command, group('audit', 'the audit file: show, count and verify its lines'));
   addRenderCommands(command);
   addClientCommands(command, group('client', 'MCP clients: add the endpoint to their settings, remove, check'));
+  addBackupCommands(command, group('backup', 'backups: create, list, verify; back again with restore'));
 
   // `serve` is answered by bin/ before this file is loaded; it stands here for the help.
   program.command('serve').description('run the bundled server in the foreground (mcp-deploy serve --help)');

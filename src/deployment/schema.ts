@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { authSchema } from './auth-schema.ts';
+import { backupSchema } from './backup-schema.ts';
 import { breakerSchema } from './breaker-schema.ts';
 import { cacheSchema } from './cache-schema.ts';
 import { acmeTlsSchema } from './acme-schema.ts';
@@ -409,6 +410,7 @@ export const deploymentSchema = z.strictObject({
     })
     .prefault({}),
   container: containerSchema.prefault({}),
+  backup: backupSchema.describe('what mcp-deploy backup keeps, for how long, and who can open it'),
 });
 
 /** What may be written in the file: everything but `version` can be left out. */

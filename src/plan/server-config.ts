@@ -44,6 +44,7 @@ export function serverConfigText(
       proxy: unset.proxy,
       service: unset.service,
       container: unset.container,
+      backup: unset.backup,
     },
     baseDir,
     keyStoreFile: projectPaths(stateDir).keyStore,

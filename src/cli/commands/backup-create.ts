@@ -1,0 +1,222 @@
+import { hostname } from 'node:os';
+import { join, relative, resolve } from 'node:path';
+import { backupContent, type StateListing } from '../../backup/backup-content.ts';
+import { formatVersion, manifestName, type BackupManifest } from '../../backup/backup-manifest.ts';
+import { backupFileName, backupsToRemove } from '../../backup/backup-name.ts';
+import { isTemporaryFile } from '../../apply/temporary-file.ts';
+import { EnvironmentError, UserError } from '../../deployment/errors.ts';
+import type { Deployment } from '../../deployment/schema.ts';
+import { collectFiles, type Collected } from '../../host/backup/collect-files.ts';
+import { writeArchive, type Lock, type WrittenArchive } from '../../host/backup/write-archive.ts';
+import { readAppliedDeployment } from '../applied-deployment.ts';
+import { withLock } from '../apply-desired.ts';
+import { backupFolder, listBackups } from '../backup-folder.ts';
+import type { CommandContext } from '../context.ts';
+import { readDeployment } from '../deployment-folder.ts';
+import { listFlag, type FlagValues } from '../flag-values.ts';
+import { givenPassphrase, readPassphrase } from '../read-passphrase.ts';
+
+/**
+ * `mcp-deploy backup create`: one file with everything that this deployment is, of one moment. The server goes on; only
+ * other changes by mcp-deploy wait until all files are open.
+ */
+export async function runBackupCreate(context: CommandContext, options: Record<string, unknown>): Promise<number> {
+  const deployment = await deploymentToKeep(context);
+  const secrets = options['withoutSecrets'] !== true;
+  const lock = secrets ? await decideLock(context, deployment, options) : null;
+  const withLogs = options['logs'] === true || deployment.backup.logs;
+  const folder = backupFolder(context, deployment, options);
+  await makeFolder(context, folder);
+
+  const settings: Deployment = { ...deployment, backup: { ...deployment.backup, logs: withLogs } };
+  const { collected, leftOut } = await withLock(context, 'backup', () => collect(context, settings, secrets));
+  try {
+    const createdAt = new Date(context.ports.clock.now()).toISOString();
+    const manifest: BackupManifest = {
+      format: 'mcp-deploy-backup',
+      formatVersion,
+      createdAt,
+      toolVersion: context.package.version,
+      deployment: deployment.name,
+      withSecrets: secrets,
+      withLogs,
+      hostName: hostname(),
+      files: collected.files.map(({ path, size, sha256, mode }) => ({ path, size, sha256, mode })),
+      leftOut: [...leftOut, ...collected.missing],
+    };
+    const file = join(folder, backupFileName(deployment.name, createdAt, lock !== null));
+    const written = await writeArchive(file, manifest, collected.files, lock);
+    const removed = await removeOld(context, folder, deployment);
+    await noteSuccess(context, file, written, createdAt);
+    await takeAway(context, deployment, file);
+    describe(context, { file, written, manifest, lock, removed });
+    return 0;
+  } finally {
+    await collected.close();
+  }
+}
+
+/** What runs, or what is wanted when nothing was applied yet. */
+async function deploymentToKeep(context: CommandContext): Promise<Deployment> {
+  const deployment = (await readDeployment(context))?.deployment ?? (await readAppliedDeployment(context));
+  if (deployment !== null) return deployment;
+  throw new UserError(`There is nothing to back up: no deployment is in ${context.baseDir}.`, {
+    next: 'mcp-deploy up        or name its file: --file /path/to/mcp-deploy.yaml',
+  });
+}
+
+async function decideLock(context: CommandContext, { backup }: Deployment, options: FlagValues): Promise<Lock> {
+  if (options['inClear'] === true) return null;
+  const recipients = listFlag({ recipient: [options['recipient']].flat() }, 'recipient');
+  if (recipients.length > 0) return { recipients: recipients.map(checkedRecipient) };
+  const passphrase = givenPassphrase(context, options);
+  if (passphrase !== null) return { passphrase };
+  if (backup.recipients.length > 0) return { recipients: backup.recipients };
+  if (backup.passphraseFile !== undefined) {
+    const flags = { passphraseFile: resolve(context.baseDir, backup.passphraseFile) };
+    return { passphrase: await readPassphrase(context, flags, 'the backup') };
+  }
+  if (context.interactive) return { passphrase: await readPassphrase(context, options, 'the backup', { twice: true }) };
+  throw new UserError('It is not said who may open the backup; it holds private keys.', {
+    why: 'Nothing is written in clear unless that is asked for.',
+    next: 'mcp-deploy backup key        then: mcp-deploy backup create --recipient age1…        or: --passphrase-file FILE',
+  });
+}
+
+function checkedRecipient(text: string): string {
+  if (/^age1[0-9a-z]{20,4000}$/.test(text)) return text;
+  throw new UserError(`--recipient ${text.slice(0, 40)} is no public key of age.`, {
+    why: /^AGE-SECRET-KEY-/i.test(text)
+      ? 'It is the secret half, and by now in the history of your shell.'
+      : 'It begins with age1.',
+    next: 'mcp-deploy backup key',
+  });
+}
+
+/** Opens every file while nobody changes the deployment; what is open stays as it is. */
+async function collect(
+  context: CommandContext,
+  deployment: Deployment,
+  secrets: boolean,
+): Promise<{ collected: Collected; leftOut: readonly string[] }> {
+  const { baseDir, stateDir, ports } = context;
+  const names = ['keys', 'pki', 'acme', 'releases'] as const;
+  const listed = await Promise.all(
+    names.map(async (name) => [name, await ports.files.list(join(stateDir, name))] as const),
+  );
+  const content = backupContent(deployment, { baseDir, stateDir, listing: Object.fromEntries(listed) as StateListing });
+  const wanted = [
+    { name: 'mcp-deploy.yaml', file: context.deploymentFile, secret: false },
+    ...content.state,
+    ...content.beside,
+    ...content.logs,
+  ].filter(({ secret }) => secrets || !secret);
+  const collected = await collectFiles(wanted, baseDir);
+  if (collected.files.some(({ path }) => path === 'mcp-deploy.yaml')) return { collected, leftOut: content.leftOut };
+  await collected.close();
+  throw new EnvironmentError(`${context.deploymentFile} does not exist, so there is nothing to restore from.`, {
+    next: 'Write it anew with the settings of the last release: mcp-deploy history',
+  });
+}
+
+async function makeFolder({ ports }: CommandContext, folder: string): Promise<void> {
+  if ((await ports.files.stat(folder)) !== null) {
+    // What a killed backup left.
+    for (const name of await ports.files.list(folder)) {
+      if (isTemporaryFile(name) && name.includes('.tar.gz')) await ports.files.removeFile(join(folder, name));
+    }
+    return;
+  }
+  await ports.files.makeDirectory(folder, 0o700);
+  await ports.files.writeAtomic(join(folder, '.gitignore'), '*\n', 0o644);
+}
+
+async function removeOld(
+  context: CommandContext,
+  folder: string,
+  { name, backup }: Deployment,
+): Promise<readonly string[]> {
+  const own = (await listBackups(context, folder)).filter((each) => each.deployment === name);
+  const gone = backupsToRemove(own, {
+    keep: backup.keep,
+    keepDays: backup.keepDays ?? null,
+    now: new Date(context.ports.clock.now()),
+  });
+  for (const each of gone) {
+    await context.ports.files.removeFile(join(folder, each.name));
+  }
+  return gone.map((each) => each.name);
+}
+
+/** Read by status, doctor and the metrics of the server. */
+async function noteSuccess(
+  { ports, stateDir }: CommandContext,
+  file: string,
+  { size, sha256 }: WrittenArchive,
+  createdAt: string,
+): Promise<void> {
+  if ((await ports.files.stat(stateDir)) === null) return;
+  const record = { createdAt, file, size, sha256 };
+  await ports.files.writeAtomic(join(stateDir, 'backup.json'), `${JSON.stringify(record, null, 2)}\n`, 0o600);
+}
+
+const takeAwayMs = 3_600_000;
+
+async function takeAway({ ports, output }: CommandContext, { backup }: Deployment, file: string): Promise<void> {
+  if (backup.then === undefined) return;
+  const argv = [...backup.then, file];
+  output.progress(`  ${output.err.dim('·')} taking it away: ${argv[0] ?? ''}`);
+  const { exitCode, lastWords } = await ports.processes.run(argv, takeAwayMs);
+  if (exitCode === 0) return;
+  throw new EnvironmentError(`The backup is written, but ${argv[0] ?? ''} did not take it away.`, {
+    why: [`It ended with ${exitCode ?? 'no exit code'}.`, ...lastWords].join('\n'),
+    next: `Mend backup.then in mcp-deploy.yaml. The backup is ${file}`,
+  });
+}
+
+function describe(
+  { output, world }: CommandContext,
+  done: {
+    readonly file: string;
+    readonly written: WrittenArchive;
+    readonly manifest: BackupManifest;
+    readonly lock: Lock;
+    readonly removed: readonly string[];
+  },
+): void {
+  const { file, written, manifest, lock, removed } = done;
+  const opens =
+    lock === null
+      ? 'nothing: it is in clear'
+      : 'passphrase' in lock
+        ? 'the passphrase'
+        : `${lock.recipients.length === 1 ? 'the identity' : 'an identity'} of ${lock.recipients.join(', ')}`;
+  output.document({
+    ok: true,
+    file,
+    ...written,
+    createdAt: manifest.createdAt,
+    files: manifest.files.length,
+    encrypted: lock !== null,
+    withSecrets: manifest.withSecrets,
+    removed,
+    leftOut: manifest.leftOut,
+  });
+  for (const path of manifest.leftOut) output.warning(`not in it: ${path}`);
+  if (lock === null && manifest.withSecrets) output.warning('Whoever has this file has your keys.');
+  output.result(
+    [
+      `  Backup   ${relative(world.cwd, file) || file}`,
+      `           ${manifest.files.length} files and ${manifestName}, ${sizeInWords(written.size)}, SHA-256 ${written.sha256.slice(0, 16)}…`,
+      `  Opens    with ${opens}`,
+      ...(removed.length === 0 ? [] : [`  Removed  ${removed.length} older: ${removed.join(', ')}`]),
+      '',
+      '  Next     mcp-deploy backup verify        mcp-deploy restore FILE --dry-run',
+    ].join('\n'),
+  );
+}
+
+function sizeInWords(bytes: number): string {
+  if (bytes < 10_240) return `${bytes} bytes`;
+  return bytes < 10_485_760 ? `${Math.round(bytes / 1_024)} KiB` : `${Math.round(bytes / 1_048_576)} MiB`;
+}

@@ -1,0 +1,95 @@
+import { expect, test } from 'vitest';
+import { backupContent, type StateListing } from '../../src/backup/backup-content.ts';
+import { restoreSteps, restoredPath } from '../../src/backup/plan-restore.ts';
+import { deploymentSchema, type DeploymentInput } from '../../src/deployment/schema.ts';
+
+const place = { baseDir: '/srv/d', stateDir: '/srv/d/.mcp-deploy' };
+const none: StateListing = { keys: [], pki: [], acme: [], releases: [] };
+const contentOf = (input: Omit<DeploymentInput, 'version'>, listing: StateListing = none) =>
+  backupContent(deploymentSchema.parse({ version: 1, ...input }), { ...place, listing });
+
+test('what the deployment refers to beside its file is in it, with keys told from what is public; what lies elsewhere is named', () => {
+  const content = contentOf({
+    server: {
+      tools: { greet: { description: 'x', module: { path: 'tools/greet.mjs' } } },
+      content: { path: '/opt/shared/content.mjs' },
+      upstreams: { far: { url: 'https://far.example/mcp', caFile: './far.pem' } },
+    },
+    tls: { source: 'files', certificate: 'own.crt', key: 'own.key' },
+    auth: { mtls: { ca: 'clients.pem', crl: ['a.crl', '/var/b.crl'] } },
+    backup: { also: ['tools', '../outside'] },
+  });
+  expect(content.beside.map(({ name, secret }) => (secret ? `${name} (secret)` : name))).toEqual([
+    'beside/own.key (secret)',
+    'beside/tools/greet.mjs',
+    'beside/far.pem',
+    'beside/own.crt',
+    'beside/clients.pem',
+    'beside/a.crl',
+    'beside/tools',
+  ]);
+  expect(content.leftOut).toEqual(['/opt/shared/content.mjs', '/var/b.crl', '/srv/outside']);
+});
+
+test('of .mcp-deploy: keys, certificates, accounts and releases; no links, no halves, nothing of this run', () => {
+  const { state } = contentOf(
+    {},
+    {
+      keys: ['keys.json', 'default.key', 'keys.json.mcpd-tmp'],
+      pki: ['ca.crt', 'ca.key', 'live', 'live-2', 'server.crt', 'server.key'],
+      acme: ['le.key'],
+      releases: ['1.json', '2.json', 'x'],
+    },
+  );
+  expect(state.map(({ name, secret }) => (secret ? `${name}!` : name))).toEqual([
+    'state/keys/keys.json!',
+    'state/keys/default.key!',
+    'state/pki/ca.crt',
+    'state/pki/ca.key!',
+    'state/pki/server.crt',
+    'state/pki/server.key!',
+    'state/acme/le.key!',
+    'state/releases/1.json!',
+    'state/releases/2.json!',
+  ]);
+});
+
+test('logs come along when asked for, wherever below the folder they are', () => {
+  const { logs } = contentOf({ logs: { audit: 'audit/calls.jsonl' }, backup: { logs: true } });
+  expect(logs.map(({ name }) => name)).toEqual(['beside/audit/calls.jsonl', 'state/logs/server.log']);
+  expect(contentOf({ logs: { audit: 'a.jsonl' } }).logs).toEqual([]);
+});
+
+test('a restore makes missing folders once and first, keeps keys to their owner, and leaves what is the same alone', () => {
+  const file = (path: string, mode = 0o644) => ({ path, size: 1, sha256: 'a'.repeat(64), mode });
+  const files = [
+    file('mcp-deploy.yaml'),
+    file('state/keys/default.key', 0o666),
+    file('state/keys/keys.json'),
+    file('beside/t/a/b.mjs', 0o4777),
+  ];
+  const at = { ...place, deploymentFile: '/srv/d/mcp-deploy.yaml' };
+  const steps = restoreSteps(
+    files,
+    at,
+    {
+      directories: new Set(['/srv/d']),
+      files: new Map([['/srv/d/mcp-deploy.yaml', { sha256: 'a'.repeat(64), mode: 0o644 }]]),
+    },
+    (name) => `/staged/${name}`,
+  );
+  expect(
+    steps.map(({ action }) =>
+      'path' in action && 'mode' in action ? `${action.type} ${action.path} ${action.mode.toString(8)}` : action.type,
+    ),
+  ).toEqual([
+    'make-directory /srv/d/.mcp-deploy 700',
+    'make-directory /srv/d/.mcp-deploy/keys 700',
+    'copy-file /srv/d/.mcp-deploy/keys/default.key 600',
+    'copy-file /srv/d/.mcp-deploy/keys/keys.json 600',
+    'make-directory /srv/d/t 755',
+    'make-directory /srv/d/t/a 755',
+    'copy-file /srv/d/t/a/b.mjs 755',
+  ]);
+  expect(restoredPath('mcp-deploy.yaml', { ...at, deploymentFile: '/srv/d/other.yaml' })).toBe('/srv/d/other.yaml');
+});
