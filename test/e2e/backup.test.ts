@@ -19,7 +19,7 @@ beforeAll(async () => {
   ({ recipient } = documentOf<{ recipient: string }>(
     await runBin(['backup', 'key', '--out', identity, '--json'], { cwd: keep }),
   ));
-});
+}, 120_000);
 afterAll(() => rm(keep, { recursive: true, force: true }));
 
 /** A deployment that runs, with a module tool, and a backup of it outside of its folder. */
@@ -64,7 +64,7 @@ test('onto an empty folder a restore serves the same keys and the same certifica
       expect(again.changed).toBe(false);
     });
   });
-});
+}, 120_000);
 
 test('over a deployment a restore asks first, names keys that come back to life, and is undone when the old one does not start', async () => {
   await withFolder(async (folder) => {
@@ -94,7 +94,7 @@ test('over a deployment a restore asks first, names keys that come back to life,
     expect(await readFile(join(folder, 'tools/greet.mjs'), 'utf8')).toContain('hello from a backup');
     expect(documentOf(await runBin(['doctor', '--json'], { cwd }))).toMatchObject({ ok: true });
   });
-});
+}, 120_000);
 
 test('a wrong identity, a cut file and a file that is none are refused, and nothing is changed', async () => {
   await withFolder(async (folder) => {
@@ -119,7 +119,7 @@ test('a wrong identity, a cut file and a file that is none are refused, and noth
       expect(await snapshotTree(folder, { ignore: isVolatile })).toEqual(before);
     }
   });
-});
+}, 120_000);
 
 test('old backups go, the newest stays; nothing is written in clear unasked; a program takes it away', async () => {
   await withFolder(async (folder) => {
@@ -159,7 +159,7 @@ test('old backups go, the newest stays; nothing is written in clear unasked; a p
     documentOf(await runBin(['uninstall', '--yes', '--json'], { cwd }));
     expect((await readdir(join(folder, '.mcp-deploy-backups'))).length).toBeGreaterThan(1);
   });
-});
+}, 120_000);
 
 test(
   `killed at ${kills} moments of a backup: a file under its name is whole, and the next one leaves no half`,
