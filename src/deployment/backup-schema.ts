@@ -24,7 +24,7 @@ export const backupSchema = z
       .array(z.string().min(1, 'give a path below the folder of this file'))
       .default([])
       .describe('further files and folders beside mcp-deploy.yaml, such as what a module tool imports'),
-    then: z
+    afterwards: z
       .array(z.string())
       .min(1, 'give the program to run')
       .optional()

@@ -131,7 +131,7 @@ test('old backups go, the newest stays; nothing is written in clear unasked; a p
     const yaml = join(folder, 'mcp-deploy.yaml');
     await writeFile(
       yaml,
-      `${await readFile(yaml, 'utf8')}\nbackup:\n  keep: 2\n  recipients: [${recipient}]\n  then: [cp, -t, away]\n`,
+      `${await readFile(yaml, 'utf8')}\nbackup:\n  keep: 2\n  recipients: [${recipient}]\n  afterwards: [cp, -t, away]\n`,
     );
     await mkdir(join(folder, 'away'));
     await mkdir(join(folder, '.mcp-deploy-backups'), { mode: 0o700 });

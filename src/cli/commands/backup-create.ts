@@ -163,14 +163,14 @@ async function noteSuccess(
 const takeAwayMs = 3_600_000;
 
 async function takeAway({ ports, output }: CommandContext, { backup }: Deployment, file: string): Promise<void> {
-  if (backup.then === undefined) return;
-  const argv = [...backup.then, file];
+  if (backup.afterwards === undefined) return;
+  const argv = [...backup.afterwards, file];
   output.progress(`  ${output.err.dim('·')} taking it away: ${argv[0] ?? ''}`);
   const { exitCode, lastWords } = await ports.processes.run(argv, takeAwayMs);
   if (exitCode === 0) return;
   throw new EnvironmentError(`The backup is written, but ${argv[0] ?? ''} did not take it away.`, {
     why: [`It ended with ${exitCode ?? 'no exit code'}.`, ...lastWords].join('\n'),
-    next: `Mend backup.then in mcp-deploy.yaml. The backup is ${file}`,
+    next: `Mend backup.afterwards in mcp-deploy.yaml. The backup is ${file}`,
   });
 }
 

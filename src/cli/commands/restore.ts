@@ -18,7 +18,7 @@ import { planDeployment } from '../../plan/plan-deployment.ts';
 import { projectPaths } from '../../plan/project-paths.ts';
 import type { Notice, Plan } from '../../plan/types.ts';
 import { listKeysIn } from '../../server/policy/key-store.ts';
-import { changeHost, lookAtHost, withLock } from '../apply-desired.ts';
+import { changeHost, lookAtHost, withLock, type Outcome } from '../apply-desired.ts';
 import { backupFolder, findBackup, openingKey, readBackupSettings } from '../backup-folder.ts';
 import { confirmOrRefuse } from '../confirm.ts';
 import type { CommandContext } from '../context.ts';
@@ -51,12 +51,24 @@ export async function runRestore(
     return 0;
   }
   await confirmReplacing(context, proven);
-  const outcome = await changeHost(context, 'apply', () => planRestore(context, { file, key, proven })).finally(() =>
-    context.ports.files.removeTree(stagingDirOf(context)),
-  );
+  const outcome = await restoreThroughJournal(context, { file, key, proven });
   const tookMs = context.ports.clock.elapsed() - startedAt;
   await describeEndpoint(context, { deployment: proven.deployment, outcome, tookMs });
   return 0;
+}
+
+interface Restore {
+  readonly file: string;
+  readonly key: Key | null;
+  readonly proven: Proven;
+}
+
+async function restoreThroughJournal(context: CommandContext, restore: Restore): Promise<Outcome> {
+  try {
+    return await changeHost(context, 'apply', () => planRestore(context, restore));
+  } finally {
+    await context.ports.files.removeTree(stagingDirOf(context));
+  }
 }
 
 interface Proven {
@@ -107,7 +119,7 @@ async function confirmReplacing(context: CommandContext, { manifest }: Proven): 
 /** Unpacks into a folder of the journal, which a crash clears away, and plans from the facts as they will be. */
 async function planRestore(
   context: CommandContext,
-  { file, key, proven }: { readonly file: string; readonly key: Key | null; readonly proven: Proven },
+  { file, key, proven }: Restore,
 ): Promise<{ plan: Plan; facts: HostFacts }> {
   const { baseDir, stateDir, deploymentFile, ports } = context;
   const place: RestorePlace = { baseDir, stateDir, deploymentFile };
