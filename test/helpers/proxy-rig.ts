@@ -9,6 +9,7 @@ import { waitUntil } from './wait-until.ts';
 export interface RunningProxy {
   /** What it wrote about itself. */
   readonly output: () => string;
+  readonly pid: number;
   stop(): Promise<void>;
 }
 
@@ -38,7 +39,7 @@ export function writeNginxMain(siteFile: string, folder: string): string {
       'worker_processes 1;',
       `pid ${folder}/nginx.pid;`,
       `error_log ${folder}/error.log info;`,
-      'events { worker_connections 256; }',
+      'events { worker_connections 2048; }',
       'http {',
       temporary,
       `  access_log ${folder}/main.access.log;`,
@@ -85,12 +86,15 @@ export async function startHaproxySite(
   siteFile: string,
   folder: string,
   ports: readonly number[],
+  { withMaster = false } = {},
 ): Promise<RunningProxy> {
   const text = readFileSync(siteFile, 'utf8').replace('log /dev/log local0', 'log stdout format raw local0');
   writeFileSync(siteFile, text);
   const [, certificate = ''] = / ssl crt (\S+)/.exec(text) ?? [];
   linkKeyFor(certificate);
-  const proxy = await start('haproxy', ['-db', '-f', writeHaproxyMain(folder), '-f', siteFile], {}, ports, (text) =>
+  // -W: a master that reads the files again on SIGUSR2, as the unit of a distribution runs it.
+  const mode = withMaster ? '-W' : '-db';
+  const proxy = await start('haproxy', [mode, '-f', writeHaproxyMain(folder), '-f', siteFile], {}, ports, (text) =>
     appendFileSync(join(folder, 'mcp.access.log'), text),
   );
   return proxy;
@@ -177,7 +181,7 @@ async function start(
     return answers.every(Boolean);
   };
   await waitUntil(listening, 15_000, `${program} on ports ${ports.join(', ')}`);
-  return { output: () => output, stop: () => stop(child) };
+  return { output: () => output, pid: child.pid ?? 0, stop: () => stop(child) };
 }
 
 async function stop(child: ChildProcess): Promise<void> {

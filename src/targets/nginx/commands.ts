@@ -15,6 +15,7 @@ export function planNginxCommands(input: TargetInput): TargetCommands {
     remove: [reload],
     notices: [
       `Belongs into the http block: ${nginxFileName(input)} in /etc/nginx/conf.d is read there.`,
+      'nginx gives names that no site has to the first site on the port: mark another one default_server to keep it.',
       ...(longName === undefined
         ? []
         : [`${longName} is a long name: nginx may ask for "server_names_hash_bucket_size 128;" in its http block.`]),
