@@ -182,9 +182,9 @@ describe.each(kinds)('$target carries', ({ target, start, reload, reloads }) => 
       const stream = await openSessionStream(session);
       const failures: string[] = [];
       let calls = 0;
-      let isOver = false;
+      const over = new AbortController();
       const callers = Array.from({ length: 6 }, async (_, at) => {
-        while (!isOver) {
+        while (!over.signal.aborted) {
           const message = `call ${calls++}`;
           try {
             const answer = await (at % 2 === 0 ? modernCall(message) : legacyCall(session, message));
@@ -208,7 +208,7 @@ describe.each(kinds)('$target carries', ({ target, start, reload, reloads }) => 
         const seen = stream.received().length;
         await waitUntil(() => stream.received().length > seen, 10_000, 'a line on the stream from before');
       } finally {
-        isOver = true;
+        over.abort();
         await Promise.all(callers);
         stream.close();
       }

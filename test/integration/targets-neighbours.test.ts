@@ -111,12 +111,12 @@ describe.each(kinds)('the neighbours in one $target', ({ target, extension, fore
       return answers;
     };
 
-    const servers = await Promise.all(['mcp', 'tools'].map(startNamed));
+    const servers = await Promise.all(['mcp', 'tools'].map(async (name) => ({ name, server: await startNamed(name) })));
     const proxy = await start(join(sites, `*.${extension}`), own, [https, http]);
     try {
       const before = await theirAnswers();
-      for (const [index, name] of ['mcp', 'tools'].entries()) {
-        const port = (servers[index]?.address() as AddressInfo).port;
+      for (const { name, server } of servers) {
+        const { port } = server.address() as AddressInfo;
         const input = targetInput(
           {
             version: 1,
@@ -139,7 +139,7 @@ describe.each(kinds)('the neighbours in one $target', ({ target, extension, fore
         expect(file?.content).not.toMatch(/default_server|^\s*:[0-9]+ \{/m);
       }
       reload(proxy, own);
-      for (const name of ['mcp', 'tools']) {
+      for (const { name } of servers) {
         await waitUntil(
           async () => (await get(`${name}.test`, '/mcp', 'https').catch(() => null))?.body === `server of ${name}`,
           10_000,
@@ -150,7 +150,7 @@ describe.each(kinds)('the neighbours in one $target', ({ target, extension, fore
       for (const { file, text } of theirs) expect(readFileSync(file, 'utf8')).toBe(text);
     } finally {
       await proxy.stop();
-      for (const server of servers) server.close().closeAllConnections();
+      for (const { server } of servers) server.close().closeAllConnections();
     }
   });
 });
