@@ -14,9 +14,9 @@ import type { Log } from './log.ts';
 /** What a SIGKILL can cost: lines wait at most this long before the system has them. */
 const FLUSH_MS = 100;
 /** A batch this large is written without waiting. */
-const BATCH_CHARACTERS = 256 * 1_024;
+const BATCH_BYTES = 256 * 1_024;
 /** Lines that wait behind a slow disk; beyond it they are dropped and counted, since memory is not endless. */
-const MOST_WAITING_CHARACTERS = 16 * 1_024 * 1_024;
+const MOST_WAITING_BYTES = 16 * 1_024 * 1_024;
 /** How often it is looked whether the file was moved away or is to be rotated. */
 const LOOK_MS = 1_000;
 /** Between two attempts on a disk that takes nothing, at least. */
@@ -69,7 +69,7 @@ export function createAuditWriter(options: AuditWriterOptions): AuditWriter {
   let opened = openForAppending(file);
   let { endedMidLine } = opened;
   let waiting: string[] = [];
-  let waitingCharacters = 0;
+  let waitingBytes = 0;
   let dropped = 0;
   /** Lines lost since the last one that was written: the next one says it. */
   let unsaid = 0;
@@ -87,7 +87,7 @@ export function createAuditWriter(options: AuditWriterOptions): AuditWriter {
   function schedule(): void {
     if (timer !== null || scheduled !== null || writing || waiting.length === 0) return;
     const waitMs = lastFlushMs + (failing ? Math.max(flushMs, RETRY_MS) : flushMs) - performance.now();
-    if (waitMs <= 0 || (waitingCharacters >= BATCH_CHARACTERS && !failing)) scheduled = setImmediate(flush);
+    if (waitMs <= 0 || (waitingBytes >= BATCH_BYTES && !failing)) scheduled = setImmediate(flush);
     else timer = setTimeout(flush, waitMs);
   }
 
@@ -160,7 +160,7 @@ export function createAuditWriter(options: AuditWriterOptions): AuditWriter {
     const before = chain.position;
     const said = unsaid;
     waiting = [];
-    waitingCharacters = 0;
+    waitingBytes = 0;
     unsaid = 0;
     const text = chain.seal(lines, said, () => readAnchor(opened));
     const glue = endedMidLine ? '\n' : '';
@@ -190,7 +190,7 @@ export function createAuditWriter(options: AuditWriterOptions): AuditWriter {
       return;
     }
     waiting = [...lines, ...waiting];
-    for (const line of lines) waitingCharacters += line.length;
+    for (const line of lines) waitingBytes += Buffer.byteLength(line);
     sayFailing(why);
   }
 
@@ -245,14 +245,16 @@ export function createAuditWriter(options: AuditWriterOptions): AuditWriter {
   return {
     write(entry) {
       if (closing !== null) countDropped(1, 'the audit file is closed');
-      else if (waitingCharacters >= MOST_WAITING_CHARACTERS) countDropped(1, 'the disk is slower than the calls');
+      else if (waitingBytes >= MOST_WAITING_BYTES) countDropped(1, 'the disk is slower than the calls');
       // Requests that are refused all the time must not take the room of the calls that ran.
       else if (failing && keepsLines && entry.status === 'refused') countDropped(1, 'the disk takes no lines');
       else {
         const fields = renderAuditFields(entry);
         waiting.push(fields);
-        waitingCharacters += fields.length;
-        if (timer !== null && waitingCharacters >= BATCH_CHARACTERS && !failing) unschedule();
+        // Counting makes one piece of memory of the text, too. Else it waits as many small ones, and what the garbage
+        // collector has to move meanwhile is several times as much.
+        waitingBytes += Buffer.byteLength(fields);
+        if (timer !== null && waitingBytes >= BATCH_BYTES && !failing) unschedule();
         schedule();
       }
     },
