@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { parseAccept } from '../../src/server/http/front.ts';
+import { parseAccept } from '../../src/server/http/parse-accept.ts';
 import { createEventBudget, EventLog, parseEventId } from '../../src/server/protocol/event-log.ts';
 import { parseListenFilter } from '../../src/server/protocol/listen-streams.ts';
 import { renderModernResult } from '../../src/server/protocol/modern-result.ts';

@@ -1,28 +1,17 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Caller } from '../types.ts';
-import { answerLegacy } from '../protocol/legacy.ts';
-import { answerModern } from '../protocol/modern.ts';
-import { isNestedTooDeep } from '../protocol/nesting.ts';
 import type { ChargedRequest, ProtocolHost } from '../protocol/protocol-host.ts';
-import { isModernRevision, metaKeys } from '../protocol/revisions.ts';
-import { isObject, isRpcId, renderRpcError, rpcCodes } from '../protocol/rpc-text.ts';
-import { ownStatePrefix } from '../protocol/parked-calls.ts';
+import { renderRpcError, rpcCodes } from '../protocol/rpc-text.ts';
 import type { Siblings } from '../workers/siblings.ts';
 import { Admission, type AdmissionParts } from './admission.ts';
-import {
-  inertHeaders,
-  sendEmpty,
-  sendJson,
-  sendOAuthError,
-  sendProblem,
-  sendRateLimited,
-  sendUnavailable,
-} from './answers.ts';
-import { Exchange, type Accepts, type ExchangeHost } from './exchange.ts';
+import { inertHeaders, sendEmpty, sendJson, sendOAuthError, sendProblem, sendUnavailable } from './answers.ts';
+import { answerMessage, refuseFlood } from './answer-message.ts';
+import { Exchange, type ExchangeHost } from './exchange.ts';
 import { isPlainGet, renderInfoPage, type InfoFacts } from './info-page.ts';
 import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
 import { cameFromWorker, peerAddress } from './peer-address.ts';
 import type { OwnPage } from './page-listeners.ts';
+import { parseAccept } from './parse-accept.ts';
 import { BodyBudget, readBody } from './read-body.ts';
 import { SseTransport, type SseConnection } from './sse-transport.ts';
 import { isHealthPage, type StatusPages } from './status-pages.ts';
@@ -154,7 +143,7 @@ export class Front implements ExchangeHost {
         exchange.refuseKey();
         return;
       }
-      this.#answerMessage(exchange, text);
+      answerMessage(this.#parts, exchange, text);
       if (exchange.session !== null) sendEmpty(exchange.res, 202, exchange.extraHeaders);
     } catch (error) {
       this.#answerBug(exchange.res, error, exchange.requestId);
@@ -174,84 +163,8 @@ export class Front implements ExchangeHost {
     }
   }
 
-  /** Tells the era of a message by the message itself, as the specification wants it. */
-  #answerMessage(exchange: Exchange, text: string): void {
-    const { protocol } = this.#parts;
-    if (isNestedTooDeep(text)) {
-      this.#refuse(exchange, rpcCodes.invalidRequest, 'The body is nested too deeply.');
-      return;
-    }
-    let body: unknown;
-    try {
-      body = JSON.parse(text);
-    } catch {
-      this.#refuse(exchange, rpcCodes.parseError, text === '' ? 'The body is empty.' : 'The body is not valid JSON.');
-      return;
-    }
-    if (exchange.session !== null) {
-      answerLegacy(protocol, exchange, body);
-      return;
-    }
-    if (isObject(body)) {
-      const params = isObject(body['params']) ? body['params'] : {};
-      const meta = isObject(params['_meta']) ? params['_meta'] : null;
-      if (meta !== null && meta[metaKeys.protocolVersion] !== undefined) {
-        if (this.#passOnParked(exchange, params['requestState'], text)) return;
-        answerModern(protocol, exchange, body, params, meta);
-        return;
-      }
-      const version = exchange.req.headers['mcp-protocol-version'];
-      if (version !== undefined && isModernRevision(String(version))) {
-        this.#answerModernHeader(exchange, body);
-        return;
-      }
-    } else if (Array.isArray(body) && body.some(carriesEnvelope)) {
-      this.#refuse(exchange, rpcCodes.invalidRequest, 'Batches do not exist in this protocol version.');
-      return;
-    }
-    answerLegacy(protocol, exchange, body);
-  }
-
-  #refuse(exchange: Exchange, code: number, message: string): void {
-    if (this.#isFlood(exchange, exchange.res, exchange.extraHeaders)) exchange.answered();
-    else exchange.complete(renderRpcError(null, { code, message }), 400);
-  }
-
-  /** Whether its key sends more of what is free or wrong than it may; then the request has been answered with 429. */
-  #isFlood(request: ChargedRequest, res: ServerResponse, extra: readonly string[]): boolean {
-    const refusal = this.#parts.protocol.charge(request, 'free', null, null, null, undefined);
-    if (refusal !== null) sendRateLimited(res, refusal, extra);
-    return refusal !== null;
-  }
-
   #refused(request: ChargedRequest, why: string): void {
     this.#parts.protocol.refused(request, why);
-  }
-
-  /** The header names a modern revision and the body carries no envelope. */
-  #answerModernHeader(exchange: Exchange, body: Record<string, unknown>): void {
-    if (this.#isFlood(exchange, exchange.res, exchange.extraHeaders)) {
-      exchange.answered();
-      return;
-    }
-    if (typeof body['method'] === 'string' && body['id'] === undefined) {
-      exchange.accept();
-      return;
-    }
-    const id = isRpcId(body['id']) ? body['id'] : null;
-    const missing = `params._meta["${metaKeys.protocolVersion}"]`;
-    const error =
-      body['method'] === 'initialize'
-        ? {
-            code: rpcCodes.headerMismatch,
-            message: 'initialize does not exist in the version that MCP-Protocol-Version names.',
-          }
-        : {
-            code: rpcCodes.invalidParams,
-            message: `The request names a modern protocol version in its header but has no ${missing}.`,
-            data: { envelope: { missing: [metaKeys.protocolVersion] } },
-          };
-    exchange.complete(renderRpcError(id, error), 400);
   }
 
   #isPathWithQuery(url: string): boolean {
@@ -285,7 +198,7 @@ export class Front implements ExchangeHost {
     if (admitted === null) return;
     const { caller, requestId, extra } = admitted;
     // 405 on POST is how clients that try the newer transport first find out what this is.
-    if (this.#isFlood({ caller, requestId, bytesIn: 0, req }, res, extra)) return;
+    if (refuseFlood(this.#parts.protocol, { caller, requestId, bytesIn: 0, req }, res, extra)) return;
     if (req.method === 'GET') sse.connect(req, res, caller, this.#parts.readAddress.trusts(peerAddress(req)), extra);
     else sendJson(res, 405, sseTakesGet, ['Allow', 'GET, OPTIONS', ...extra]);
   }
@@ -303,7 +216,7 @@ export class Front implements ExchangeHost {
     if (connection !== null) this.#answerPost(req, res, caller, requestId, extra, connection);
     else {
       const request = { caller, requestId, bytesIn: 0, req };
-      if (this.#isFlood(request, res, extra)) return;
+      if (refuseFlood(this.#parts.protocol, request, res, extra)) return;
       this.#refused(request, this.#parts.protocol.sessions.describeMissing(sessionId));
       const message = 'The session is not known here: open the event stream again.';
       sendJson(res, 404, renderRpcError(null, { code: rpcCodes.unknownSession, message }), extra);
@@ -320,7 +233,7 @@ export class Front implements ExchangeHost {
     const { caller, requestId, extra } = admitted;
     if (this.#passOn(req, res, requestId, req.headers['mcp-session-id'])) return;
     if (req.method === 'POST') this.#answerPost(req, res, caller, requestId, extra);
-    else if (this.#isFlood({ caller, requestId, bytesIn: 0, req }, res, extra)) return;
+    else if (refuseFlood(this.#parts.protocol, { caller, requestId, bytesIn: 0, req }, res, extra)) return;
     else if (req.method === 'GET') answerSessionStream(this.#parts.protocol, req, res, caller, extra);
     else if (req.method === 'DELETE') answerSessionDelete(this.#parts.protocol, req, res, caller, extra);
     else sendJson(res, 405, methodNotAllowed, ['Allow', 'GET, POST, DELETE, OPTIONS', ...extra]);
@@ -348,18 +261,6 @@ export class Front implements ExchangeHost {
     return owner !== null;
   }
 
-  /** The repeated request of a call that another worker holds open: its body had to be read to know. */
-  #passOnParked(exchange: Exchange, state: unknown, text: string): boolean {
-    const { siblings } = this.#parts;
-    const { req, res, requestId } = exchange;
-    if (siblings === null || typeof state !== 'string' || !state.startsWith(ownStatePrefix)) return false;
-    const owner = cameFromWorker(req) ? null : siblings.otherOwnerOf(state.slice(ownStatePrefix.length));
-    if (owner === null) return false;
-    exchange.answered();
-    siblings.passOn(req, res, owner, { peer: peerAddress(req), requestId }, text);
-    return true;
-  }
-
   #answerPost(
     req: IncomingMessage,
     res: ServerResponse,
@@ -371,7 +272,7 @@ export class Front implements ExchangeHost {
     const type = req.headers['content-type'];
     if (type !== 'application/json' && !/^application\/json\s*(?:;|$)/i.test(type ?? '')) {
       const request = { caller, requestId, bytesIn: 0, req };
-      if (this.#isFlood(request, res, extra)) return;
+      if (refuseFlood(this.#parts.protocol, request, res, extra)) return;
       this.#refused(request, 'content type is not application/json');
       sendJson(
         res,
@@ -388,7 +289,7 @@ export class Front implements ExchangeHost {
     }
     const accepts = connection === null ? parseAccept(req.headers.accept) : 'both';
     if (accepts === null) {
-      if (this.#isFlood({ caller, requestId, bytesIn: 0, req }, res, extra)) return;
+      if (refuseFlood(this.#parts.protocol, { caller, requestId, bytesIn: 0, req }, res, extra)) return;
       const message = 'Accept must allow application/json, and text/event-stream for streams.';
       sendJson(res, 406, renderRpcError(null, { code: rpcCodes.badRequest, message }), extra);
       return;
@@ -405,23 +306,6 @@ const methodNotAllowed = renderRpcError(null, {
   code: rpcCodes.badRequest,
   message: 'This endpoint takes POST, GET and DELETE.',
 });
-
-/** What the client takes. Streams only when it says so: a plain `*` comes from programs that expect one JSON answer. */
-export function parseAccept(accept: string | undefined): Accepts | null {
-  if (accept === 'application/json, text/event-stream') return 'both';
-  if (accept === undefined) return 'json';
-  const lower = accept.toLowerCase();
-  const json = lower.includes('application/json') || lower.includes('*/*') || lower.includes('application/*');
-  const stream = lower.includes('text/event-stream');
-  if (stream) return json ? 'both' : 'stream';
-  return json ? 'json' : null;
-}
-
-function carriesEnvelope(entry: unknown): boolean {
-  const params = isObject(entry) ? entry['params'] : undefined;
-  const meta = isObject(params) ? params['_meta'] : undefined;
-  return isObject(meta) && meta[metaKeys.protocolVersion] !== undefined;
-}
 
 /** Closes the connection once the answer is out; what still arrives until then is thrown away. */
 function endAfterAnswer({ req, res }: Exchange): void {
