@@ -72,14 +72,15 @@ function readFlagSettings(flags: GivenFlags, env: NodeJS.ProcessEnv): ServeSetti
   });
   const fromEnvironment = applyEnvironment({ deployment: base, extraKeys: [], stdio: false }, env);
   const { deployment } = placeFlags(fromEnvironment, flags);
-  const parsed = deploymentSchema.safeParse(deployment);
+  // The URL of Redis was judged as a value: in the environment it may hold the password that no file may.
+  const parsed = deploymentSchema.safeParse({ ...deployment, redis: 'off' });
   if (!parsed.success) {
     const [issue] = parsed.error.issues;
     throw new UserError(`The flags do not fit: ${issue?.path.join('.')}`, { why: issue?.message ?? 'unknown' });
   }
   const extraKeys = [...(flags.keyFile === null ? [] : readKeyFile(flags.keyFile)), ...fromEnvironment.extraKeys];
   return {
-    config: { deployment: parsed.data, baseDir: process.cwd(), keyStoreFile: null },
+    config: { deployment: { ...parsed.data, redis: deployment.redis }, baseDir: process.cwd(), keyStoreFile: null },
     extraKeys,
     // An address on the command line goes before MCP_TRANSPORT.
     stdio: flags.stdio || (fromEnvironment.stdio && flags.listen === null),

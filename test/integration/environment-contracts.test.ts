@@ -19,6 +19,7 @@ import { waitUntil } from '../helpers/wait-until.ts';
 const key = 'contract-1d7c3a9e5b2f4860';
 const secondKey = 'contract-4f6d8b2a1c9e7d35';
 const upstream = fileURLToPath(new URL('../fixtures/upstreams/trace-echo.mjs', import.meta.url));
+const bearer = { authorization: `Bearer ${key}` };
 const set = new Set<string>();
 const running: Served[] = [];
 let bundle: string;
@@ -91,10 +92,10 @@ test('a server in front of a macOS backend: TLS, Unix socket, one key, rate, aud
   const health = await callHttp({ url: `${origin}/health`, ca });
   expect([health.status, health.body]).toEqual([200, '{"status":"ok"}']);
   expect((await callTool(url, {}, 'echo', {}, ca)).status).toBe(401);
-  const bearer = { authorization: `Bearer ${key}`, origin: 'https://page.example' };
-  const first = await callTool(url, bearer, 'server_info', {}, ca);
+  const fromPage = { ...bearer, origin: 'https://page.example' };
+  const first = await callTool(url, fromPage, 'server_info', {}, ca);
   expect([first.status, first.headers['access-control-allow-origin']]).toEqual([200, expect.any(String)]);
-  const limited = await callTool(url, bearer, 'server_info', {}, ca);
+  const limited = await callTool(url, fromPage, 'server_info', {}, ca);
   expect([limited.status, limited.headers['retry-after']]).toEqual([429, '1']);
   await waitUntil(
     () => readFileSync(join(folder, 'audit.jsonl'), 'utf8').includes('server_info'),
@@ -191,7 +192,6 @@ test('a server with a configuration file: port, files, sizes, times, health with
     DATABASE_URL: 'postgres://user:pw@127.0.0.1/db',
     MCP_API_KEY: key,
   });
-  const bearer = { authorization: `Bearer ${key}` };
   expect(new URL(url).port).toBe(port);
   await waitUntil(
     async () => (await callHttp({ url: `${origin}/api/health` })).status === 200,
@@ -284,6 +284,159 @@ test('a JSON-RPC server with x-api-key: port, address, keys, rate in a window, b
     seconds: expect.any(Number),
   });
 }, 30_000);
+
+/** The endpoints of those servers, which no variable names: one deployment file each. */
+async function serveFile(yaml: string, env: Record<string, string> = {}) {
+  writeFileSync(join(folder, 'mcp-deploy.yaml'), yaml);
+  const served = spawnServe(bundle, folder, ['--config', 'mcp-deploy.yaml'], {
+    MCP_API_KEY: key,
+    LISTEN_PORT: await freePort(),
+    ...env,
+  });
+  running.push(served);
+  return new URL(await served.listening()).origin;
+}
+
+const list = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list' });
+const json = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
+
+/** The head of an event stream, and that it is one. */
+async function openStream(url: string): Promise<number> {
+  const stream = await fetch(url, { headers: { ...bearer, accept: 'text/event-stream' } });
+  expect(stream.headers.get('content-type')).toContain('text/event-stream');
+  await stream.body?.cancel();
+  return stream.status;
+}
+
+test('the paths of the first: /message, /events, /health without a key, /metrics', async () => {
+  const origin = await serveFile(`
+version: 1
+server: { listen: '127.0.0.1:\${LISTEN_PORT}', aliases: [/message], legacySse: { sse: /events, messages: /events/message } }
+tls: { source: 'off' }
+`);
+  const message = await callHttp({
+    url: `${origin}/message`,
+    method: 'POST',
+    headers: { ...json, ...bearer },
+    body: list,
+  });
+  expect([message.status, JSON.parse(message.body)]).toMatchObject([200, { result: { tools: expect.any(Array) } }]);
+  expect(await openStream(`${origin}/events`)).toBe(200);
+  expect(await callHttp({ url: `${origin}/health` })).toMatchObject({ status: 200, body: '{"status":"ok"}' });
+  const metrics = (await callHttp({ url: `${origin}/metrics` })).body;
+  for (const name of [
+    'mcp_requests_total{method="tools/list",tool="",status="ok"} 1',
+    'mcp_request_duration_seconds_bucket{method="tools/list",le="',
+    'mcp_sse_connections_active ',
+    'mcp_sse_events_sent_total ',
+  ]) {
+    expect(metrics).toContain(name);
+  }
+});
+
+test('the paths of the second: GET /mcp tells about itself, /mcp/sse, /health says OK, and pages of one origin may call', async () => {
+  const origin = await serveFile(`
+version: 1
+server:
+  listen: 127.0.0.1:\${LISTEN_PORT}
+  info: true
+  health: { form: text }
+  legacySse: { sse: /mcp/sse, messages: /mcp/messages }
+  allowedOrigins: ['https://app.example']
+  cors: { allowHeaders: [X-Session-ID] }
+tls: { source: 'off' }
+`);
+  const told = JSON.parse((await callHttp({ url: `${origin}/mcp` })).body) as Record<string, unknown>;
+  expect(told).toMatchObject({ version: expect.any(String) });
+  expect(JSON.stringify(told)).toContain('/mcp/sse');
+  expect(await callHttp({ url: `${origin}/health` })).toMatchObject({ status: 200, body: 'OK' });
+  expect(await openStream(`${origin}/mcp/sse`)).toBe(200);
+  const preflight = (from: string) =>
+    callHttp({
+      url: `${origin}/mcp`,
+      method: 'OPTIONS',
+      headers: {
+        origin: from,
+        'access-control-request-method': 'POST',
+        'access-control-request-headers': 'content-type, authorization, x-session-id',
+      },
+    });
+  const allowed = await preflight('https://app.example');
+  expect(allowed.status).toBe(204);
+  expect(allowed.headers).toMatchObject({
+    'access-control-allow-origin': 'https://app.example',
+    'access-control-max-age': '86400',
+    'access-control-allow-methods': expect.stringMatching(/GET.*POST/),
+    'access-control-allow-headers': expect.stringMatching(/authorization.*content-type.*x-session-id/),
+  });
+  expect((await preflight('https://other.example')).headers['access-control-allow-origin']).toBeUndefined();
+});
+
+test('the limits of the fourth are told in the headers of the standard, for each address; its demo key is refused', async () => {
+  const env = { MCP_API_KEY: key, RATE_LIMIT_WINDOW_MS: '900000', RATE_LIMIT_MAX_REQUESTS: '100' };
+  const { url } = await serve({ ...env, MCP_PORT: await freePort() });
+  const answer = await callTool(url, { 'x-api-key': key }, 'server_info', {});
+  expect(answer.headers).toMatchObject({ 'ratelimit-limit': '100', 'ratelimit-remaining': '99' });
+  expect(Number(answer.headers['ratelimit-reset'])).toBeLessThanOrEqual(900);
+  const refused = spawnServe(bundle, folder, [], { MCP_API_KEYS: 'dev-key-12345', MCP_PORT: await freePort() });
+  running.push(refused);
+  expect(await refused.exit).toBe(2);
+});
+
+test('the four ports of the fifth, its bounds and its safety, filled from variables', async () => {
+  const ports = {
+    MCP: await freePort(),
+    STATUS: await freePort(),
+    HEALTH: await freePort(),
+    METRICS: await freePort(),
+  };
+  await serveFile(
+    `
+version: 1
+server:
+  listen: 127.0.0.1:\${MCP}
+  statusListen: \${HOST:-127.0.0.1}:\${STATUS}
+  healthListen: \${HOST:-127.0.0.1}:\${HEALTH}
+  metricsListen: \${HOST:-127.0.0.1}:\${METRICS}
+  sessions: { max: "\${MAX_SESSIONS:-50}", idleSeconds: 3600 }
+  safety: { deny: ['rm -rf*'], approvalSeconds: 30 }
+  tools:
+    run:
+      description: runs a program
+      command: { command: echo, args: ['{{what}}'] }
+      inputSchema: { type: object, properties: { what: { type: string } }, required: [what] }
+      tier: confirm
+limits: { concurrencyPerKey: "\${CALLS:-100}" }
+logs: { file: server.log, rotate: { megabytes: 100, keep: 10 } }
+tls: { source: 'off' }
+`,
+    ports,
+  );
+  const at = (port: string, path: string, headers = {}) =>
+    callHttp({ url: `http://127.0.0.1:${port}${path}`, headers });
+  expect((await at(ports.HEALTH, '/health')).status).toBe(200);
+  expect(JSON.parse((await at(ports.STATUS, '/status')).body)).toMatchObject({ sessions: 0 });
+  expect((await at(ports.METRICS, '/metrics')).body).toContain('mcp_active_sessions 0\n');
+  expect((await at(ports.MCP, '/metrics')).status).toBe(404);
+  // Who cannot ask its user gets no confirmation.
+  const url = `http://127.0.0.1:${ports.MCP}/mcp`;
+  expect((await callTool(url, bearer, 'run', { what: 'x' })).body).not.toContain('"text":"x');
+});
+
+test('METRICS_PORT gives /metrics a port of its own, and REDIS_URL is where replicas meet', async () => {
+  const metricsPort = await freePort();
+  const { origin, served } = await serve({
+    MCP_API_KEY: key,
+    PORT: await freePort(),
+    METRICS_PORT: metricsPort,
+    // Nobody is there: it serves all the same, and says so.
+    REDIS_URL: `redis://:canary-of-redis@127.0.0.1:${await freePort()}/0`,
+  });
+  expect((await callHttp({ url: `http://127.0.0.1:${metricsPort}/metrics` })).body).toContain('mcp_redis_up 0\n');
+  expect((await callHttp({ url: `${origin}/metrics` })).status).toBe(404);
+  await waitUntil(() => served.output.stderr.includes('redis.unavailable'), 10_000, 'the warning');
+  expect(served.output.stderr).not.toContain('canary-of-redis');
+});
 
 test('every variable of these servers is one that serve knows', () => {
   const known = new Set(environmentTable.map(({ name }) => name));
