@@ -1,4 +1,4 @@
-import { join, relative, resolve, sep } from 'node:path';
+import { basename, dirname, join, relative, resolve, sep } from 'node:path';
 import type { Deployment } from '../deployment/schema.ts';
 
 /** One file to back up, and its name in the archive. */
@@ -21,8 +21,10 @@ export interface BackupContent {
   readonly leftOut: readonly string[];
 }
 
-/** Names in a folder of .mcp-deploy, such as `pki` -> `ca.crt`. */
-export type StateListing = Readonly<Record<'keys' | 'pki' | 'acme' | 'releases', readonly string[]>>;
+/** Where folders of the deployment's own are on this host, and the names in them. */
+export type StateListing = Readonly<
+  Record<'keys' | 'pki' | 'acme' | 'releases', { readonly folder: string; readonly names: readonly string[] }>
+>;
 
 /**
  * What belongs into a backup of a deployment. server.json is not in it: a restore makes it anew, for the place it is
@@ -30,7 +32,13 @@ export type StateListing = Readonly<Record<'keys' | 'pki' | 'acme' | 'releases',
  */
 export function backupContent(
   deployment: Deployment,
-  place: { readonly baseDir: string; readonly stateDir: string; readonly listing: StateListing },
+  place: {
+    readonly baseDir: string;
+    readonly stateDir: string;
+    /** The log, where the deployment names no other. */
+    readonly logFile: string;
+    readonly listing: StateListing;
+  },
 ): BackupContent {
   const { baseDir, stateDir, listing } = place;
   const leftOut: string[] = [];
@@ -45,13 +53,13 @@ export function backupContent(
     ...secretFiles(deployment).flatMap((path) => besideOf(path, true)),
     ...[...referredFiles(deployment), ...deployment.backup.also].flatMap((path) => besideOf(path)),
   ];
-  const state = Object.entries(listing).flatMap(([folder, names]) =>
+  const state = Object.entries(listing).flatMap(([kind, { folder, names }]) =>
     names
-      .filter((name) => isStateFile(folder, name))
+      .filter((name) => isStateFile(kind, name))
       .map((name) => ({
-        name: `state/${folder}/${name}`,
-        file: join(stateDir, folder, name),
-        secret: folder !== 'pki' || name.endsWith('.key'),
+        name: `state/${kind}/${name}`,
+        file: join(folder, name),
+        secret: kind !== 'pki' || name.endsWith('.key'),
       })),
   );
   const logs = deployment.backup.logs ? logFiles(deployment, place, besideOf) : [];
@@ -85,16 +93,16 @@ function secretFiles({ tls, logs }: Deployment): readonly string[] {
 
 function logFiles(
   { logs }: Deployment,
-  { baseDir, stateDir }: { readonly baseDir: string; readonly stateDir: string },
+  { baseDir, logFile }: { readonly baseDir: string; readonly logFile: string },
   besideOf: (path: string) => Wanted[],
 ): Wanted[] {
-  const paths = [logs.audit === 'off' ? undefined : logs.audit, logs.file ?? join(stateDir, 'logs/server.log')];
+  const paths = [logs.audit === 'off' ? undefined : logs.audit, logs.file ?? logFile];
   return paths
     .filter((path) => path !== undefined)
     .flatMap((path) => {
       const file = resolve(baseDir, path);
-      const below = slashed(relative(stateDir, file));
-      return /^logs\/[^/]+$/.test(below) ? [{ name: `state/${below}`, file, secret: false }] : besideOf(path);
+      const isOwn = dirname(file) === dirname(logFile);
+      return isOwn ? [{ name: `state/logs/${basename(file)}`, file, secret: false }] : besideOf(path);
     });
 }
 

@@ -64,29 +64,33 @@ async function refusal(file: string, key: Parameters<typeof readArchive>[1] = nu
 }
 
 describe('a backup', () => {
-  test('is read back as it was written: in clear, with a passphrase, with an identity', async () => {
-    const identity = await generateX25519Identity();
-    const recipients = [await identityToRecipient(identity)];
-    for (const [name, lock, key] of [
-      ['a.tar.gz', null, null],
-      ['a.tar.gz.age', { passphrase: 'a long one' }, { passphrase: 'a long one' }],
-      ['b.tar.gz.age', { recipients }, { identities: `# comment\n${identity}\n` }],
-    ] as const) {
-      const file = await writeBackup(name, lock);
-      const got: Record<string, string> = {};
-      const manifest = await readArchive(file, key, async ({ path }, content) => {
-        const hash = createHash('sha256');
-        for await (const chunk of content) hash.update(chunk);
-        got[path] = hash.digest('hex');
-      });
-      expect(Object.keys(got)).toEqual(['mcp-deploy.yaml', 'state/keys/default.key', 'beside/big.mjs']);
-      expect(manifest.files.map(({ sha256 }) => sha256)).toEqual(Object.values(got));
-      const holdsKey = gunzipIfPossible(file).includes('mcp_kkkk');
-      expect(holdsKey).toBe(lock === null);
-    }
-  });
+  test(
+    'is read back as it was written: in clear, with a passphrase, with an identity',
+    { timeout: 120_000 },
+    async () => {
+      const identity = await generateX25519Identity();
+      const recipients = [await identityToRecipient(identity)];
+      for (const [name, lock, key] of [
+        ['a.tar.gz', null, null],
+        ['a.tar.gz.age', { passphrase: 'a long one' }, { passphrase: 'a long one' }],
+        ['b.tar.gz.age', { recipients }, { identities: `# comment\n${identity}\n` }],
+      ] as const) {
+        const file = await writeBackup(name, lock);
+        const got: Record<string, string> = {};
+        const manifest = await readArchive(file, key, async ({ path }, content) => {
+          const hash = createHash('sha256');
+          for await (const chunk of content) hash.update(chunk);
+          got[path] = hash.digest('hex');
+        });
+        expect(Object.keys(got)).toEqual(['mcp-deploy.yaml', 'state/keys/default.key', 'beside/big.mjs']);
+        expect(manifest.files.map(({ sha256 }) => sha256)).toEqual(Object.values(got));
+        const holdsKey = gunzipIfPossible(file).includes('mcp_kkkk');
+        expect(holdsKey).toBe(lock === null);
+      }
+    },
+  );
 
-  test('does not open with another passphrase or identity, and says so', async () => {
+  test('does not open with another passphrase or identity, and says so', { timeout: 120_000 }, async () => {
     const passphrase = join(folder, 'a.tar.gz.age');
     expect(await refusal(passphrase, { passphrase: 'wrong' })).toMatch(/does not open with this passphrase/);
     expect(await refusal(passphrase)).toMatch(/is encrypted/);

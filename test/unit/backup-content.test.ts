@@ -4,9 +4,14 @@ import { restoreSteps, restoredPath } from '../../src/backup/plan-restore.ts';
 import { deploymentSchema, type DeploymentInput } from '../../src/deployment/schema.ts';
 
 const place = { baseDir: '/srv/d', stateDir: '/srv/d/.mcp-deploy' };
-const none: StateListing = { keys: [], pki: [], acme: [], releases: [] };
+const folderOf = (kind: string, names: readonly string[] = []) => ({ folder: `/srv/d/.mcp-deploy/${kind}`, names });
+const none = { keys: folderOf('keys'), pki: folderOf('pki'), acme: folderOf('acme'), releases: folderOf('releases') };
 const contentOf = (input: Omit<DeploymentInput, 'version'>, listing: StateListing = none) =>
-  backupContent(deploymentSchema.parse({ version: 1, ...input }), { ...place, listing });
+  backupContent(deploymentSchema.parse({ version: 1, ...input }), {
+    ...place,
+    logFile: '/srv/d/.mcp-deploy/logs/server.log',
+    listing,
+  });
 
 test('what the deployment refers to beside its file is in it, with keys told from what is public; what lies elsewhere is named', () => {
   const content = contentOf({
@@ -35,10 +40,10 @@ test('of .mcp-deploy: keys, certificates, accounts and releases; no links, no ha
   const { state } = contentOf(
     {},
     {
-      keys: ['keys.json', 'default.key', 'keys.json.mcpd-tmp'],
-      pki: ['ca.crt', 'ca.key', 'live', 'live-2', 'server.crt', 'server.key'],
-      acme: ['le.key'],
-      releases: ['1.json', '2.json', 'x'],
+      keys: folderOf('keys', ['keys.json', 'default.key', 'keys.json.mcpd-tmp']),
+      pki: folderOf('pki', ['ca.crt', 'ca.key', 'live', 'live-2', 'server.crt', 'server.key']),
+      acme: folderOf('acme', ['le.key']),
+      releases: folderOf('releases', ['1.json', '2.json', 'x']),
     },
   );
   expect(state.map(({ name, secret }) => (secret ? `${name}!` : name))).toEqual([

@@ -8,6 +8,7 @@ import { EnvironmentError, UserError } from '../../deployment/errors.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import { collectFiles, type Collected } from '../../host/backup/collect-files.ts';
 import { writeArchive, type Lock, type WrittenArchive } from '../../host/backup/write-archive.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
 import { withLock } from '../apply-desired.ts';
 import { backupFolder, listBackups } from '../backup-folder.ts';
@@ -100,11 +101,13 @@ async function collect(
   secrets: boolean,
 ): Promise<{ collected: Collected; leftOut: readonly string[] }> {
   const { baseDir, stateDir, ports } = context;
-  const names = ['keys', 'pki', 'acme', 'releases'] as const;
+  const { keysDir, pkiDir, releasesDir, logFile } = deploymentPaths(stateDir);
+  const folders = { keys: keysDir, pki: pkiDir, acme: join(stateDir, 'acme'), releases: releasesDir };
   const listed = await Promise.all(
-    names.map(async (name) => [name, await ports.files.list(join(stateDir, name))] as const),
+    Object.entries(folders).map(async ([name, folder]) => [name, { folder, names: await ports.files.list(folder) }]),
   );
-  const content = backupContent(deployment, { baseDir, stateDir, listing: Object.fromEntries(listed) as StateListing });
+  const listing = Object.fromEntries(listed) as StateListing;
+  const content = backupContent(deployment, { baseDir, stateDir, logFile, listing });
   const wanted = [
     { name: 'mcp-deploy.yaml', file: context.deploymentFile, secret: false },
     ...content.state,

@@ -122,6 +122,7 @@ async function planRestore(
   { file, key, proven }: Restore,
 ): Promise<{ plan: Plan; facts: HostFacts }> {
   const { baseDir, stateDir, deploymentFile, ports } = context;
+  refuseSystemScope(proven.deployment, file);
   const place: RestorePlace = { baseDir, stateDir, deploymentFile };
   const hasReleases = (await ports.files.list(join(stateDir, 'releases'))).length > 0;
   const wanted = filesToRestore(proven.manifest, hasReleases).map((each) => withText(each, proven.text));
@@ -148,6 +149,18 @@ async function planRestore(
   } finally {
     if (context.signal.aborted) await ports.files.removeTree(staging);
   }
+}
+
+/** There users, owners and units come first; until restore knows them, it brings the files back and says what to do. */
+function refuseSystemScope({ service }: Deployment, file: string): void {
+  if (service.manager === 'none') return;
+  throw new EnvironmentError(
+    `The deployment in ${file} runs as a service of the host (service.manager: ${service.manager}).`,
+    {
+      why: 'restore brings back deployments that live in one folder; nothing was changed.',
+      next: `Unpack it by hand (age -d FILE | tar xz), put keys/ and pki/ below /etc/mcp-deploy/NAME, then: mcp-deploy apply`,
+    },
+  );
 }
 
 /** A running server is started anew whenever files come back: a module that it has loaded may be another one. */
