@@ -4,6 +4,7 @@ import { planCaddyCommands } from './caddy/commands.ts';
 import { renderCaddyFiles } from './caddy/files.ts';
 import { planDockerCommands } from './docker/commands.ts';
 import { renderDockerFiles } from './docker/files.ts';
+import { planGrafanaCommands, renderGrafanaFiles } from './grafana/files.ts';
 import { planHaproxyCommands } from './haproxy/commands.ts';
 import { renderHaproxyFiles } from './haproxy/files.ts';
 import { planKubernetesCommands } from './kubernetes/commands.ts';
@@ -12,6 +13,7 @@ import { planLaunchdCommands } from './launchd/commands.ts';
 import { renderLaunchdFiles } from './launchd/files.ts';
 import { planNginxCommands } from './nginx/commands.ts';
 import { renderNginxFiles } from './nginx/files.ts';
+import { planPrometheusCommands, renderPrometheusFiles } from './prometheus/files.ts';
 import { tryCaddy, tryHaproxy, tryNginx } from './proxy-trial.ts';
 import { planSwarmCommands } from './swarm/commands.ts';
 import { renderSwarmFiles } from './swarm/files.ts';
@@ -100,6 +102,20 @@ export const targets: readonly Target[] = [
     ...timerTarget('cron', 'cron', [
       'For a crontab of your own: leave out the word root, and SHELL and PATH stand for all lines below them.',
     ]),
+  },
+  {
+    name: 'prometheus',
+    summary: 'scrape configuration, recorded series and alerts, and an example for Alertmanager',
+    program: 'prometheus',
+    files: renderPrometheusFiles,
+    commands: planPrometheusCommands,
+  },
+  {
+    name: 'grafana',
+    summary: 'dashboards: overview, tools, sessions and streams, upstreams, TLS and security',
+    program: 'grafana',
+    files: renderGrafanaFiles,
+    commands: planGrafanaCommands,
   },
   {
     name: 'docker',

@@ -27,6 +27,8 @@ export type TargetName =
   | 'launchd'
   | 'launchd-timer'
   | 'cron'
+  | 'prometheus'
+  | 'grafana'
   | 'docker'
   | 'swarm'
   | 'kubernetes';

@@ -24,6 +24,8 @@ const clusterTargets: ReadonlySet<string> = new Set([
   'systemd-timer',
   'launchd-timer',
   'cron',
+  'prometheus',
+  'grafana',
 ]);
 
 /** The cases below test/golden/targets: deployment.yaml, and input.yaml for what is not part of a deployment. */
