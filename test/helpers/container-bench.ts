@@ -1,5 +1,5 @@
-import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import type { TestContext } from 'vitest';
@@ -19,6 +19,7 @@ export interface ContainerBench {
   readonly folder: string;
   readonly key: string;
   readonly keyFile: string;
+  readonly keyStoreFile: string;
   readonly caFile: string;
   /** Renders a target into a new folder, with the secrets of this bench; gives the folder. */
   render(target: TargetName, deployment: DeploymentInput): string;
@@ -26,6 +27,10 @@ export interface ContainerBench {
   commands(target: TargetName, deployment: DeploymentInput): TargetCommands;
   /** Runs docker-compose over a rendered folder; throws with its complaint. */
   compose(folder: string, args: readonly string[]): string;
+  /** Runs `docker …` beside the test; gives its exit code. */
+  start(args: readonly string[]): Promise<number | null>;
+  /** Lets everyone look at a file or folder of the bench and the folder that it is in. */
+  readable(path: string): void;
   /** What a container wrote, on both outputs. */
   logs(container: string): string;
   stop(): Promise<void>;
@@ -61,6 +66,7 @@ export async function startContainerBench(tools: readonly string[]): Promise<Con
     folder,
     key: made.key,
     keyFile,
+    keyStoreFile: files.keyStoreFile,
     caFile: files.certificateFile,
     render(target, deployment) {
       const out = mkdtempSync(join(folder, `${target}-`));
@@ -96,6 +102,14 @@ export async function startContainerBench(tools: readonly string[]): Promise<Con
       );
       if (status !== 0) throw new Error(`docker-compose ${args.join(' ')} ended with ${status}:\n${stdout}${stderr}`);
       return stdout;
+    },
+    start(args) {
+      const child = spawn('docker', args, { env: engine.env, stdio: 'ignore' });
+      return new Promise((resolve) => child.once('exit', resolve));
+    },
+    readable(path) {
+      chmodSync(dirname(path), 0o755);
+      chmodSync(path, statSync(path).isDirectory() ? 0o755 : 0o644);
     },
     logs(container) {
       const { stdout, stderr } = spawnSync('docker', ['logs', container], { env: engine.env, encoding: 'utf8' });

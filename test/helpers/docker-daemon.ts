@@ -150,17 +150,17 @@ function librariesOf(program: string): readonly string[] {
   return Array.from(stdout.matchAll(/(\/\S+) \(0x/g), (match) => match[1] ?? '');
 }
 
-/** A port of this machine that leads to one that the daemon's network has on its loopback. */
+/** A port of this machine that leads to one in the daemon's network. */
 export interface Relay {
   readonly port: number;
   close(): Promise<void>;
 }
 
 /** Opens a relay, so that clients in this process reach what the daemon publishes. */
-export async function relayInto(daemon: DockerDaemon, port: number): Promise<Relay> {
+export async function relayInto(daemon: DockerDaemon, port: number, host = '127.0.0.1'): Promise<Relay> {
   const folder = mkdtempSync(join(tmpdir(), 'mcp-relay-'));
   const socket = join(folder, 'socket');
-  const inside = `require('net').createServer((c)=>{const s=require('net').connect(${port},'127.0.0.1');c.pipe(s);s.pipe(c);c.on('error',()=>s.destroy());s.on('error',()=>c.destroy());c.on('close',()=>s.destroy());s.on('close',()=>c.destroy())}).listen(${JSON.stringify(socket)})`;
+  const inside = `require('net').createServer((c)=>{const s=require('net').connect(${port},'${host}');c.pipe(s);s.pipe(c);c.on('error',()=>s.destroy());s.on('error',()=>c.destroy());c.on('close',()=>s.destroy());s.on('close',()=>c.destroy())}).listen(${JSON.stringify(socket)})`;
   const child = spawn('nsenter', ['--target', String(daemon.pid), '--net', process.execPath, '-e', inside], {
     stdio: 'ignore',
   });

@@ -106,6 +106,8 @@ describe.each(Object.entries(variants))('%s', (_name, deployment) => {
   test('the pod keeps each rule of the Pod Security Standard "restricted"', () => {
     const pod = at(kindOf(deployment, 'Deployment'), 'spec', 'template', 'spec');
     for (const rule of podSecurityRules(pod)) expect(rule).toMatchObject({ kept: true });
+    // Else a Service called mcp would be MCP_PORT=tcp://… in its own pods.
+    expect(at(pod, 'enableServiceLinks')).toBe(false);
   });
 
   test('every object that is named by another is there, and labels select what they mean to', () => {
