@@ -93,5 +93,3 @@ export const proxySchema = z.strictObject({
     .optional()
     .describe('TLS for clients of the proxy: intermediate = 1.2 and 1.3, modern = 1.3; server.tlsProfile by default'),
 });
-
-export type ProxySettings = z.output<typeof proxySchema>;

@@ -22,7 +22,7 @@ export interface ServerHouse {
   remove(): void;
 }
 
-export const houseNames: readonly string[] = ['localhost', '127.0.0.1', '::1'];
+const houseNames: readonly string[] = ['localhost', '127.0.0.1', '::1'];
 
 export async function openServerHouse(): Promise<ServerHouse> {
   const folder = mkdtempSync(join(tmpdir(), 'mcp-house-'));

@@ -1,6 +1,7 @@
 import type { ChildProcess } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtempSync, writeFileSync } from 'node:fs';
-import { createServer, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from 'vitest';
@@ -197,23 +198,13 @@ describe.each([
     90_000,
   );
 
-  testWithTools([target], 'a POST whose server broke off is not sent to another one', async () => {
-    let seen = 0;
-    const brittle = await Promise.all(
-      replicas.map(
-        () =>
-          new Promise<Server>((resolve) => {
-            const server = createServer((request, response) => {
-              if (request.url === '/readyz') return void response.end('{}');
-              request.resume().on('end', () => {
-                seen++;
-                request.socket.destroy();
-              });
-            });
-            server.listen(0, '127.0.0.1', () => resolve(server));
-          }),
-      ),
-    );
+  /** Renders a site in front of servers of the test's own, which speak plain HTTP. */
+  async function withServers(
+    handlers: readonly RequestListener[],
+    balance: 'least' | 'address',
+    run: (url: string) => Promise<void>,
+  ): Promise<void> {
+    const own = await Promise.all(handlers.map(listen));
     const [https = 0, http = 0] = await freePorts(2);
     const input = targetInput({
       version: 1,
@@ -223,30 +214,92 @@ describe.each([
         serverName: 'localhost',
         certificate: house.paths.certificateFile,
         key: house.paths.keyFile,
-        servers: brittle.map((server) => `127.0.0.1:${(server.address() as AddressInfo).port}`),
+        balance,
+        servers: own.map((server) => `127.0.0.1:${(server.address() as AddressInfo).port}`),
       },
     });
-    const own = mkdtempSync(join(house.folder, `${target}-brittle-`));
-    const site = join(own, 'site');
-    const paths = { ...input.paths, proxyLogDir: own };
+    const folder = mkdtempSync(join(house.folder, `${target}-own-`));
+    const site = join(folder, 'site');
+    const paths = { ...input.paths, proxyLogDir: folder };
     writeFileSync(site, renderTarget(target, { ...input, paths, proxyPorts: { https, http } })[0]?.content ?? '');
-    const other = await start(site, own, [https, http]);
+    const other = await start(site, folder, [https, http]);
     try {
-      const answer = await callHttp({
-        url: `https://localhost:${https}/mcp`,
-        ca: house.caPem,
-        method: 'POST',
-        headers: jsonHeaders,
-        body: '{"jsonrpc":"2.0","id":1,"method":"tools/call"}',
-      });
-      expect([answer.status, answer.headers['content-type']]).toEqual([502, 'application/problem+json']);
-      expect(seen).toBe(1);
+      await run(`https://localhost:${https}/mcp`);
     } finally {
       await other.stop();
-      for (const server of brittle) server.close().closeAllConnections();
+      for (const server of own) server.close().closeAllConnections();
     }
+  }
+
+  const postTo = (url: string, more: Partial<Parameters<typeof callHttp>[0]> = {}): Promise<HttpAnswer> =>
+    callHttp({ url, ca: house.caPem, method: 'POST', headers: jsonHeaders, body: '{}', ...more });
+
+  testWithTools([target], 'a POST whose server broke off is not sent to another one', async () => {
+    let seen = 0;
+    const brittle: RequestListener = (request, response) => {
+      if (request.url === '/readyz') return void response.end('{}');
+      request.resume().on('end', () => {
+        seen++;
+        request.socket.destroy();
+      });
+    };
+    await withServers([brittle, brittle, brittle], 'least', async (url) => {
+      const answer = await postTo(url);
+      expect([answer.status, answer.headers['content-type']]).toEqual([502, 'application/problem+json']);
+      expect(seen).toBe(1);
+    });
+  });
+
+  testWithTools([target], 'with proxy.balance address, an address comes to the same server every time', async () => {
+    const named = ['a', 'b', 'c'].map(
+      (name): RequestListener =>
+        (_request, response) =>
+          void response.end(name),
+    );
+    await withServers(named, 'address', async (url) => {
+      const chosen = new Set<string>();
+      for (let at = 1; at <= 24; at++) {
+        // Caddy and nginx look at the first three numbers of an address as well as at the last.
+        const from = { connectTo: '127.0.0.1', connectFrom: `127.${at}.${at}.${at}` };
+        const answers = await Promise.all([1, 2, 3].map(() => postTo(url, from)));
+        const names = new Set(answers.map(({ body }) => body));
+        expect(names.size).toBe(1);
+        for (const name of names) chosen.add(name);
+      }
+      expect(chosen.size).toBeGreaterThan(1);
+    });
+  });
+
+  if (target !== 'haproxy') return;
+  testWithTools([target], 'HAProxy finds servers without a name by the answers that it has seen', async () => {
+    const handlers = [1, 2, 3].map((): RequestListener => {
+      const sessions = new Set<string>();
+      return (request, response) => {
+        const id = request.headers['mcp-session-id'];
+        if (request.url === '/readyz') return void response.end('{}');
+        if (id !== undefined) return void response.writeHead(sessions.has(String(id)) ? 200 : 404).end();
+        const made = randomUUID();
+        sessions.add(made);
+        response.setHeader('Mcp-Session-Id', made).end('{}');
+      };
+    });
+    await withServers(handlers, 'least', async (url) => {
+      const begun = await Promise.all(Array.from({ length: 20 }, () => postTo(url)));
+      const calls = begun.flatMap(({ headers }) => [1, 2, 3].map(() => String(headers['mcp-session-id'])));
+      const answers = await Promise.all(
+        calls.map((id) => postTo(url, { headers: { ...jsonHeaders, 'mcp-session-id': id } })),
+      );
+      expect(answers.map(({ status }) => status)).toEqual(calls.map(() => 200));
+    });
   });
 });
+
+function listen(handler: RequestListener): Promise<Server> {
+  const server = createServer(handler);
+  return new Promise((resolve) => {
+    server.listen(0, '127.0.0.1', () => resolve(server));
+  });
+}
 
 const jsonHeaders = { 'content-type': 'application/json', accept: 'application/json, text/event-stream' };
 const modernMeta = {
