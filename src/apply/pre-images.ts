@@ -73,7 +73,9 @@ export async function restorePreImage(
   image: PreImage,
   options: { folder: string; stateDir: string },
 ): Promise<string | null> {
-  await files.removeFile(temporaryFileOf(image.path));
+  const temporary = temporaryFileOf(image.path);
+  // On a read-only disk not even a file that is not there can be removed.
+  if ((await files.stat(temporary)) !== null) await files.removeFile(temporary);
   const now = await files.stat(image.path);
   switch (image.kind) {
     case 'absent': {

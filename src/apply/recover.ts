@@ -57,6 +57,7 @@ export async function recoverUnfinished(options: {
       ports,
       stateDir,
       onProgress: options.onProgress ?? (() => {}),
+      wasKilled: true,
     });
     if (leftovers.length > 0) throw incomplete(state, leftovers);
     recovery = describe(state, 'undone');

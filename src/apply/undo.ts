@@ -23,7 +23,13 @@ import type { OnProgress } from './progress-event.ts';
  */
 export async function undoJournal(
   journal: Journal,
-  options: { ports: ApplyPorts; stateDir: string; onProgress: OnProgress },
+  options: {
+    ports: ApplyPorts;
+    stateDir: string;
+    onProgress: OnProgress;
+    /** The command that did it was killed, so that the machine may have been started anew since. */
+    wasKilled?: boolean;
+  },
 ): Promise<readonly string[]> {
   const { ports, stateDir, onProgress } = options;
   const { begun, undone, header } = journal.state();
@@ -57,6 +63,14 @@ export async function undoJournal(
     await takeBack(entry, () => undoStep(entry, undo, journal.preImageDir, options));
   }
 
+  if (options.wasKilled === true && leftovers.length === 0) {
+    const readers = new Set(open.flatMap((entry) => readerOf(header.plan.steps[entry.index])));
+    for (const unit of readers) {
+      await runCommand(['systemctl', 'try-reload-or-restart', unit], ports).catch((error: unknown) => {
+        leftovers.push(`${unit} (${describeError(error)})`);
+      });
+    }
+  }
   if (leftovers.length === 0) leftovers.push(...(await endJournal(journal, ports, stateDir)));
   onProgress({ type: 'undo-done', leftovers });
   return leftovers;
@@ -65,6 +79,10 @@ export async function undoJournal(
 /** The commit is a step of its own behind the last one of the plan; its files are restored like any other. */
 function undoOf(step: Step | undefined): Step['undo'] {
   return step?.undo ?? { type: 'restore' };
+}
+
+function readerOf(step: Step | undefined): readonly string[] {
+  return step?.undo.type === 'restore' && step.undo.readBy !== undefined ? [step.undo.readBy] : [];
 }
 
 async function undoStep(

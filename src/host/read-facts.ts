@@ -54,7 +54,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
 
   const newest = await readNewestRelease(files, stateDir);
   const release = scopeOf(stateDir) === 'system' ? newest : withinFolder(newest, baseDir);
-  const server = await readServer({ files, processes }, paths.pidFile);
+  const server = await readServer({ files, processes }, paths.pidFile, scopeOf(stateDir) === 'system' ? 5_000 : 0);
   const unfinished = await readUnfinished({ ports: { files }, stateDir });
   return {
     baseDir,
@@ -192,10 +192,19 @@ async function readKeyLabels(files: FileSystem, storeFile: string, now: Date): P
   }
 }
 
-async function readServer(ports: Pick<ApplyPorts, 'files' | 'processes'>, pidFile: string): Promise<ServerFact> {
+async function readServer(
+  ports: Pick<ApplyPorts, 'files' | 'processes'>,
+  pidFile: string,
+  patienceMs: number,
+): Promise<ServerFact> {
   const now = await ports.processes.serverState(pidFile);
   if (now.state === 'stopped') return now;
-  const noted = parseNotes(await ports.files.read(pidFile));
+  let noted = parseNotes(await ports.files.read(pidFile));
+  // A service that its manager has just started says so in a moment.
+  for (let waited = 0; patienceMs > waited && noted.pid !== now.pid; waited += 100) {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    noted = parseNotes(await ports.files.read(pidFile));
+  }
   const known = noted.pid === now.pid ? noted : { configSha256: '', version: '' };
   return { state: 'running', pid: now.pid, configSha256: known.configSha256, version: known.version };
 }
@@ -222,18 +231,17 @@ async function findTakenPorts(
   release: ReleaseRecord | null,
   scope: Scope,
 ): Promise<HostFacts['takenPorts']> {
-  const ours = server.state === 'running' ? portsOfRelease(release) : new Set<number>();
+  const ours = portsOfRelease(release);
   const taken: { port: number; holder: string | null }[] = [];
   for (const address of listenAddresses(deployment.server)) {
     if (address.kind === 'unix' || taken.some(({ port }) => port === address.port)) continue;
     const found = await findPortHolder(address.port, hostsToTry(address.host));
     if (!found.taken) continue;
-    const isOurs =
-      server.state === 'running' &&
-      // The socket of a unit is held by the service manager.
-      (found.pid === null || (scope === 'system' && found.pid === 1)
-        ? ours.has(address.port)
-        : found.pid === server.pid);
+    // The socket of a unit is held by the service manager, also while its service does not run.
+    const isSocket = scope === 'system' && found.pid === 1 && ours.has(address.port);
+    const isServer =
+      server.state === 'running' && (found.pid === null ? ours.has(address.port) : found.pid === server.pid);
+    const isOurs = isSocket || isServer;
     if (!isOurs) taken.push({ port: address.port, holder: found.holder });
   }
   return taken;

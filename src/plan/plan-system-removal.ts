@@ -41,7 +41,7 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
   const noUnits: readonly UnitChange[] = [];
 
   const steps: Step[] = [
-    ...sites.map(([path]) => removeStep(path)),
+    ...sites.map(([path]) => ({ ...removeStep(path), undo: { type: 'restore', readBy: 'nginx.service' } as const })),
     ...(sites.length > 0 && isProxyActive
       ? [
           commandStep('check-nginx', 'check nginx without the site', ['nginx', '-t']),
@@ -86,12 +86,24 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
     desired: null,
     ...(options.purge === true
       ? {
-          purge: [paths.keysDir, paths.pkiDir, paths.runDir, paths.logsDir],
+          purge: [
+            paths.keysDir,
+            paths.pkiDir,
+            paths.runDir,
+            paths.logsDir,
+            ...sites.flatMap(([path]) => accessLogs(path)),
+          ],
           // Only when nothing of anyone else is in them.
           purgeEmpty: [paths.configDir, ...[paths.configDir, paths.runDir, paths.logsDir].map((path) => dirname(path))],
         }
       : {}),
   };
+}
+
+/** What nginx logged for a site, also what Debian's logrotate has kept of it. */
+function accessLogs(site: string): readonly string[] {
+  const log = `/var/log/nginx/${basename(site, '.conf')}.access.log`;
+  return [log, `${log}.1`, ...Array.from({ length: 13 }, (_, at) => `${log}.${at + 2}.gz`)];
 }
 
 function hasAnything({ release, directories = [], stateDir }: HostFacts): boolean {

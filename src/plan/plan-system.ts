@@ -139,11 +139,14 @@ function refuseHost(deployment: Deployment, facts: HostFacts, system: SystemFact
       next: `Move it: mkdir -p /srv/${deployment.name} && mv ${facts.deploymentFile.path} /srv/${deployment.name}/`,
     });
   }
-  if (!isServing(facts, system, deployment)) refuseTakenPorts(facts, deployment);
-}
-
-function isServing(facts: HostFacts, system: SystemFacts, { name }: Deployment): boolean {
-  return facts.server.state === 'running' || system.activeUnits.some((unit) => unit.includes(name));
+  refuseTakenPorts(facts, deployment);
+  const { serverCertificate: certificate } = facts;
+  if (deployment.tls.source === 'files' && certificate !== null && certificate.daysLeft < 0) {
+    throw new EnvironmentError('Your certificate has expired.', {
+      why: `${deployment.tls.certificate} ended on ${certificate.notAfter.slice(0, 10)}: no client would connect.`,
+      next: 'Put a new one in its place, then run the command again.',
+    });
+  }
 }
 
 /** Refused as late as possible, so that everyone may look at a plan. @throws EnvironmentError (exit 3) */
@@ -345,6 +348,10 @@ function hostFileSteps(file: HostFile, adopt: boolean, facts: HostFacts) {
     action: { type: 'run-command', argv: ['systemd-analyze', 'verify', file.path] },
     undo: { type: 'none' },
   };
+  if (file.program === 'nginx') {
+    const undo = { type: 'restore', readBy: 'nginx.service' } as const;
+    return { ...made, steps: made.steps.map((step): Step => ({ ...step, undo })) };
+  }
   return { ...made, steps: isUnit ? [...made.steps, check] : made.steps };
 }
 

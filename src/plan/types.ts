@@ -239,7 +239,8 @@ export type AcmeChallenge =
  * touched paths back, byte for byte and mode for mode.
  */
 export type Undo =
-  | { readonly type: 'restore' }
+  /** `readBy` is a unit that a boot in the middle may have started with our files: it reads them again when they are back. */
+  | { readonly type: 'restore'; readonly readBy?: string }
   | { readonly type: 'none' }
   /** Units are as they were before, in step with their files. */
   | { readonly type: 'restore-units'; readonly units: readonly UnitChange[] }

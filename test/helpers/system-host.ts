@@ -1,5 +1,8 @@
-import { realpathSync } from 'node:fs';
+import { readFileSync, realpathSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { build } from 'esbuild';
 import { bootDebian, type BootedDebian, type Executed } from './booted-debian.ts';
 import { repository } from './cli.ts';
 
@@ -10,13 +13,22 @@ export interface SystemHost {
   cli(...args: readonly string[]): Promise<Executed>;
   /** The same, and it must end with 0. */
   must(...args: readonly string[]): Promise<string>;
-  /** Writes a file of the host. */
+  /** The same with a server that is another build. */
+  newer(...args: readonly string[]): Promise<Executed>;
+  /** The same, killed at a step. */
+  killedAt(step: number, moment: 'begun' | 'acted', ...args: readonly string[]): Promise<Executed>;
+  sh(script: string): Promise<string>;
   write(path: string, text: string): Promise<void>;
-  /** What is on the host: each path with kind, mode, owner, content hash or target, and what systemd says of the units. */
+  /**
+   * What is on the host, a line each: paths with kind, mode, owner and target, contents, and what systemd says of the units.
+   * Left out are journals of plans, logs, what a server notes while it runs, and the copies that useradd keeps.
+   */
   snapshot(): Promise<string>;
 }
 
 export const siteFolder = '/srv/notes';
+/** A script of test/helpers on the host. */
+export const loadScript = '/root/helpers/dist/cli/system-load.mjs';
 
 export async function bootSystemHost(): Promise<SystemHost> {
   const there = '/usr/lib/mcp-deploy';
@@ -27,38 +39,71 @@ export async function bootSystemHost(): Promise<SystemHost> {
       `${realpathSync(join(repository, 'node_modules'))}:${there}/node_modules`,
     ],
   });
-  await debian.run(['mkdir', '-p', siteFolder]);
-  // As every installed system has it; a bootstrapped one has none.
-  await debian.run(['sh', '-c', 'printf "127.0.0.1 localhost\\n::1 localhost\\n127.0.1.1 vm\\n" > /etc/hosts']);
-  const cli = (...args: readonly string[]): Promise<Executed> =>
-    debian.exec(['env', '-C', siteFolder, '/usr/bin/node', `${there}/bin/mcp-deploy.js`, ...args]);
+  const sh = (script: string): Promise<string> => debian.run(['sh', '-ec', script]);
+  await sh(`mkdir -p ${siteFolder} /root/helpers/dist/cli /root/newer/dist
+    # As every installed system has it; a bootstrapped one has none.
+    printf '127.0.0.1 localhost\\n::1 localhost\\n127.0.1.1 vm\\n' > /etc/hosts
+    for each in bin templates schema package.json node_modules; do
+      ln -s ${there}/$each /root/helpers/$each
+    done
+    ln -s ${there}/dist/server /root/helpers/dist/server
+    cp -r ${there}/bin ${there}/templates ${there}/schema ${there}/package.json /root/newer/
+    ln -s ${there}/node_modules /root/newer/node_modules
+    cp -r ${there}/dist/cli ${there}/dist/server /root/newer/dist/
+    echo '// another build' >> /root/newer/dist/server/serve.js`);
+  for (const name of ['system-killed-cli', 'system-load']) {
+    await debian.run(['sh', '-c', `cat > /root/helpers/dist/cli/${name}.mjs`], { input: await bundle(name) });
+  }
+  const run = (file: string, args: readonly string[]): Promise<Executed> =>
+    debian.exec(['env', '-C', siteFolder, '/usr/bin/node', file, ...args]);
   return {
     debian,
-    cli,
+    sh,
+    cli: (...args) => run(`${there}/bin/mcp-deploy.js`, args),
+    newer: (...args) => run('/root/newer/bin/mcp-deploy.js', args),
+    killedAt: (step, moment, ...args) =>
+      run('/root/helpers/dist/cli/system-killed-cli.mjs', [String(step), moment, ...args]),
     async must(...args) {
-      const ran = await cli(...args);
+      const ran = await run(`${there}/bin/mcp-deploy.js`, args);
       if (ran.status === 0) return ran.stdout;
       throw new Error(`mcp-deploy ${args.join(' ')} ended with ${ran.status}\n${ran.stdout}${ran.stderr}`);
     },
     async write(path, text) {
-      await debian.run(['sh', '-c', 'mkdir -p "$(dirname "$1")" && cat > "$1"', 'sh', path], { input: text });
+      await debian.run(['sh', '-c', 'cat > "$1"', 'sh', path], { input: text });
     },
     snapshot: () => debian.run(['sh', '-c', snapshotScript]),
   };
 }
 
-/**
- * Left out is what changes by itself or is history: journals of plans, logs, what a server notes while it runs, and the copies
- * that the programs for accounts keep of their files.
- */
-const snapshotScript = `set -e
-cd /
-find etc opt var/lib/mcp-deploy var/log/mcp-deploy srv run/systemd/system -xdev 2>/dev/null \\
-  \\( -path 'opt/mcp-deploy/*/journal' -o -name '*.log' -o -path 'var/lib/mcp-deploy/*/server.json' \\
-     -o -name 'passwd-' -o -name 'group-' -o -name 'shadow-' -o -name 'gshadow-' -o -name '.pwd.lock' -o -name '.npm' \\) -prune \\
+async function bundle(name: string): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'mcp-system-'));
+  const outfile = join(folder, `${name}.mjs`);
+  await build({
+    entryPoints: [new URL(`${name}.ts`, import.meta.url).pathname],
+    outfile,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    logLevel: 'error',
+    define: { __MCP_DEPLOY_VERSION__: JSON.stringify('0.1.0') },
+    // CommonJS packages inside an ES module ask for require.
+    banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },
+    alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
+  });
+  const text = readFileSync(outfile, 'utf8');
+  await rm(folder, { recursive: true });
+  return text;
+}
+
+const left =
+  "-name 'passwd-' -o -name 'group-' -o -name 'shadow-' -o -name 'gshadow-' -o -name .pwd.lock -o -name .npm -o -name journal";
+const snapshotScript = `cd /
+find etc opt srv var/lib/mcp-deploy var/log/mcp-deploy run/systemd/system run/mcp-notes-trial.json 2>/dev/null \\
+  \\( ${left} -o -path 'var/log/mcp-deploy/*/*' -o -path 'var/lib/mcp-deploy/*/server.json' \\) -prune \\
   -o -printf '%p %y %m %U:%G %l\\n' | LC_ALL=C sort
-find etc opt srv -xdev -type f -not -path 'opt/mcp-deploy/*/journal/*' -not -name 'passwd-' -not -name 'group-' \\
-  -not -name 'shadow-' -not -name 'gshadow-' -exec sha256sum {} + | LC_ALL=C sort -k2
-systemctl show -p Id,ActiveState,UnitFileState,FragmentPath mcp-notes.service mcp-notes.socket nginx.service
-systemctl list-units --all --plain --no-legend 'mcp-*' | awk '{print $1, $2, $3}'
+find etc opt srv \\( ${left} \\) -prune -o -type f -print0 | xargs -0 sha256sum | LC_ALL=C sort -k2
+for unit in mcp-notes.service mcp-notes.socket mcp-notes-trial.service nginx.service; do
+  systemctl show --property=Id,LoadState,ActiveState,UnitFileState $unit | tr '\\n' ' '; echo
+done
 `;

@@ -1,0 +1,357 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bootDebianWithinMs, bootedDebianTools } from '../helpers/booted-debian.ts';
+import { bootSystemHost, loadScript, siteFolder, type SystemHost } from '../helpers/system-host.ts';
+import { findProgram, testWithTools } from '../helpers/tools.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+
+/** One host for all tests, in order: each finds the deployment that the ones before it left, live and unharmed. */
+let host: SystemHost;
+let untouched = '';
+
+const canBoot = bootedDebianTools.every((tool) => findProgram(tool) !== null);
+const withinMs = 300_000;
+
+beforeAll(async () => {
+  if (!canBoot) return;
+  host = await bootSystemHost();
+  untouched = await host.snapshot();
+}, bootDebianWithinMs);
+
+afterAll(async () => {
+  await host?.debian.stop();
+});
+
+const live = `version: 1
+name: notes
+service: { manager: systemd }
+proxy: { program: nginx, serverName: localhost }
+limits: { perKey: off, freePerKey: off }
+`;
+
+async function want(text: string): Promise<void> {
+  await host.write(`${siteFolder}/mcp-deploy.yaml`, text);
+}
+
+/** Whether a call goes through nginx to a tool and back. */
+async function serves(): Promise<boolean> {
+  const call = JSON.stringify({
+    jsonrpc: '2.0',
+    id: 1,
+    method: 'tools/call',
+    params: {
+      name: 'echo',
+      arguments: { message: 'through nginx' },
+      _meta: {
+        'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+        'io.modelcontextprotocol/clientCapabilities': {},
+        'io.modelcontextprotocol/clientInfo': { name: 'test', version: '1' },
+      },
+    },
+  });
+  const { stdout } = await host.debian.exec(
+    [
+      'sh',
+      '-c',
+      `curl -sS --cacert /etc/mcp-deploy/notes/pki/ca.crt -H "authorization: Bearer $(cat /etc/mcp-deploy/notes/keys/default.key)" \\
+        -H 'content-type: application/json' -H 'accept: application/json, text/event-stream' \\
+        -H 'mcp-protocol-version: 2026-07-28' -H 'mcp-method: tools/call' -H 'mcp-name: echo' \\
+        -d @- https://localhost/mcp`,
+    ],
+    { input: call },
+  );
+  return stdout.includes('through nginx') && stdout.includes('"result"');
+}
+
+describe('a service of a host', () => {
+  testWithTools(
+    bootedDebianTools,
+    'is installed with nginx in front as one change, and belongs to whom it should',
+    async () => {
+      await want(live);
+      expect((await host.cli('plan', '--check')).status).toBe(1);
+      expect(await host.must('apply')).toContain('Endpoint');
+      expect(await serves()).toBe(true);
+      const owned = await host.sh(`cd /etc/mcp-deploy/notes; stat -c '%a %U:%G %n' . keys/* pki/ca.key pki/live-1/* \\
+        /opt/mcp-deploy/notes/releases/1/* /var/lib/mcp-deploy/notes /var/log/mcp-deploy/notes`);
+      expect(owned.trim().split('\n')).toEqual([
+        '750 root:mcp .',
+        '600 root:root keys/default.key',
+        '640 root:mcp keys/keys.json',
+        '400 root:root pki/ca.key',
+        '644 root:root pki/live-1/server.crt',
+        '640 root:mcp pki/live-1/server.key',
+        '644 root:root /opt/mcp-deploy/notes/releases/1/serve.js',
+        '640 root:mcp /opt/mcp-deploy/notes/releases/1/server.json',
+        '700 mcp:mcp /var/lib/mcp-deploy/notes',
+        '750 mcp:mcp /var/log/mcp-deploy/notes',
+      ]);
+      expect(await host.sh('systemctl is-enabled mcp-notes.service')).toBe('enabled\n');
+      expect(await host.sh('curl -sS -o /dev/null -w "%{http_code}" -H "Host: other" http://127.0.0.1/')).toBe('200');
+      expect((await host.cli('plan', '--check')).status).toBe(0);
+      expect(await host.must('status')).toMatch(/running, pid \d+/);
+    },
+    withinMs,
+  );
+
+  testWithTools(
+    bootedDebianTools,
+    'takes another configuration under constant load without a failed call, and goes back to the former one the same way',
+    async () => {
+      const load = host.debian.start([
+        '/usr/bin/node',
+        loadScript,
+        'https://localhost/mcp',
+        '/etc/mcp-deploy/notes/keys/default.key',
+        '/etc/mcp-deploy/notes/pki/ca.crt',
+      ]);
+      let told = '';
+      load.stdout?.setEncoding('utf8').on('data', (text: string) => (told += text));
+      await want(`${live}logs: { level: debug }\n`);
+      await host.must('apply');
+      expect(await host.must('rollback')).toContain('Endpoint');
+      expect(await host.must('history')).toMatch(/ 3 .*back to 1 +live/);
+      // Not found is the shell that looks for it.
+      await host.sh("pkill -TERM -f '[s]ystem-load.mjs'");
+      await waitUntil(() => told.endsWith('}'), 30_000, 'what the load says');
+      expect(JSON.parse(told)).toMatchObject({ failed: 0, sessionsLost: 0, problems: [] });
+      expect((JSON.parse(told) as { calls: number }).calls).toBeGreaterThan(100);
+    },
+    withinMs,
+  );
+
+  testWithTools(
+    bootedDebianTools,
+    'another build of the server takes over after it was tried, and its release holds it for a rollback',
+    async () => {
+      await want(live);
+      const before = await host.sh('sha256sum < /opt/mcp-deploy/notes/current/serve.js');
+      const ran = await host.newer('apply');
+      expect(`${ran.status} ${ran.stderr}`).toContain('restarted');
+      expect(await host.sh('sha256sum < /opt/mcp-deploy/notes/current/serve.js')).not.toBe(before);
+      expect(await serves()).toBe(true);
+      await host.must('rollback', '3');
+      expect(await host.sh('sha256sum < /opt/mcp-deploy/notes/current/serve.js')).toBe(before);
+      expect(await serves()).toBe(true);
+    },
+    withinMs,
+  );
+});
+
+interface Break {
+  readonly name: string;
+  readonly yaml: string;
+  /** Done before, and taken back after, on the host. */
+  readonly before?: string;
+  readonly after?: string;
+  readonly exitCode: number;
+  readonly says: string;
+}
+
+const upstream = (settings: string): string => `${live}server: { upstreams: { tool: { ${settings} } } }\n`;
+
+const breaks: readonly Break[] = [
+  { name: 'a deployment file that is wrong', yaml: `${live}sever: {}\n`, exitCode: 2, says: 'server' },
+  { name: 'an MCP server that is dead', yaml: upstream('command: /usr/bin/false'), exitCode: 4, says: 'exited with' },
+  {
+    name: 'an MCP server that never answers',
+    yaml: upstream('command: /usr/bin/sleep, args: ["600"], startSeconds: 1'),
+    exitCode: 4,
+    says: 'does not start',
+  },
+  {
+    name: 'a port that another program holds',
+    yaml: `${live}server: { listen: "localhost:9443" }\n`,
+    before:
+      'systemd-run --quiet --unit=holder /usr/bin/node -e "require(\'net\').createServer().listen(9443)"; ' +
+      'until ss -ltn | grep -q :9443; do sleep 0.1; done',
+    after: 'systemctl stop holder',
+    exitCode: 3,
+    says: '9443',
+  },
+  {
+    name: 'a disk that is full while files are written',
+    yaml: `${live}server: { drainSeconds: 31 }\n`,
+    before: `cp -a /etc/systemd/system /root/units; mount -t tmpfs -o size=512k,mode=755 tmpfs /etc/systemd/system
+      cp -a /root/units/. /etc/systemd/system/; head -c 1M /dev/zero > /root/fill
+      cat /root/fill > /etc/systemd/system/fill 2>/dev/null || true`,
+    after: 'umount /etc/systemd/system; rm -r /root/units /root/fill',
+    exitCode: 4,
+    says: 'undone',
+  },
+  {
+    name: 'a disk that is almost full',
+    yaml: `${live}logs: { level: warn }\n`,
+    before: `cp -a /opt/mcp-deploy /root/opt; mount -t tmpfs -o size=40m,mode=755 tmpfs /opt/mcp-deploy
+      cp -a /root/opt/. /opt/mcp-deploy/`,
+    after: 'umount -l /opt/mcp-deploy; rm -r /root/opt',
+    exitCode: 3,
+    says: 'almost full',
+  },
+  {
+    name: 'a folder that is read-only',
+    yaml: `${live}server: { path: /tools }\n`,
+    before: 'mount --bind /etc/nginx/conf.d /etc/nginx/conf.d; mount -o remount,ro,bind /etc/nginx/conf.d',
+    after: 'umount /etc/nginx/conf.d',
+    exitCode: 4,
+    says: 'undone',
+  },
+  {
+    name: 'an nginx that others have broken',
+    yaml: `${live}server: { path: /tools }\n`,
+    before: 'echo "nonsense;" > /etc/nginx/conf.d/zz-theirs.conf',
+    after: 'rm /etc/nginx/conf.d/zz-theirs.conf',
+    exitCode: 4,
+    says: 'zz-theirs.conf',
+  },
+  {
+    name: 'a certificate that has expired',
+    yaml: `${live}tls: { source: files, certificate: /etc/old.crt, key: /etc/old.key }\n`,
+    before: `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost \\
+      -days 30 -keyout /etc/old.key -out /root/unused.crt 2>/dev/null
+      openssl req -new -key /etc/old.key -subj /CN=localhost -addext subjectAltName=DNS:localhost -out /root/old.csr
+      mkdir -p /root/ca && cd /root/ca && touch index && echo 01 > serial
+      printf '[ca]\\ndefault_ca=d\\n[d]\\ndatabase=index\\nserial=serial\\nnew_certs_dir=.\\ndefault_md=sha256\\npolicy=p\\ncopy_extensions=copy\\n[p]\\ncommonName=supplied\\n' > c
+      openssl ca -batch -config c -selfsign -keyfile /etc/old.key -in /root/old.csr -out /etc/old.crt -notext \\
+        -startdate 200101000000Z -enddate 210101000000Z 2>/dev/null
+      chgrp mcp /etc/old.key && chmod 640 /etc/old.key`,
+    after: 'rm -r /etc/old.crt /etc/old.key /root/old.csr /root/ca /root/unused.crt',
+    exitCode: 3,
+    says: 'expired',
+  },
+];
+
+describe('whatever is wrong, the old release serves on and the host is byte for byte as before', () => {
+  test.skipIf(!canBoot).each(breaks)(
+    '$name',
+    async ({ yaml, before, after, exitCode, says }) => {
+      await want(yaml);
+      if (before !== undefined) await host.sh(before);
+      try {
+        const was = await host.snapshot();
+        const pid = await host.sh('systemctl show --property=MainPID mcp-notes.service');
+        const ran = await host.cli('apply');
+        expect(`${ran.stdout}${ran.stderr}`).toContain(says);
+        expect(ran.status, ran.stderr).toBe(exitCode);
+        expect(await host.snapshot()).toBe(was);
+        // It was not even restarted.
+        expect(await host.sh('systemctl show --property=MainPID mcp-notes.service')).toBe(pid);
+        expect(await serves()).toBe(true);
+      } finally {
+        if (after !== undefined) await host.sh(after);
+      }
+    },
+    withinMs,
+  );
+});
+
+describe('an apply that is cut off', () => {
+  const other =
+    `${live}service: { manager: systemd, trial: false }\nserver: { path: /tools, drainSeconds: 5 }\n`.replace(
+      'service: { manager: systemd }\n',
+      '',
+    );
+
+  testWithTools(
+    bootedDebianTools,
+    'by a kill at any step: something serves, and the next command puts all of it back',
+    async () => {
+      await want(other);
+      const was = await host.snapshot();
+      const { plan } = JSON.parse(await host.must('plan', '--json')) as { plan: { steps: { id: string }[] } };
+      const ids = plan.steps.map(({ id }) => id);
+      expect(ids).toContain('switch-release');
+      for (const [step, id] of ids.entries()) {
+        const moment = step % 2 === 0 ? 'acted' : 'begun';
+        await host.killedAt(step, moment, 'apply');
+        expect(await host.must('status'), id).toContain('was cut off');
+        await want(live);
+        // Nothing else is to be done: what was begun is undone, and that is all.
+        const ran = await host.cli('apply');
+        expect(`${id}: ${ran.status} ${ran.stderr}`).toContain(`${id}: 0 `);
+        expect(ran.stderr, id).toContain('it was undone');
+        expect(await host.snapshot(), `killed when ${id} had ${moment}`).toBe(
+          was.replaceAll(shaOfYaml(was), shaOfYaml(await host.snapshot())),
+        );
+        expect(await serves(), id).toBe(true);
+        await want(other);
+      }
+    },
+    withinMs,
+  );
+
+  testWithTools(
+    bootedDebianTools,
+    'by a boot right after the switch: what is started then is one whole release, and rollback is still possible',
+    async () => {
+      await want(other);
+      const { plan } = JSON.parse(await host.must('plan', '--json')) as { plan: { steps: { id: string }[] } };
+      const step = plan.steps.findIndex(({ id }) => id === 'switch-release');
+      await host.killedAt(step, 'acted', 'apply');
+      // What a boot does for us: everything starts anew from what is on the disk.
+      await host.sh(
+        'systemctl daemon-reload; systemctl stop nginx mcp-notes.service; systemctl start mcp-notes.service nginx',
+      );
+      await waitUntil(
+        async () => (await host.debian.exec(['curl', '-skf', 'https://localhost:8443/readyz'])).status === 0,
+        30_000,
+        'the server after the boot',
+      );
+      await want(live);
+      await host.must('apply');
+      expect(await serves()).toBe(true);
+      expect((await host.cli('plan', '--check')).status).toBe(0);
+    },
+    withinMs,
+  );
+
+  testWithTools(
+    bootedDebianTools,
+    'by Ctrl-C: everything is undone before it ends',
+    async () => {
+      await want(upstream('command: /usr/bin/sleep, args: ["600"], startSeconds: 120'));
+      const was = await host.snapshot();
+      const running = host.cli('apply');
+      await waitUntil(
+        async () => (await host.debian.exec(['systemctl', 'is-active', '--quiet', 'mcp-notes-trial'])).status === 0,
+        60_000,
+        'the trial',
+      );
+      await host.sh('pkill -INT -f "[m]cp-deploy.js apply"');
+      const ran = await running;
+      expect(ran.status, ran.stderr).toBe(130);
+      expect(await host.snapshot()).toBe(was);
+      expect(await serves()).toBe(true);
+    },
+    withinMs,
+  );
+});
+
+describe('an uninstall', () => {
+  testWithTools(
+    bootedDebianTools,
+    'keeps keys and certificates for the next install, and purged leaves nothing',
+    async () => {
+      await want(live);
+      const kept = await host.sh('cd /etc/mcp-deploy/notes && sha256sum keys/* pki/*.crt');
+      await host.must('uninstall', '--yes');
+      expect((await host.debian.exec(['systemctl', 'cat', 'mcp-notes.service'])).status).not.toBe(0);
+      expect((await host.debian.exec(['test', '-e', '/opt/mcp-deploy'])).status).not.toBe(0);
+      expect(await host.sh('cd /etc/mcp-deploy/notes && sha256sum keys/* pki/*.crt')).toBe(kept);
+
+      await host.must('apply');
+      expect(await serves()).toBe(true);
+      expect(await host.sh('cd /etc/mcp-deploy/notes && sha256sum keys/* pki/*.crt')).toBe(kept);
+
+      await host.must('uninstall', '--yes', '--purge');
+      await host.sh(`rm ${siteFolder}/mcp-deploy.yaml`);
+      expect(await host.snapshot()).toBe(untouched);
+      expect(await host.sh('find /etc /opt /var/lib /var/log -name "*mcp*"')).toBe('');
+    },
+    withinMs,
+  );
+});
+
+/** The hash of mcp-deploy.yaml in a snapshot: the one file that the test itself changes. */
+function shaOfYaml(snapshot: string): string {
+  return /^(\w{64}) +srv\/notes\/mcp-deploy\.yaml$/m.exec(snapshot)?.[1] ?? 'none';
+}
