@@ -30,7 +30,7 @@ const done = { start: 'started', restart: 'restarted', reload: 'reloaded', stop:
 
 export async function readUnits(units: readonly UnitChange[], ports: Running): Promise<readonly UnitState[]> {
   const states: UnitState[] = [];
-  for (const { unit } of units) {
+  for (const unit of new Set(units.map((each) => each.unit))) {
     const { ActiveState, UnitFileState } = await showUnit(unit, ports);
     states.push({
       unit,
@@ -65,13 +65,13 @@ export async function putUnitsBack(
 ): Promise<void> {
   await systemctl(ports, 'daemon-reload');
   for (const { unit, enabled, active } of before) {
-    const at = units.find((each) => each.unit === unit)?.at;
     const now = await showUnit(unit, ports);
     if (enabled && now.UnitFileState !== 'enabled') await systemctl(ports, 'enable', '--quiet', unit);
-    if (!active || at === undefined) continue;
+    const changes = units.filter((each) => each.unit === unit).map(({ at }) => at);
+    if (!active || changes.length === 0) continue;
     // What still runs as it did is left alone: a socket goes on to take connections.
-    if (at === 'start' && now.ActiveState === 'active') continue;
-    await systemctl(ports, at === 'reload' ? 'reload-or-restart' : at === 'restart' ? 'restart' : 'start', unit);
+    if (changes.every((at) => at === 'start') && now.ActiveState === 'active') continue;
+    await systemctl(ports, changes.every((at) => at === 'reload') ? 'reload-or-restart' : 'restart', unit);
   }
 }
 

@@ -40,8 +40,10 @@ export function unitsOf(host: RenderedHost): readonly string[] {
 
 function hostInput(context: CommandContext, deployment: Deployment): TargetInput {
   const paths = deploymentPaths(context.stateDir);
+  const { service } = deployment;
   return {
-    deployment,
+    // A service that apply installs loses no call when it restarts, unless that is not wanted.
+    deployment: service.sockets === 'auto' ? { ...deployment, service: { ...service, sockets: 'on' } } : deployment,
     templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
     paths: {
       nodePath: process.execPath,

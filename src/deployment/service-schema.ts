@@ -5,7 +5,9 @@ export const serviceLimits = {
   sockets: z
     .enum(['auto', 'on', 'off'])
     .default('auto')
-    .describe('on = systemd holds the listening sockets, so that a restart loses no call; auto = for ports below 1024'),
+    .describe(
+      'on = systemd holds the listening sockets, so that a restart loses no call; auto = for ports below 1024, and wherever apply installs the service',
+    ),
   memoryMax: z
     .string()
     .regex(/^(?:[1-9][0-9]{0,2}%|[1-9][0-9]{0,14}[KMGT]?|infinity)$/, 'write a size or a share, for example 2G or 75%')

@@ -41,6 +41,29 @@ export interface SystemWishes {
   readonly othersChange: boolean;
 }
 
+/** Files of ours that this deployment does not want any more, as they were written: another one is somebody's now. */
+function formerFiles(host: RenderedHost, facts: HostFacts): { readonly units: string[]; readonly sites: string[] } {
+  const wanted = new Set(host.files.map(({ path }) => path));
+  const former = Object.entries(facts.release?.files ?? {})
+    .filter(([path, { sha256 }]) => !wanted.has(path) && facts.files[path]?.sha256 === sha256)
+    .map(([path]) => path);
+  return {
+    units: former.filter((path) => /^\/etc\/systemd\/system\/[^/]+\.(?:service|socket|timer)$/.test(path)),
+    sites: former.filter((path) => path.startsWith('/etc/nginx/') && path.endsWith('.conf')),
+  };
+}
+
+function removeFormer(path: string): Step {
+  return {
+    id: `remove-${basename(path).replaceAll('.', '-')}`,
+    title: `remove ${path}`,
+    why: 'not wanted any more',
+    group: 'configuration',
+    action: { type: 'remove-file', path },
+    undo: path.endsWith('.conf') ? { type: 'restore', readBy: 'nginx.service' } : { type: 'restore' },
+  };
+}
+
 /** Of the service in system scope. */
 export function serviceOwner(deployment: Pick<Deployment, 'service'>): Owner {
   return { user: 'root', group: deployment.service.user };
@@ -60,21 +83,32 @@ export function planSystem(wishes: SystemWishes, facts: HostFacts): SystemPlan {
   const files = host.files.map((file) => ({ file, ...hostFileSteps(file, wishes.adopt, facts) }));
   const changed = (program: HostFile['program']): boolean =>
     files.some(({ file, steps }) => file.program === program && steps.length > 0);
+  const former = formerFiles(host, facts);
   const units = planUnits(wishes, facts, system, {
-    unitsChange: changed('systemd'),
+    unitsChange: changed('systemd') || former.units.length > 0,
     serverChanges: build.serverChanges,
     configChanges: build.steps.length > 0,
+    changedSockets: files
+      .filter(({ file, steps }) => file.path.endsWith('.socket') && steps.length > 0)
+      .map(({ file }) => basename(file.path)),
+    formerUnits: former.units.map((path) => basename(path)),
   });
-  const proxy = changed('nginx') ? proxySteps(system) : null;
+  const proxy = changed('nginx') || former.sites.length > 0 ? proxySteps(system) : null;
   const serves = units.length > 0;
   const after = [
     ...build.steps,
     ...files.filter(({ file }) => file.program === 'systemd').flatMap(({ steps }) => steps),
+    ...(changed('systemd') ? [checkUnitsStep(host)] : []),
     ...files.filter(({ file }) => file.program === 'nginx').flatMap(({ steps }) => steps),
+    ...former.sites.map((path) => removeFormer(path)),
     ...(proxy === null ? [] : [proxy.check]),
     ...(build.steps.length > 0 && deployment.service.trial ? [trialStep(wishes, facts)] : []),
     ...build.link,
     ...(serves ? [serviceStep(units, serviceReason(facts, build, changed('systemd')))] : []),
+    ...former.units.map((path) => removeFormer(path)),
+    ...(former.units.length > 0
+      ? [{ ...serviceStep([], 'some are gone'), id: 'read-units', title: 'read the units again' }]
+      : []),
     ...(serves || wishes.othersChange ? readySteps(wishes, facts) : []),
     ...(proxy === null ? [] : [proxy.reload]),
   ];
@@ -339,20 +373,24 @@ function hostFileSteps(file: HostFile, adopt: boolean, facts: HostFacts) {
     facts,
     { adopt },
   );
-  const isUnit = file.program === 'systemd' && name.endsWith('.service') && made.steps.length > 0;
-  const check: Step = {
-    id: `check-${name.replaceAll('.', '-')}`,
-    title: `check ${name}`,
-    why: 'systemd must understand it',
-    group: 'configuration',
-    action: { type: 'run-command', argv: ['systemd-analyze', 'verify', file.path] },
-    undo: { type: 'none' },
-  };
   if (file.program === 'nginx') {
     const undo = { type: 'restore', readBy: 'nginx.service' } as const;
     return { ...made, steps: made.steps.map((step): Step => ({ ...step, undo })) };
   }
-  return { ...made, steps: isUnit ? [...made.steps, check] : made.steps };
+  return made;
+}
+
+/** All together, since they name each other. */
+function checkUnitsStep(host: RenderedHost): Step {
+  const units = host.files.filter(({ program }) => program === 'systemd').map(({ path }) => path);
+  return {
+    id: 'check-units',
+    title: `check ${units.map((path) => basename(path)).join(' and ')}`,
+    why: 'systemd must understand them',
+    group: 'configuration',
+    action: { type: 'run-command', argv: ['systemd-analyze', 'verify', ...units] },
+    undo: { type: 'none' },
+  };
 }
 
 /** What each unit of ours has to do; nothing when all is as it should be. */
@@ -360,7 +398,13 @@ function planUnits(
   { host }: SystemWishes,
   facts: HostFacts,
   { activeUnits }: SystemFacts,
-  changes: { readonly unitsChange: boolean; readonly serverChanges: boolean; readonly configChanges: boolean },
+  changes: {
+    readonly unitsChange: boolean;
+    readonly serverChanges: boolean;
+    readonly configChanges: boolean;
+    readonly changedSockets: readonly string[];
+    readonly formerUnits: readonly string[];
+  },
 ): readonly UnitChange[] {
   const service = serviceUnitOf(host);
   const isActive = activeUnits.includes(service) && facts.server.state === 'running';
@@ -373,13 +417,15 @@ function planUnits(
       : changes.configChanges
         ? 'reload'
         : null;
-  const missing = sockets.filter((unit) => !activeUnits.includes(unit));
-  if (at === null && missing.length === 0) return [];
+  const opened = sockets.filter((unit) => !activeUnits.includes(unit) || changes.changedSockets.includes(unit));
+  if (at === null && opened.length === 0) return [];
+  // While the service holds a port, no socket can be opened there, nor the other way round.
+  const mustRest = isActive && (opened.length > 0 || changes.formerUnits.length > 0);
   return [
-    // While the service holds the port itself, its socket cannot be opened.
-    ...(missing.length > 0 && isActive ? [{ unit: service, at: 'stop', enabled: null } as const] : []),
-    ...sockets.map((unit): UnitChange => ({ unit, at: 'start', enabled: true })),
-    { unit: service, at: missing.length > 0 && isActive ? 'start' : (at ?? 'start'), enabled: true },
+    ...(mustRest ? [{ unit: service, at: 'stop', enabled: null } as const] : []),
+    ...changes.formerUnits.map((unit): UnitChange => ({ unit, at: 'stop', enabled: false })),
+    ...sockets.map((unit): UnitChange => ({ unit, at: opened.includes(unit) ? 'restart' : 'start', enabled: true })),
+    { unit: service, at: mustRest ? 'start' : (at ?? 'start'), enabled: true },
   ];
 }
 

@@ -10,8 +10,9 @@ const load = startLoad({
   clients: 6,
   tool: 'echo',
 });
-process.once('SIGTERM', () => {
-  void load.stop().then(() => {
-    process.stdout.write(JSON.stringify({ ...load.counts, problems: load.problems.slice(0, 5) }));
-  });
-});
+process.once('SIGTERM', () => void endAndTell());
+
+async function endAndTell(): Promise<void> {
+  await load.stop();
+  process.stdout.write(JSON.stringify({ ...load.counts, problems: load.problems.slice(0, 5) }));
+}
