@@ -22,6 +22,7 @@ function defineDoctor(command: Command): void {
     .option('--limits', 'also try the rate limit of a server that is not yours (up to 200 requests)')
     .option('--upstream <url>', 'ask the server directly too, and say which hop differs')
     .option('--proxy-config <file>', 'configuration of the proxy in front (nginx, Caddy, HAProxy), or auto')
+    .option('--resolve <name:address>', 'address of the name in place of what is looked up, before a change of DNS')
     .option('--origin <url>', 'a browser page that is meant to call, for example https://app.example.com')
     .option('--deep', 'also watch an idle stream for 90 seconds')
     .option('--only <codes>', 'only these codes or categories, separated by commas')

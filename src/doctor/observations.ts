@@ -285,6 +285,8 @@ export interface HostSeen {
   readonly certificateFingerprint: string | null;
   /** Whether the private key file belongs to the certificate file; null when either could not be read. */
   readonly keyMatches: boolean | null;
+  /** `none`: the deployment asks for no key. */
+  readonly keyStore: 'fine' | 'damaged' | 'missing' | 'none';
   /** Of keys that are accepted now. */
   readonly keys: readonly { readonly id: string; readonly label: string; readonly ageDays: number }[] | null;
   /** What the applied deployment lets one key do; null when it could not be read. */

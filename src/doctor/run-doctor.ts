@@ -3,6 +3,7 @@ import type { EndpointCheck } from './checks/endpoint-check.ts';
 import { judgeObservations } from './judge-observations.ts';
 import { observeEndpoint } from './probes/observe-endpoint.ts';
 import { usualPatience, type Patience } from './probes/patience.ts';
+import type { ResolvedNames } from './probes/resolve-names.ts';
 import type { ProxyConfigSeen } from './observations.ts';
 import { UserError } from '../deployment/errors.ts';
 import { nearestWord } from '../deployment/nearest-word.ts';
@@ -17,6 +18,8 @@ export interface DoctorOptions {
   readonly key: string | null;
   /** Files and state of this folder's deployment, or null for any other server. */
   readonly own: OwnFacts | null;
+  /** Addresses of names in place of those that the system knows. */
+  readonly names?: ResolvedNames;
   /** URL of the server itself, past its proxy: what differs there is the doing of the proxy. */
   readonly upstreamUrl?: string | null;
   /** Files of the proxy in front, or why they could not be read. */
@@ -49,6 +52,7 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
       caPem: options.caPem,
       key: options.key,
       own: options.own,
+      names: options.names,
       upstreamUrl: options.upstreamUrl ?? null,
       proxyConfig: options.proxyConfig ?? null,
       pageOrigin: options.pageOrigin ?? options.own?.pageOrigin ?? null,

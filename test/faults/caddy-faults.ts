@@ -173,3 +173,6 @@ export const caddyFaults: readonly ProxyFault[] = [
     twin: { fact: 'Referer is taken off', site: site({ proxy: ['header_up -Referer'] }) },
   },
 ];
+
+/** Caddy as it should be. */
+export const healthyCaddy = (which: keyof Backstage): SiteCase['site'] => site({ to: (back) => back[which] });

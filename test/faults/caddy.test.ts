@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startCaddy } from '../helpers/proxy-rig.ts';
-import { caddyFaults } from './caddy-faults.ts';
+import { healthyCaddy, caddyFaults } from './caddy-faults.ts';
 import { describeProxyFaults } from './proxy-laboratory.ts';
 
 describeProxyFaults(
@@ -15,4 +15,5 @@ describeProxyFaults(
     mainFile: (folder) => join(folder, 'Caddyfile'),
   },
   caddyFaults,
+  healthyCaddy,
 );

@@ -27,6 +27,8 @@ const underIntermediate = issueCertificate(intermediate, ['localhost'], {
   issuerUrl: 'http://ca.example/intermediate.der',
 });
 
+const namedCertificate = issueCertificate(ca, ['mcp.test', 'localhost']);
+
 type Intercept = NonNullable<FixtureOptions['intercept']>;
 
 const html =
@@ -439,7 +441,112 @@ export const faults: readonly Fault[] = [
     },
     twin: { fact: 'the limit answers with 429' },
   },
+  {
+    fault: 'nothing listens on the port',
+    code: 'tcp/reachable',
+    hop: 'tcp',
+    url: (url) => url.replace(/:\d+/, ':1'),
+    twin: { fact: 'the port on which it listens' },
+  },
+  {
+    fault: 'the second address of the name leads nowhere',
+    code: 'tcp/every-address',
+    hop: 'tcp',
+    severity: 'warning',
+    server: { certificate: namedCertificate },
+    url: (url) => url.replace('localhost', 'mcp.test'),
+    doctor: { names: { 'mcp.test': ['127.0.0.1', '127.0.0.9'] } },
+    twin: {
+      fact: 'the name has one address',
+      server: { certificate: namedCertificate },
+      url: (url) => url.replace('localhost', 'mcp.test'),
+      doctor: { names: { 'mcp.test': ['127.0.0.1'] } },
+    },
+  },
+  {
+    fault: 'http:// to a name that is not this machine, with a key',
+    code: 'tls/encrypted',
+    hop: 'client',
+    server: { certificate: null },
+    url: (url) => url.replace('localhost', 'mcp.test'),
+    doctor: { names: { 'mcp.test': ['127.0.0.1'] } },
+    twin: { fact: 'http:// on this machine', server: { certificate: null } },
+  },
+  {
+    fault: 'a session id is taken for a key',
+    code: 'session/key-required',
+    hop: 'server',
+    server: {
+      intercept: ({ headers }) => {
+        if (headers['mcp-session-id'] !== undefined) headers.authorization ??= `Bearer ${key}`;
+        return false;
+      },
+    },
+    twin: { fact: 'a session needs its key with every request' },
+  },
+  {
+    fault: 'any Host name is answered on loopback',
+    code: 'http/host-refused',
+    hop: 'server',
+    severity: 'warning',
+    server: {
+      certificate: null,
+      intercept: ({ headers }) => {
+        headers.host = 'localhost';
+        return false;
+      },
+    },
+    twin: { fact: 'only its own names are', server: { certificate: null } },
+  },
+  {
+    fault: 'pages of any origin are answered',
+    code: 'http/origin-refused',
+    hop: 'server',
+    severity: 'warning',
+    server: {
+      intercept: ({ headers }) => {
+        delete headers.origin;
+        return false;
+      },
+    },
+    twin: { fact: 'only those of the server itself' },
+  },
+  {
+    fault: 'the clock of the server is an hour behind',
+    code: 'http/clock',
+    hop: 'host',
+    severity: 'warning',
+    server: { intercept: dateFrom(3_600) },
+    twin: { fact: 'it is twenty seconds behind', server: { intercept: dateFrom(20) } },
+  },
+  {
+    fault: 'a body of a megabyte is refused with a page',
+    code: 'sizes/body',
+    hop: 'proxy',
+    severity: 'warning',
+    server: {
+      intercept: (request, response, body) =>
+        body.length > 1_000_000 && html(413, '<h1>413</h1>')(request, response, body),
+    },
+    twin: {
+      fact: 'it is refused in JSON',
+      server: {
+        intercept: (_, response, body) => {
+          if (body.length < 1_000_000) return false;
+          answerJson(response, 413, { title: 'The body is too large' });
+          return true;
+        },
+      },
+    },
+  },
 ];
+
+function dateFrom(secondsAgo: number): Intercept {
+  return (_, response) => {
+    response.setHeader('date', new Date(Date.now() - secondsAgo * 1_000).toUTCString());
+    return false;
+  };
+}
 
 function refuseWithout(headers: Readonly<Record<string, unknown>>, response: Parameters<Intercept>[1]): boolean {
   if (headers['authorization'] !== undefined || headers['x-api-key'] !== undefined) return false;

@@ -210,3 +210,6 @@ export const haproxyFaults: readonly ProxyFault[] = [
     },
   },
 ];
+
+/** HAProxy as it should be. */
+export const healthyHaproxy = (which: keyof Backstage): SiteCase['site'] => site({ servers: (back) => [back[which]] });

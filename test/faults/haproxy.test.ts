@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startHaproxy } from '../helpers/proxy-rig.ts';
-import { haproxyFaults } from './haproxy-faults.ts';
+import { healthyHaproxy, haproxyFaults } from './haproxy-faults.ts';
 import { describeProxyFaults } from './proxy-laboratory.ts';
 
 describeProxyFaults(
@@ -19,4 +19,5 @@ describeProxyFaults(
     mainFile: (_, siteFile) => siteFile,
   },
   haproxyFaults,
+  healthyHaproxy,
 );

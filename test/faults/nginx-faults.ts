@@ -1,5 +1,5 @@
 import { firstKey } from '../helpers/server-rig.ts';
-import type { ProxyFault, SiteCase } from './proxy-laboratory.ts';
+import type { Backstage, ProxyFault, SiteCase } from './proxy-laboratory.ts';
 
 interface Site {
   readonly plainHttp?: boolean;
@@ -588,3 +588,7 @@ export const nginxFaults: readonly ProxyFault[] = [
     twin: { fact: 'a server of somebody else, both ways', upstream: 'other', site: site({ pass: to('other') }) },
   },
 ];
+
+/** nginx as it should be. */
+export const healthyNginx = (which: keyof Backstage): SiteCase['site'] =>
+  site({ pass: ({ back }) => `http://${back[which]}` });

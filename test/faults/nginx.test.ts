@@ -1,7 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { startNginx } from '../helpers/proxy-rig.ts';
-import { nginxFaults } from './nginx-faults.ts';
+import { healthyNginx, nginxFaults } from './nginx-faults.ts';
 import { describeProxyFaults } from './proxy-laboratory.ts';
 
 describeProxyFaults(
@@ -18,4 +18,5 @@ describeProxyFaults(
     mainFile: (folder) => join(folder, 'nginx.conf'),
   },
   nginxFaults,
+  healthyNginx,
 );

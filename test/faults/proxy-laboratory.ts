@@ -12,6 +12,7 @@ import { healthyObservations, healthyWay } from '../helpers/healthy-observations
 import { freePorts, type RunningProxy } from '../helpers/proxy-rig.ts';
 import { firstKey, startRig, type ServerRig } from '../helpers/server-rig.ts';
 import { findProgram } from '../helpers/tools.ts';
+import { issueCertificate, issueSelfSigned, makeAuthority } from '../fixtures/mcp-servers/certificates.ts';
 import { startFixtureServer, type FixtureServer } from '../fixtures/mcp-servers/fixture-server.ts';
 import { ca, goodCertificate, inShort } from './laboratory.ts';
 
@@ -28,6 +29,10 @@ export interface Backstage {
   readonly limited: string;
   /** The bundled server again, whose streams are silent. */
   readonly silent: string;
+  /** A server of somebody else of the legacy era only. */
+  readonly legacyOnly: string;
+  /** A server of somebody else that asks for no key. */
+  readonly open: string;
   /** A server of somebody else with the same key. */
   readonly other: string;
   /** The same, and its streams may be changed on the way. */
@@ -71,7 +76,11 @@ export interface ProxyKind {
  * servers, and asks for each: is the fault named first, with its hop and its
  * line, would the diff mend it, and is nothing said of its twin?
  */
-export function describeProxyFaults(kind: ProxyKind, faults: readonly ProxyFault[]): void {
+export function describeProxyFaults(
+  kind: ProxyKind,
+  faults: readonly ProxyFault[],
+  healthySite: (which: keyof Backstage) => SiteCase['site'],
+): void {
   const present = findProgram(kind.program) !== null;
   if (!present && process.env['REQUIRE_TOOLS'] !== '1') {
     test.skip(`faults of ${kind.program} (needs ${kind.program})`, () => {});
@@ -79,7 +88,8 @@ export function describeProxyFaults(kind: ProxyKind, faults: readonly ProxyFault
   }
   describe(kind.program, () => {
     let laboratory: Laboratory | null = null;
-    const cases = faults.flatMap((fault): readonly SiteCase[] => [fault, fault.twin]);
+    const healthy = healthyCombinations(healthySite);
+    const cases = [...faults.flatMap((fault): readonly SiteCase[] => [fault, fault.twin]), ...healthy];
     beforeAll(async () => {
       laboratory = await startLaboratory(kind, cases);
     });
@@ -107,6 +117,18 @@ export function describeProxyFaults(kind: ProxyKind, faults: readonly ProxyFault
       );
     });
 
+    describe.concurrent('nothing is found on what is in order', () => {
+      test.each(healthy.map((each) => [each.fact, each] as const))(
+        '%s',
+        async (_, combination) => {
+          const report = await look(combination);
+          expect(report.findings, inShort(report)).toEqual([]);
+          expect(report.ok, inShort(report)).toBe(true);
+        },
+        120_000,
+      );
+    });
+
     describe.concurrent('its healthy twin is left in peace', () => {
       test.each(faults.map((each) => [`${each.code}: ${each.twin.fact}`, each.twin] as const))(
         '%s',
@@ -121,6 +143,35 @@ export function describeProxyFaults(kind: ProxyKind, faults: readonly ProxyFault
   });
 }
 
+const intermediate = makeAuthority('Laboratory intermediate CA', ca);
+const ofIntermediate = issueCertificate(intermediate, ['localhost']);
+const selfSigned = issueSelfSigned(['localhost']);
+
+/** Files by these names; the CA that clients are given. */
+const certificates = {
+  site: { certificatePem: goodCertificate.certificatePem, keyPem: goodCertificate.keyPem, caPem: ca.certificatePem },
+  chain: {
+    certificatePem: ofIntermediate.certificatePem + intermediate.certificatePem,
+    keyPem: ofIntermediate.keyPem,
+    caPem: ca.certificatePem,
+  },
+  self: { ...selfSigned, caPem: selfSigned.certificatePem },
+} as const;
+
+/** Eras, keys and certificates, each with each: the bundled server, two of somebody else, and one without keys. */
+function healthyCombinations(
+  siteFor: (which: keyof Backstage) => SiteCase['site'],
+): readonly (SiteCase & { readonly fact: string })[] {
+  return (['server', 'other', 'legacyOnly', 'open'] as const).flatMap((upstream) =>
+    Object.entries(certificates).map(([name, { caPem }]) => ({
+      fact: `${upstream}, certificate ${name}`,
+      upstream,
+      site: (at: Parameters<SiteCase['site']>[0]) => siteFor(upstream)(at).replaceAll('/site.', `/${name}.`),
+      doctor: { caPem, ...(upstream === 'open' ? { key: null } : {}) },
+    })),
+  );
+}
+
 export interface Laboratory {
   readonly back: Backstage;
   diagnose(which: SiteCase): Promise<DoctorReport>;
@@ -132,9 +183,11 @@ export interface Laboratory {
 export async function startLaboratory(kind: ProxyKind, cases: readonly SiteCase[]): Promise<Laboratory> {
   const folder = mkdtempSync(join(tmpdir(), `mcpd-lab-${kind.program}-`));
   mkdirSync(join(folder, 'sites'));
-  writeFileSync(join(folder, 'site.crt'), goodCertificate.certificatePem);
-  writeFileSync(join(folder, 'site.key'), goodCertificate.keyPem, { mode: 0o600 });
-  writeFileSync(join(folder, 'site.pem'), goodCertificate.certificatePem + goodCertificate.keyPem, { mode: 0o600 });
+  for (const [name, { certificatePem, keyPem }] of Object.entries(certificates)) {
+    writeFileSync(join(folder, `${name}.crt`), certificatePem);
+    writeFileSync(join(folder, `${name}.key`), keyPem, { mode: 0o600 });
+    writeFileSync(join(folder, `${name}.pem`), certificatePem + keyPem, { mode: 0o600 });
+  }
   const closers: (() => Promise<void>)[] = [async () => rmSync(folder, { recursive: true, force: true })];
   const stop = async (): Promise<void> => {
     for (const close of closers.toReversed()) await close();
@@ -212,6 +265,10 @@ async function startBackstage(closers: (() => Promise<void>)[]): Promise<Backsta
   };
   const other: FixtureServer = await startFixtureServer({ certificate: null, key: firstKey });
   closers.push(() => other.close());
+  const legacyOnly = await startFixtureServer({ certificate: null, key: firstKey, eras: 'legacy' });
+  closers.push(() => legacyOnly.close());
+  const open = await startFixtureServer({ certificate: null, key: null });
+  closers.push(() => open.close());
   const transformable = await startFixtureServer({ certificate: null, key: firstKey, intercept: allowTransform });
   closers.push(() => transformable.close());
   const [dead = 0] = await freePorts(1);
@@ -220,6 +277,8 @@ async function startBackstage(closers: (() => Promise<void>)[]): Promise<Backsta
     replica: await rig(),
     limited: await rig({ limits: { perKey: { requests: 60, windowSeconds: 600, burst: 30 } } }),
     silent: await rig({ server: { keepAliveSeconds: 600 } }),
+    legacyOnly: `127.0.0.1:${legacyOnly.port}`,
+    open: `127.0.0.1:${open.port}`,
     other: `127.0.0.1:${other.port}`,
     transformable: `127.0.0.1:${transformable.port}`,
     dead: `127.0.0.1:${dead}`,

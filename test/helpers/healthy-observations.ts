@@ -73,6 +73,7 @@ export function healthyObservations(): Observations {
       ],
       certificateFingerprint: 'AA:AA',
       keyMatches: true,
+      keyStore: 'fine',
       keys: [{ id: 'k-00000001', label: 'default', ageDays: 3 }],
       callLimit: { atOnce: 120, perSecond: 20 },
       disk: { freeBytes: 5e9, path: '/srv/x/.mcp-deploy' },

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { UserError } from '../../deployment/errors.ts';
 import type { Deployment } from '../../deployment/schema.ts';
@@ -43,6 +44,7 @@ export async function runDoctorCommand(
     caPem: target.caFile === null ? null : await readText(context, target.caFile, 'CA', '--ca'),
     key: target.keyFile === null ? null : (await readText(context, target.keyFile, 'key', '--key-file')).trim(),
     own: target.own,
+    ...(typeof options['resolve'] === 'string' ? { names: namesOf(options['resolve']) } : {}),
     upstreamUrl: typeof upstream === 'string' ? parseUrl(upstream) : target.upstreamUrl,
     proxyConfig: typeof proxyConfig === 'string' ? await readConfig(context, proxyConfig, target.url) : null,
     ...(typeof options['origin'] === 'string' ? { pageOrigin: originOf(options['origin']) } : {}),
@@ -155,6 +157,16 @@ async function readText(context: CommandContext, file: string, what: string, fla
   if (bytes.length > 1_048_576)
     throw new UserError(`The ${what} file ${file} is larger than 1 MiB.`, { next: `Check ${flag}.` });
   return bytes.toString('utf8');
+}
+
+/** `mcp.example.com:192.0.2.1,2001:db8::1` */
+function namesOf(text: string): Readonly<Record<string, readonly string[]>> {
+  const [, name = '', list = ''] = /^([^:]+):(.+)$/.exec(text) ?? [];
+  const addresses = list.split(',').map((address) => address.trim());
+  if (name !== '' && addresses.every((address) => isIP(address) !== 0)) return { [name]: addresses };
+  throw new UserError(`--resolve ${text} names no address for a name.`, {
+    next: 'Write NAME:ADDRESS, for example --resolve mcp.example.com:192.0.2.1',
+  });
 }
 
 function originOf(text: string): string {

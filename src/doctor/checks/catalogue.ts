@@ -3,7 +3,7 @@ import type { EndpointCheck } from './endpoint-check.ts';
 import { guardChecks } from './guards.ts';
 import { headerChecks } from './headers.ts';
 import { healthChecks } from './health.ts';
-import { hostChecks, processChecks } from './host.ts';
+import { hostChecks, keyStoreChecks, processChecks } from './host.ts';
 import { httpEndpointChecks } from './http-endpoint.ts';
 import { httpChecks } from './http.ts';
 import { keyChecks, keyShapeChecks } from './key.ts';
@@ -27,6 +27,7 @@ import { tlsChecks } from './tls.ts';
 export const catalogue: readonly EndpointCheck[] = [
   ...keyShapeChecks,
   ...tlsKeyChecks,
+  ...keyStoreChecks,
   ...processChecks,
   ...nameChecks,
   ...tcpChecks,

@@ -17,7 +17,7 @@ export const processChecks = checksOf('host', [
     hop: 'host',
     severity: 'error',
     needs: ['host', 'tcp'],
-    after: ['tls/key-matches'],
+    after: ['tls/key-matches', 'host/key-store'],
     explanation:
       'The process that `mcp-deploy up` or `start` began is looked for by its id and identity, so that another process ' +
       'with the same number is not taken for it.',
@@ -39,6 +39,47 @@ export const processChecks = checksOf('host', [
             },
           ],
           fix: { summary: 'Read its last words, then start it.', commands: ['mcp-deploy logs', 'mcp-deploy start'] },
+        });
+      }),
+  },
+]);
+
+/** Before any key is judged: who cannot read the store refuses every key. */
+export const keyStoreChecks = checksOf('host', [
+  {
+    code: 'host/key-store',
+    title: 'the store of keys can be read',
+    label: 'key store',
+    hop: 'host',
+    severity: 'error',
+    needs: ['host'],
+    after: [],
+    explanation:
+      'The server holds each key against the hashes in keys.json. While it runs it goes on with the keys that it read ' +
+      'last; with a store that is damaged or gone it does not start again, and no key can be made or revoked.',
+    judge: (seen) =>
+      withHost(seen, ({ keyStore, files }) => {
+        if (keyStore === 'none') return notApplicable('the deployment asks for no key');
+        if (keyStore === 'fine') return pass();
+        const path = files.find(({ what }) => what === 'key store')?.path ?? 'keys.json';
+        return fail({
+          title: keyStore === 'damaged' ? 'the store of keys is damaged' : 'the store of keys is gone',
+          cause: keyStore === 'damaged' ? 'it was edited by hand, or written half' : 'it was deleted or moved',
+          evidence: [
+            {
+              source: path,
+              observed: keyStore === 'damaged' ? 'not a store of keys' : 'not there, or not readable',
+              expected: 'JSON with the hashes of the keys',
+            },
+          ],
+          fix: {
+            summary:
+              'Put it back from a backup; without one move it away and make new keys, which every client needs then.',
+            commands: [
+              ...(keyStore === 'damaged' ? [`mv ${shellWord(path)} ${shellWord(`${path}.damaged`)}`] : []),
+              'mcp-deploy up',
+            ],
+          },
         });
       }),
   },
@@ -90,7 +131,7 @@ export const hostChecks = checksOf('host', [
     hop: 'host',
     severity: 'warning',
     needs: ['host'],
-    after: [],
+    after: ['host/key-store'],
     explanation:
       'The longer a key is in use, the more places it has been copied to. `keys rotate` makes a new one while the old one ' +
       'goes on working for a while.',

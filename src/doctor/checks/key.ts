@@ -71,7 +71,7 @@ export const keyChecks = checksOf('key', [
     hop: 'server',
     severity: 'error',
     needs: ['answers'],
-    after: beforeMcp,
+    after: ['host/key-store', ...beforeMcp],
     explanation:
       'Every MCP client can send Authorization: Bearer KEY, and some can send nothing else. If the key is refused there, ' +
       'it is revoked, expired or of another server, or a proxy on the way takes the header off.',

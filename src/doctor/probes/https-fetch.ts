@@ -1,9 +1,12 @@
 import { Agent as HttpAgent, request as httpRequest, type ClientRequest, type IncomingMessage } from 'node:http';
+import type { LookupFunction } from 'node:net';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 
 export interface HttpsFetchOptions {
   /** Only this authority is trusted; null means those that Node trusts (and NODE_EXTRA_CA_CERTS). */
   readonly caPem: string | null;
+  /** Turns names into addresses in place of the system. */
+  readonly lookup?: LookupFunction | undefined;
   /** Until the response headers are there, milliseconds. The body is bounded by the caller's signal. */
   readonly timeoutMs: number;
   /** Ends every exchange; clients do not pass their callers' signals down everywhere. */
@@ -80,7 +83,8 @@ function exchange(
     headers['accept-encoding'] ??= 'identity';
     if (body !== null) headers['content-length'] = String(body.byteLength);
 
-    const settings = { method, headers };
+    const { lookup } = options;
+    const settings = { method, headers, ...(lookup === undefined ? {} : { lookup }) };
     const request: ClientRequest =
       url.protocol === 'https:'
         ? httpsRequest(url, { ...settings, agent: agents.https })

@@ -27,6 +27,7 @@ import { probeHost } from './probe-host.ts';
 import { probeLimits } from './probe-limits.ts';
 import { probeName } from './probe-name.ts';
 import { probeTcp } from './probe-tcp.ts';
+import { lookupFor, type ResolvedNames } from './resolve-names.ts';
 import { probeTls } from './probe-tls.ts';
 
 export interface ObserveSpec {
@@ -34,6 +35,8 @@ export interface ObserveSpec {
   readonly caPem: string | null;
   readonly key: string | null;
   readonly own: OwnFacts | null;
+  /** Addresses of names in place of those that the system knows. */
+  readonly names?: ResolvedNames | undefined;
   /** URL of the server itself, past the proxy; null when it is not known. */
   readonly upstreamUrl: string | null;
   /** Files of the proxy in front; null when they were not looked for, a reason when they could not be read. */
@@ -71,6 +74,11 @@ export async function observeEndpoint(spec: ObserveSpec, signal: AbortSignal): P
   return { target, ...way, ...beyond, limits, host: await host, direct, proxyConfig: seenConfig(spec) };
 }
 
+/** Only for the host that is looked at; every other name is the system's. */
+function lookupOf({ url, names }: ObserveSpec): ReturnType<typeof lookupFor> {
+  return names?.[new URL(url).hostname] === undefined ? undefined : lookupFor(names);
+}
+
 function waySpec(spec: ObserveSpec, target: TargetFacts, url: string, caPem: string | null): WaySpec {
   const { origin, protocol } = new URL(url);
   return {
@@ -81,6 +89,7 @@ function waySpec(spec: ObserveSpec, target: TargetFacts, url: string, caPem: str
     rebindable: protocol === 'http:' && target.loopback,
     page: { origin: spec.pageOrigin ?? origin, promised: spec.pageOrigin !== null },
     wanted: spec.wanted,
+    lookup: url === spec.url ? lookupOf(spec) : undefined,
     patience: spec.patience,
     onProgress: spec.onProgress,
   };
@@ -121,7 +130,7 @@ async function observeLimits(
   const era = usableEra(modern, legacy);
   if (era === null) return skipped(noClientReason(modern));
   spec.onProgress(`sending up to ${spec.maxLimitRequests} requests to reach the limit`);
-  const http = createFetch({ caPem, timeoutMs: spec.patience.answerMs, signal });
+  const http = createFetch({ caPem, timeoutMs: spec.patience.answerMs, signal, lookup: lookupOf(spec) });
   const onProgress = (sent: number): void => spec.onProgress(`${sent} requests sent, no limit yet`);
   try {
     const look = { url: spec.url, http, key: spec.key, timeoutMs: spec.patience.answerMs };
@@ -169,7 +178,7 @@ function observeHost(spec: ObserveSpec, at: string): Promise<Observations['host'
 
 function lookUp(spec: ObserveSpec, target: TargetFacts, signal: AbortSignal): Promise<Observed<NameSeen>> {
   spec.onProgress(`looking up ${target.host}`);
-  return probeName(target.host, spec.patience.nameMs, signal);
+  return probeName(target.host, spec.patience.nameMs, signal, spec.names);
 }
 
 function connect(

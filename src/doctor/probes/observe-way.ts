@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import type { Answer, AnswersSeen, ClientObserved, CorsSeen, NotSeen, Observed, WaySeen } from '../observations.ts';
 import type { ProbeId } from '../types.ts';
 import { createFetch } from './https-fetch.ts';
@@ -17,6 +18,7 @@ export interface WaySpec {
   /** Authority that is trusted; null: those that Node trusts. */
   readonly caPem: string | null;
   readonly key: string | null;
+  readonly lookup: LookupFunction | undefined;
   /** The server is ours: its health paths are known. */
   readonly own: boolean;
   /** A page of a stranger could reach this address by DNS rebinding. */
@@ -30,7 +32,7 @@ export interface WaySpec {
 /** Everything that is asked of an MCP server over HTTP but its limits, each look once. */
 export async function observeWay(spec: WaySpec, signal: AbortSignal): Promise<WaySeen> {
   const { patience, wanted } = spec;
-  const fetchWith = { caPem: spec.caPem, timeoutMs: patience.answerMs, signal };
+  const fetchWith = { caPem: spec.caPem, timeoutMs: patience.answerMs, signal, lookup: spec.lookup };
   const http = createFetch(fetchWith);
   const look: EndpointLook = { url: spec.url, http, key: spec.key, timeoutMs: patience.answerMs };
   try {

@@ -1,3 +1,4 @@
+import type { LookupFunction } from 'node:net';
 import { setTimeout } from 'node:timers/promises';
 import { describeNetworkFailure } from '../network-failure.ts';
 import type { ClientObserved, ClientStuck } from '../observations.ts';
@@ -8,6 +9,7 @@ export interface ClientSpec {
   readonly url: string;
   readonly caPem: string | null;
   readonly key: string | null;
+  readonly lookup?: LookupFunction | undefined;
   readonly call: boolean;
   readonly timeoutMs: number;
 }
@@ -27,7 +29,8 @@ export async function probeClient(era: Era, spec: ClientSpec, signal: AbortSigna
 
 async function look(era: Era, spec: ClientSpec, signal: AbortSignal): Promise<ClientObserved> {
   const recorder = exchangeRecorder();
-  const http = createFetch({ caPem: spec.caPem, timeoutMs: spec.timeoutMs, signal, onExchange: recorder.onExchange });
+  const { caPem, timeoutMs, lookup } = spec;
+  const http = createFetch({ caPem, timeoutMs, signal, lookup, onExchange: recorder.onExchange });
   try {
     const { tools, ...seen } = await lookWithClient(era, { ...spec, http }, signal);
     return { status: 'ok', ...seen, toolCount: tools?.length ?? null };

@@ -37,6 +37,7 @@ export async function probeHost(own: OwnFacts, now: string): Promise<Observed<Ho
     keyMatches: orNull(() =>
       certificatePem == null || keyPem == null ? null : keyMatchesCertificate(certificatePem, keyPem),
     ),
+    keyStore: storeState(own.keyStoreFile, storeText ?? null, now),
     keys: orNull(() =>
       storeText == null
         ? null
@@ -47,6 +48,12 @@ export async function probeHost(own: OwnFacts, now: string): Promise<Observed<Ho
     callLimit: orNull(() => (configText == null ? null : callLimitOf(configText))),
     disk: await freeSpace(own.stateDir),
   };
+}
+
+function storeState(file: string | null, text: string | null, now: string): HostSeen['keyStore'] {
+  if (file === null) return 'none';
+  if (text === null) return 'missing';
+  return orNull(() => listKeysIn(text, now)) === null ? 'damaged' : 'fine';
 }
 
 /** From the configuration that the server was started with; without `burst` as its rate limiter has it. */

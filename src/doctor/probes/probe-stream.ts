@@ -18,65 +18,54 @@ export interface StreamSpec extends EndpointLook {
 
 /**
  * Opens the long stream that clients open on connecting and times its head
- * and its first byte: what a buffering proxy holds back.
+ * and its first byte: what a buffering proxy holds back. Then once more as
+ * clients ask for it: fetch in Node and browsers takes compressed answers of
+ * its own accord.
  */
 export async function probeStream(spec: StreamSpec, signal: AbortSignal): Promise<Observed<StreamSeen>> {
-  if (spec.era === 'modern') {
-    const request = modernRequest(
-      'subscriptions/listen',
-      { notifications: { toolsListChanged: true } },
-      keyHeaders(spec.key),
-    );
-    return watchBoth('listen', spec, request, signal);
-  }
-  const session = await openLegacySession(spec, signal);
-  if (typeof session === 'string')
-    return { status: 'failed', reason: 'no session could be opened for it', failure: null };
-  try {
-    return await watchBoth(
-      'get',
-      spec,
-      { method: 'GET', headers: { ...session.headers, accept: 'text/event-stream' } },
-      signal,
-    );
-  } finally {
-    await session.end();
-  }
-}
-
-type StreamRequest = Omit<RequestInit, 'headers'> & { readonly headers: Record<string, string> };
-
-/** As it is, then as clients ask for it: fetch in Node and browsers takes compressed answers of its own accord. */
-async function watchBoth(
-  kind: StreamSeen['kind'],
-  spec: StreamSpec,
-  request: StreamRequest,
-  signal: AbortSignal,
-): Promise<Observed<StreamSeen>> {
-  const plain = await watchAgainIfLate(kind, spec, request, signal);
+  const plain = await watchAgainIfLate(spec, {}, signal);
   if (plain.status !== 'ok' || plain.opened === null) return plain;
-  const headers = { ...request.headers, 'accept-encoding': 'gzip, deflate, br' };
-  const second = await watchAgainIfLate(kind, spec, { ...request, headers }, signal);
+  const second = await watchAgainIfLate(spec, { 'accept-encoding': 'gzip, deflate, br' }, signal);
   if (second.status !== 'ok' || second.opened === null) return plain;
   const { headersMs, watchedMs } = second.opened;
   return { ...plain, compressed: { encoding: second.encoding ?? null, headersMs, watchedMs } };
 }
 
+type Watched = Observed<StreamSeen & { readonly encoding?: string | null }>;
+
 /** A busy machine is late once; what buffers is late every time. */
 async function watchAgainIfLate(
-  kind: StreamSeen['kind'],
   spec: StreamSpec,
-  request: StreamRequest,
+  headers: Record<string, string>,
   signal: AbortSignal,
-): ReturnType<typeof watch> {
-  const first = await watch(kind, spec, request, signal);
+): Promise<Watched> {
+  const first = await watchOnce(spec, headers, signal);
   if (first.status !== 'ok' || first.opened === null || !isLate(first.opened)) return first;
-  const second = await watch(kind, spec, request, signal);
+  const second = await watchOnce(spec, headers, signal);
   return second.status === 'ok' && second.opened !== null && !isLate(second.opened) ? second : first;
 }
 
 function isLate({ headersMs, firstByteMs }: NonNullable<StreamSeen['opened']>): boolean {
   return headersMs === null || headersMs > lateMs || (firstByteMs ?? 0) > lateMs;
+}
+
+/** In a session of its own: a second stream of one session may be refused until the first is known to be gone. */
+async function watchOnce(spec: StreamSpec, headers: Record<string, string>, signal: AbortSignal): Promise<Watched> {
+  if (spec.era === 'modern') {
+    const listen = { notifications: { toolsListChanged: true } };
+    const request = modernRequest('subscriptions/listen', listen, { ...keyHeaders(spec.key), ...headers });
+    return watch('listen', spec, request, signal);
+  }
+  const session = await openLegacySession(spec, signal);
+  if (typeof session === 'string') {
+    return { status: 'failed', reason: 'no session could be opened for it', failure: null };
+  }
+  try {
+    const all = { ...session.headers, accept: 'text/event-stream', ...headers };
+    return await watch('get', spec, { method: 'GET', headers: all }, signal);
+  } finally {
+    await session.end();
+  }
 }
 
 async function watch(

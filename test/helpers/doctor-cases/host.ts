@@ -22,6 +22,18 @@ export const hostTripping: readonly Tripping[] = [
     change: (seen) => host(seen, { files: [{ path: '/k', what: 'state folder', secret: false, mode: 0o777 }] }),
   },
   {
+    code: 'host/key-store',
+    fact: 'the store is no JSON',
+    hop: 'host',
+    change: (seen) => host(seen, { keyStore: 'damaged', keys: null }),
+  },
+  {
+    code: 'host/key-store',
+    fact: 'the store is gone, and so the server does not start',
+    hop: 'host',
+    change: (seen) => host(seen, { keyStore: 'missing', keys: null, serverRunning: false }),
+  },
+  {
     code: 'host/key-age',
     fact: 'a key of 91 days',
     severity: 'warning',
@@ -52,6 +64,14 @@ export const hostNearMiss: readonly Case[] = [
           { path: '/c', what: 'certificate', secret: false, mode: 0o644 },
         ],
       }),
+  },
+  {
+    code: 'host/key-store',
+    fact: 'a deployment without keys has no store',
+    change: (seen) => ({
+      ...host(seen, { keyStore: 'none', keys: null }),
+      target: { ...seen.target, keysRequired: false },
+    }),
   },
   {
     code: 'host/key-age',

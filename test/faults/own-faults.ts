@@ -1,0 +1,125 @@
+import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Hop, Severity } from '../../src/doctor/types.ts';
+import { issueCertificate } from '../fixtures/mcp-servers/certificates.ts';
+import { answerJson } from '../fixtures/mcp-servers/fixture-server.ts';
+import { ca } from './laboratory.ts';
+import type { OwnCase } from './own-laboratory.ts';
+
+export interface OwnFault extends OwnCase {
+  readonly fault: string;
+  readonly code: string;
+  readonly hop: Hop;
+  readonly severity?: Severity;
+  readonly twin: OwnCase & { readonly fact: string };
+}
+
+const renewed = issueCertificate(ca, ['localhost', '127.0.0.1']);
+
+/** What can go wrong on the machine of a deployment. */
+export const ownFaults: readonly OwnFault[] = [
+  {
+    fault: 'the server was stopped',
+    code: 'host/server-running',
+    hop: 'host',
+    own: { serverRunning: false },
+    change: (deployed) => deployed.stop(),
+    twin: { fact: 'it runs' },
+  },
+  {
+    fault: 'the server key is open to all',
+    code: 'host/file-modes',
+    hop: 'host',
+    change: ({ folder }) => chmod(join(folder, 'server.key'), 0o644),
+    twin: { fact: 'it is read-only for its owner', change: ({ folder }) => chmod(join(folder, 'server.key'), 0o400) },
+  },
+  {
+    fault: 'the store of keys was damaged while the server runs',
+    code: 'host/key-store',
+    hop: 'host',
+    change: ({ folder }) => writeFile(join(folder, 'keys.json'), '{"keys":[{"id"'),
+    twin: {
+      fact: 'it was written again as it was',
+      change: async ({ folder }) => {
+        const text = await readFile(join(folder, 'keys.json'), 'utf8');
+        await writeFile(join(folder, 'keys.json'), text);
+      },
+    },
+  },
+  {
+    fault: 'the store of keys was deleted',
+    code: 'host/key-store',
+    hop: 'host',
+    change: ({ folder }) => rm(join(folder, 'keys.json')),
+    twin: { fact: 'the key of its owner was moved away', change: ({ folder }) => rm(join(folder, 'default.key')) },
+  },
+  {
+    fault: 'a key of half a year',
+    code: 'host/key-age',
+    hop: 'host',
+    severity: 'warning',
+    keyAgeDays: 180,
+    twin: { fact: 'a key of 89 days', keyAgeDays: 89 },
+  },
+  {
+    // The file system of /proc has no room at all, on every Linux.
+    fault: 'no room is left for what the server writes',
+    code: 'host/disk',
+    hop: 'host',
+    own: { stateDir: '/proc' },
+    twin: { fact: 'there is room' },
+  },
+  {
+    fault: 'the key file is that of another certificate',
+    code: 'tls/key-matches',
+    hop: 'host',
+    change: ({ folder }) => writeFile(join(folder, 'server.key'), renewed.keyPem),
+    twin: {
+      fact: 'the key file ends with a blank line',
+      change: async ({ folder }) => {
+        const text = await readFile(join(folder, 'server.key'), 'utf8');
+        await writeFile(join(folder, 'server.key'), `${text}\n`);
+      },
+    },
+  },
+  {
+    fault: 'a renewed pair that was not loaded',
+    code: 'tls/served-matches-file',
+    hop: 'tls',
+    // A server that does not watch its files, as most do not.
+    server: {},
+    change: async ({ folder }) => {
+      await writeFile(join(folder, 'server.crt'), renewed.certificatePem);
+      await writeFile(join(folder, 'server.key'), renewed.keyPem);
+    },
+    twin: { fact: 'the same pair', server: {} },
+  },
+  {
+    fault: 'the health path is not there',
+    code: 'health/up',
+    hop: 'server',
+    server: {
+      intercept: (request, response) => {
+        if (request.url !== '/health') return false;
+        answerJson(response, 404, { error: 'not_found' });
+        return true;
+      },
+    },
+    twin: { fact: 'another path is not there', server: {} },
+  },
+  {
+    fault: 'the only program behind the server has ended',
+    code: 'health/ready',
+    hop: 'server',
+    upstream: [process.execPath, '-e', 'process.exit(3)'],
+    twin: { fact: 'there is none behind it' },
+  },
+  {
+    fault: 'something takes the RateLimit headers off',
+    code: 'limits/headers',
+    hop: 'proxy',
+    severity: 'warning',
+    server: { limitHeaders: (headers) => ({ 'retry-after': headers['retry-after'] ?? '1' }) },
+    twin: { fact: 'they are there', server: {} },
+  },
+];
