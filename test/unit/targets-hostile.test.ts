@@ -107,7 +107,7 @@ test('the deployment in the container is the one that was given, whatever its te
 
 test('paths of secrets reach Compose and Swarm as they are, whatever is in them', () => {
   for (const value of hostile.filter((text) => !/\0|\ud83d$/.test(text))) {
-    for (const proxy of ['nginx', 'caddy', 'haproxy'] as const) {
+    for (const proxy of ['nginx', 'caddy', 'haproxy', 'traefik'] as const) {
       const input = changed({
         proxy: { serverName: 'mcp.example.com', certificate: `/c/${value}.crt`, key: `/c/${value}.key` },
         container: { proxy, redis: true, watch: true },

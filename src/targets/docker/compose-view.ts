@@ -44,6 +44,7 @@ export function composeView(input: TargetInput, proxy: FrontProxy | null) {
     memoryLimit: container.memoryMegabytes.limit,
     memoryReserved: Math.min(container.memoryMegabytes.reserved, container.memoryMegabytes.limit),
     proxy: proxy !== null && proxyView(proxy, forProxy),
+    labels: labelsOf(proxy),
   };
 }
 
@@ -52,6 +53,7 @@ function proxyView(proxy: FrontProxy, secrets: readonly MountedSecret[]) {
   return {
     image: `"\${${proxy.name.toUpperCase()}_IMAGE:-${proxy.image}}"`,
     // A volume of Caddy's own belongs to root; without capabilities that is a user like others.
+    asksDocker: proxy.name === 'traefik',
     user: keeps ? '"0:0"' : '"${MCP_UID:-1000}:${MCP_GID:-1000}"',
     entrypoint: `[${proxy.entrypoint.map((word) => quoteCompose(word, 'the proxy command')).join(', ')}]`,
     ports: proxyPorts(proxy.site).map((mapping) => ({ mapping })),
@@ -62,6 +64,11 @@ function proxyView(proxy: FrontProxy, secrets: readonly MountedSecret[]) {
     dataFolder: keeps ? '/data' : '/tmp',
     secrets: secrets.length > 0 && secrets.map(({ name, target }) => ({ name, target })),
   };
+}
+
+function labelsOf(proxy: FrontProxy | null): readonly { name: string; value: string }[] | false {
+  if (proxy?.labels === undefined) return false;
+  return Object.entries(proxy.labels).map(([name, value]) => ({ name, value: quoteCompose(value, 'a label') }));
 }
 
 function keepsCertificate(proxy: FrontProxy): boolean {

@@ -1,4 +1,3 @@
-import { UserError } from '../../deployment/errors.ts';
 import { compileTemplate } from '../../render/compile-template.ts';
 import type { RenderedFile, TargetInput } from '../types.ts';
 import { containerConfigText } from './container-config.ts';
@@ -32,8 +31,6 @@ export function contextFolder({ paths }: TargetInput): string {
 function chosenProxy(input: TargetInput): FrontProxy | null {
   const { proxy } = input.deployment.container;
   if (proxy === 'none') return null;
-  if (proxy === 'traefik')
-    throw new UserError('container.proxy: traefik is not rendered yet', { next: 'Take nginx, caddy or haproxy.' });
   return renderFrontProxy(input, proxy, 'server');
 }
 

@@ -2,19 +2,23 @@ import { UserError } from '../../deployment/errors.ts';
 import { quoteCompose } from '../../render/quote/yaml.ts';
 import { renderCaddyFiles } from '../caddy/files.ts';
 import { renderHaproxyFiles } from '../haproxy/files.ts';
+import { nameOnHost } from '../name-on-host.ts';
 import { renderNginxFiles } from '../nginx/files.ts';
 import { describeProxySite, type ProxySite } from '../proxy-site.ts';
+import { traefikLabels } from '../traefik/labels.ts';
 import type { TargetInput } from '../types.ts';
 
 /** A reverse proxy as a service of Compose or Swarm. */
 export interface FrontProxy {
-  readonly name: 'nginx' | 'caddy' | 'haproxy';
+  readonly name: 'nginx' | 'caddy' | 'haproxy' | 'traefik';
   readonly image: string;
   /** The whole command: the images' own start scripts want to change files, and all files here are read-only. */
   readonly entrypoint: readonly string[];
   /** Files by name, and where the proxy finds them. */
   readonly files: readonly { readonly name: string; readonly content: string; readonly target: string }[];
   readonly site: ProxySite;
+  /** For the container of the server: what Traefik reads there. Not quoted. */
+  readonly labels?: Readonly<Record<string, string>>;
   /** Its certificate comes from files; otherwise it gets and keeps one by itself. */
   readonly hasCertificate: boolean;
 }
@@ -26,7 +30,7 @@ export const proxyPair = { certificate: '/run/secrets/mcp_tls', key: '/run/secre
 const engineDns = '127.0.0.11:53';
 
 /** Images by minor version: their files are rendered for every version that is supported. */
-const images = { nginx: 'nginx:1.28', caddy: 'caddy:2.10', haproxy: 'haproxy:3.2' } as const;
+const images = { nginx: 'nginx:1.28', caddy: 'caddy:2.10', haproxy: 'haproxy:3.2', traefik: 'traefik:v3.5' } as const;
 
 /**
  * The chosen proxy with the same rules as on a host, in front of the service `server`.
@@ -38,10 +42,10 @@ export function renderFrontProxy(input: TargetInput, name: FrontProxy['name'], s
   const inside = inputInside(input, site, serverName);
   const layOut = (template: string): string => input.templates(`docker/${template}`);
   const hasCertificate = site.certificate.kind === 'files';
-  if (!hasCertificate && name !== 'caddy') {
+  if (!hasCertificate && name !== 'caddy' && name !== 'traefik') {
     throw new UserError(`no certificate is known for ${site.serverNames.join(', ')}`, {
       why: `${name} ends TLS in its container, and neither tls nor proxy names a certificate for it.`,
-      next: 'Set proxy.certificate and proxy.key in mcp-deploy.yaml, or container.proxy to caddy.',
+      next: 'Set proxy.certificate and proxy.key in mcp-deploy.yaml, or container.proxy to caddy or traefik.',
     });
   }
   const image = images[name];
@@ -70,6 +74,24 @@ export function renderFrontProxy(input: TargetInput, name: FrontProxy['name'], s
           { name: 'site.caddyfile', content: contentOf(renderCaddyFiles(inside)), target: '/etc/caddy/site.caddyfile' },
         ],
       };
+    case 'traefik': {
+      const network = `${nameOnHost(input.deployment.name)}_front`;
+      return {
+        name,
+        image,
+        site,
+        hasCertificate,
+        entrypoint: traefikCommand(site, network, hasCertificate),
+        labels: traefikLabels(inside, {
+          port: 8080,
+          network,
+          ...(hasCertificate ? {} : { certResolver: 'acme' }),
+        }),
+        files: [{ name: 'tls.yaml', content: layOut('traefik-tls.yaml.hbs'), target: '/etc/traefik/tls.yaml' }].filter(
+          () => hasCertificate,
+        ),
+      };
+    }
     case 'haproxy':
       return {
         name,
@@ -83,6 +105,35 @@ export function renderFrontProxy(input: TargetInput, name: FrontProxy['name'], s
         ],
       };
   }
+}
+
+/** Everything as flags: what Traefik asks Docker for, its two doors, an access log without headers, and no dashboard. */
+function traefikCommand(
+  { httpsPort, httpPort }: ProxySite,
+  network: string,
+  hasCertificate: boolean,
+): readonly string[] {
+  return [
+    'traefik',
+    '--providers.docker=true',
+    '--providers.docker.exposedbydefault=false',
+    `--providers.docker.network=${network}`,
+    `--entrypoints.web.address=:${httpPort}`,
+    `--entrypoints.websecure.address=:${httpsPort}`,
+    '--accesslog=true',
+    '--accesslog.format=json',
+    '--accesslog.fields.headers.defaultmode=drop',
+    '--accesslog.fields.names.RequestLine=drop',
+    '--api=false',
+    '--global.checknewversion=false',
+    '--global.sendanonymoususage=false',
+    ...(hasCertificate
+      ? ['--providers.file.filename=/etc/traefik/tls.yaml']
+      : [
+          '--certificatesresolvers.acme.acme.tlschallenge=true',
+          '--certificatesresolvers.acme.acme.storage=/data/acme.json',
+        ]),
+  ];
 }
 
 /** Ports as Compose publishes them: to this machine alone when no other could use the name. */
