@@ -4,13 +4,15 @@ import { planCaddyCommands } from './caddy/commands.ts';
 import { renderCaddyFiles } from './caddy/files.ts';
 import { planDockerCommands } from './docker/commands.ts';
 import { renderDockerFiles } from './docker/files.ts';
+import { planFirewallCommands, renderFirewallFiles } from './firewall/files.ts';
 import { planGrafanaCommands, renderGrafanaFiles } from './grafana/files.ts';
 import { planHaproxyCommands } from './haproxy/commands.ts';
 import { renderHaproxyFiles } from './haproxy/files.ts';
 import { planKubernetesCommands } from './kubernetes/commands.ts';
 import { renderKubernetesFiles } from './kubernetes/files.ts';
-import { planLaunchdCommands } from './launchd/commands.ts';
-import { renderLaunchdFiles } from './launchd/files.ts';
+import { planLaunchdCommands, planLaunchdDaemonCommands } from './launchd/commands.ts';
+import { renderLaunchdDaemonFiles, renderLaunchdFiles } from './launchd/files.ts';
+import { planLogrotateCommands, renderLogrotateFiles } from './logrotate/files.ts';
 import { planNginxCommands } from './nginx/commands.ts';
 import { renderNginxFiles } from './nginx/files.ts';
 import { planPrometheusCommands, renderPrometheusFiles } from './prometheus/files.ts';
@@ -90,6 +92,13 @@ export const targets: readonly Target[] = [
     commands: planLaunchdCommands,
   },
   {
+    name: 'launchd-daemon',
+    summary: 'daemon of a Mac: starts at boot, as a user of its own',
+    program: 'launchd',
+    files: renderLaunchdDaemonFiles,
+    commands: planLaunchdDaemonCommands,
+  },
+  {
     name: 'launchd-timer',
     summary: 'looks twice a day whether the certificate is due, on a Mac',
     program: 'launchd',
@@ -102,6 +111,20 @@ export const targets: readonly Target[] = [
     ...timerTarget('cron', 'cron', [
       'For a crontab of your own: leave out the word root, and SHELL and PATH stand for all lines below them.',
     ]),
+  },
+  {
+    name: 'logrotate',
+    summary: 'moves the audit file and the log away every day, where the server does not',
+    program: 'logrotate',
+    files: renderLogrotateFiles,
+    commands: planLogrotateCommands,
+  },
+  {
+    name: 'firewall',
+    summary: 'rules for ufw, nftables, firewalld and pf, to be read and applied by you',
+    program: 'nft',
+    files: renderFirewallFiles,
+    commands: planFirewallCommands,
   },
   {
     name: 'prometheus',

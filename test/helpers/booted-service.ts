@@ -62,7 +62,10 @@ export async function bootService(deployment: DeploymentInput): Promise<BootedSe
   function writeConfig(folder: string): void {
     mkdirSync(`${root}${folder}/.mcp-deploy`, { recursive: true });
     writeFileSync(`${root}${folder}/upstream.cjs`, upstream);
-    const config = { baseDir: folder, keyStoreFile: null, deployment: input.deployment };
+    const { logs } = input.deployment;
+    // The audit file is that of the service; a person has none.
+    const own = folder === input.paths.baseDir ? logs : { ...logs, audit: 'off' };
+    const config = { baseDir: folder, keyStoreFile: null, deployment: { ...input.deployment, logs: own } };
     writeFileSync(`${root}${folder}/.mcp-deploy/server.json`, JSON.stringify(config));
   }
   writeConfig(input.paths.baseDir);
@@ -81,8 +84,9 @@ export async function bootService(deployment: DeploymentInput): Promise<BootedSe
       }
       for (const { argv } of commands.check) {
         const { status, stdout, stderr } = await debian.exec(argv);
-        if (status !== 0 || stderr !== '')
-          throw new Error(`${argv.join(' ')} ended with ${status}:\n${stdout}${stderr}`);
+        // systemd-analyze ends with 0 also where it complains; logrotate says everything there.
+        const complaint = argv[0] === 'logrotate' ? /error/i.test(stderr) : stderr !== '';
+        if (status !== 0 || complaint) throw new Error(`${argv.join(' ')} ended with ${status}:\n${stdout}${stderr}`);
       }
       for (const { argv } of commands.install) await debian.run(argv);
       return { files, commands };

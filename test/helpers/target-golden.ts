@@ -26,6 +26,9 @@ const clusterTargets: ReadonlySet<string> = new Set([
   'cron',
   'prometheus',
   'grafana',
+  'launchd-daemon',
+  'logrotate',
+  'firewall',
 ]);
 
 /** The cases below test/golden/targets: deployment.yaml, and input.yaml for what is not part of a deployment. */

@@ -23,6 +23,7 @@ async function start(): Promise<BootedService> {
     tls: { source: 'off' },
     auth: { keys: [{ label: 'first', secret: 'file:/run/credentials/mcp.service/first-key' }] },
     limits: { perKey: 'off', freePerKey: 'off' },
+    logs: { audit: '/srv/mcp/.mcp-deploy/audit.jsonl', auditRotate: 'off' },
     service: {
       sockets: 'on',
       watchdogSeconds: 5,
@@ -86,6 +87,15 @@ onTheMachine(
 
 onTheMachine('systemctl restart under load loses no call, and reload changes what is served', async (found) => {
   const { debian } = found;
+  // Moved away by logrotate meanwhile: what the server writes then is in one of the files.
+  await found.install('logrotate');
+  const rotate = ['logrotate', '--force', '--state', '/run/logrotate.state', '/etc/logrotate.d/mcp'];
+  const auditedCalls = async (): Promise<number> => {
+    const files = '/srv/mcp/.mcp-deploy/audit.jsonl*';
+    const script = `for file in ${files}; do case $file in *.gz) zcat "$file" ;; *) cat "$file" ;; esac; done`;
+    return (await debian.run(['sh', '-c', script])).split('\n').filter((line) => line.includes('"tool":"echo"')).length;
+  };
+  const before = await auditedCalls();
   const url = `http://127.0.0.1:${bootedPort}/mcp`;
   const load = debian.start(['node', '/opt/mcp-deploy/load.mjs', url, bootedKey, '6']);
   let last: Record<string, unknown> = { calls: 0 };
@@ -99,6 +109,8 @@ onTheMachine('systemctl restart under load loses no call, and reload changes wha
   for (let round = 0; round < 3; round++) {
     await moreCalls(Number(last['calls']) + 100);
     pids.add((await found.show(unit, 'MainPID'))['MainPID']);
+    await debian.run(rotate);
+    await moreCalls(Number(last['calls']) + 20);
     await debian.run(['systemctl', 'restart', unit]);
   }
   await debian.run(['systemctl', 'reload', unit]);
@@ -107,6 +119,12 @@ onTheMachine('systemctl restart under load loses no call, and reload changes wha
   await ended;
   expect(pids.size).toBe(3);
   expect(last).toMatchObject({ failed: 0, problems: [] });
+  const lost = Number(last['sessionsLost']);
+  await waitUntil(
+    async () => (await auditedCalls()) - before === Number(last['calls']) - lost,
+    20_000,
+    `${String(last['calls'])} audit lines`,
+  );
 });
 
 onTheMachine('one that was killed is started again, and so is one that hangs', async (found) => {
