@@ -156,8 +156,9 @@ test('old backups go, the newest stays; nothing is written in clear unasked; a p
       await runBin(['backup', 'verify', clear.file, '--json'], { cwd }),
     );
     expect(files.map(({ path }) => path).filter((path) => /key/.test(path))).toEqual([]);
-    documentOf(await runBin(['uninstall', '--yes', '--json'], { cwd }));
-    expect((await readdir(join(folder, '.mcp-deploy-backups'))).length).toBeGreaterThan(1);
+    const gone = documentOf<{ backups: string }>(await runBin(['uninstall', '--yes', '--json'], { cwd }));
+    expect(gone.backups).toBe(join(folder, '.mcp-deploy-backups'));
+    expect((await readdir(gone.backups)).length).toBeGreaterThan(1);
   });
 }, 120_000);
 

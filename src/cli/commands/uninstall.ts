@@ -11,6 +11,7 @@ import { clientEntry } from '../../clients/index.ts';
 import type { McpClient } from '../../clients/types.ts';
 import { ExplainedError } from '../../deployment/errors.ts';
 import { changeHost, lookAtHost } from '../apply-desired.ts';
+import { backupFolder, listBackups, readBackupSettings } from '../backup-folder.ts';
 import { readClientEndpoint } from '../client-endpoint.ts';
 import { findClientEntries, type ClientLook } from '../client-entries.ts';
 import {
@@ -42,6 +43,7 @@ export async function runUninstall(context: CommandContext, options: FlagValues)
   }
   // Looked at before the endpoint they lead to is forgotten.
   const left = await clientsLeft(context);
+  const backups = await backupsLeft(context);
   const folder = relative(context.world.cwd, stateDir) || stateDir;
   const agreed = await confirmOrRefuse(
     context,
@@ -62,12 +64,14 @@ export async function runUninstall(context: CommandContext, options: FlagValues)
     ok: true,
     changed: true,
     notices: outcome.plan.notices,
+    backups,
     clients: left.map(({ client, path, name }) => ({ client: client.id, file: path, name, removed })),
   });
-  const kept = outcome.plan.notices.some((notice) => notice.text.endsWith('stays.'));
+  const kept = backups !== null || outcome.plan.notices.some((notice) => notice.text.endsWith('stays.'));
   output.result(
     `  Removed: server, keys, certificates and configuration. ${kept ? 'What is yours stays.' : 'This folder is as it was before.'}`,
   );
+  if (backups !== null) output.result(`  Left: backups in ${relative(context.world.cwd, backups) || backups}.`);
   for (const { client, path, name, url } of left) {
     const place = `"${name}" in ${showPath(context, path)}`;
     output.result(
@@ -128,4 +132,10 @@ export async function planWithTimer(
     text: `${path} was changed since it was written; the renewal timer stays.`,
   }));
   return { ...plan, steps: [...steps, ...plan.steps], notices: [...plan.notices, ...notices] };
+}
+
+/** The folder of backups, when there are any; they outlive what they are of. */
+async function backupsLeft(context: CommandContext): Promise<string | null> {
+  const folder = backupFolder(context, await readBackupSettings(context), {});
+  return (await listBackups(context, folder)).length > 0 ? folder : null;
 }
