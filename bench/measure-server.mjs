@@ -21,7 +21,7 @@ export async function start(contestant) {
   });
   const stop = () => {
     try {
-      process.kill(-child.pid, 'SIGKILL');
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
     } catch {
       // ended already
     }

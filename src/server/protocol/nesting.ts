@@ -11,7 +11,7 @@ const backslash = 0x5c;
  */
 export function isNestedTooDeep(text: string): boolean {
   // A level costs an opening and a closing character.
-  if (text.length < 2 * maxNesting) return false;
+  if (text.length < 2 * maxNesting || hasFewOpenings(text)) return false;
   let depth = 0;
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at);
@@ -24,6 +24,16 @@ export function isNestedTooDeep(text: string): boolean {
     }
   }
   return false;
+}
+
+/** Not more than may be nested, those in strings among them: so nearly every message is told by a search, not a loop. */
+function hasFewOpenings(text: string): boolean {
+  let found = 0;
+  for (const opening of ['{', '[']) {
+    for (let at = text.indexOf(opening); at !== -1; at = text.indexOf(opening, at + 1))
+      if (++found > maxNesting) return false;
+  }
+  return true;
 }
 
 /** Position of the closing quote of a string that starts at `from`. */
