@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import type { CacheSetting } from '../../deployment/cache-schema.ts';
 import { compilePatterns } from '../policy/access.ts';
 import type { Backend, BackendCall, CancelCall } from '../types.ts';
@@ -233,7 +233,7 @@ function saysReadOnly(item: ListItem): boolean {
 /** Equal for calls that must have the same answer. `owner` null: whoever asks. What clients can be asked for may change it. */
 function keyOf({ method, params = {}, era, clientCapabilities }: BackendCall, owner: string | null): string {
   const asked = [method, params['name'] ?? params['uri'], params['arguments'] ?? {}, owner, era, clientCapabilities];
-  return createHash('sha256').update(canonicalJson(asked)).digest('base64');
+  return hash('sha256', canonicalJson(asked), 'base64');
 }
 
 /** JSON text with the members of every object in order, so that equal values have equal texts. */
