@@ -24,8 +24,11 @@ export function addDeploymentCommands(make: MakeCommand): void {
   make('history', 'list the releases that were applied here', noFlags, async (context) =>
     (await import('./commands/history.ts')).runHistory(context),
   );
-  make('status', 'one glance: endpoint, server, certificate, keys, upstreams', noFlags, async (context) =>
-    (await import('./commands/status.ts')).runStatus(context),
+  make(
+    'status',
+    'one glance: endpoint, server, calls, certificate, keys, upstreams',
+    defineStatus,
+    async (context, _, options) => (await import('./commands/status.ts')).runStatus(context, options),
   );
   make('logs', 'show the server log', defineLogs, async (context, _, options) =>
     (await import('./commands/logs.ts')).runLogs(context, options),
@@ -127,6 +130,24 @@ Exit codes
   4 failed, everything undone   5 failed, undo incomplete   130 interrupted, undone
 `,
   );
+}
+
+function defineStatus(command: Command): void {
+  command
+    .option('-w, --watch', 'go on looking until Ctrl-C')
+    .option('--interval <seconds>', 'how often --watch looks', '2')
+    .addHelpText(
+      'after',
+      `
+Examples
+  mcp-deploy status
+  mcp-deploy status --watch --interval 5
+  mcp-deploy status --json
+
+Exit codes
+  0 shown, also when the server is stopped   2 no deployment here, or its file is wrong
+`,
+    );
 }
 
 function defineUninstall(command: Command): void {
