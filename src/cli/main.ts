@@ -36,7 +36,7 @@ export async function runCli(
       const context = createContext({ world, output, options, serverCommand, signal: interruption.signal, overrides });
       return run(context);
     });
-    program.refuseServerCommandExceptFor(['up', 'init', 'plan'], own, serverCommand);
+    program.refuseServerCommandExceptFor(['up', 'init', 'plan', 'complete'], own, serverCommand);
     return await program.run(own);
   } catch (error) {
     return reportFailure(error, output, interruption.signal);

@@ -5,6 +5,9 @@ import { addBackupCommands } from './backup-program.ts';
 import { addAcmeCommands } from './cert-acme-program.ts';
 import { addCertCommands } from './cert-program.ts';
 import { addClientCommands } from './client-program.ts';
+import { addCompletionCommands } from './completion-program.ts';
+import { describeProgram, type CommandFact } from './describe-program.ts';
+import { helpFooterOf } from './help-footers.ts';
 import { addDeploymentCommands } from './deployment-program.ts';
 import { addDoctorCommands } from './doctor-program.ts';
 import { addKeysCommands } from './keys-program.ts';
@@ -24,6 +27,8 @@ export function buildProgram(
   withContext: WithContext,
 ): {
   run(args: readonly string[]): Promise<number>;
+  /** The command line as data: what help, completion and the manual page are made from. */
+  describe(): CommandFact;
   refuseServerCommandExceptFor(
     names: readonly string[],
     args: readonly string[],
@@ -59,13 +64,14 @@ export function buildProgram(
     parent: Command = program,
   ): Command {
     const made = parent
-      .command(spec)
+      .command(spec, { hidden: spec === 'complete' })
       .description(summary)
       .helpOption('-h, --help', 'show help')
       .showSuggestionAfterError()
       .exitOverride()
       .configureOutput({ outputError: outputErrorFor(parent === program ? spec : `${parent.name()} ${spec}`) });
     define(made);
+    made.addHelpText('after', helpFooterOf([...(parent === program ? [] : [parent.name()]), made.name()].join(' ')));
     addCommonOptions(made);
     made.action(async () => {
       const options = made.optsWithGlobals<CommonOptions & Record<string, unknown>>();
@@ -84,6 +90,7 @@ export function buildProgram(
   addRenderCommands(command);
   addClientCommands(command, group('client', 'MCP clients: add the endpoint to their settings, remove, check'));
   addBackupCommands(command, group('backup', 'backups: create, list, verify; back again with restore'));
+  addCompletionCommands(command, program);
 
   // `serve` is answered by bin/ before this file is loaded; it stands here for the help.
   program.command('serve').description('run the bundled server in the foreground (mcp-deploy serve --help)');
@@ -107,6 +114,7 @@ export function buildProgram(
   }
 
   return {
+    describe: () => describeProgram(program),
     async run(args) {
       if (args.length === 0) {
         program.outputHelp();
