@@ -37,7 +37,7 @@ export async function readCertificateSource(
     port > 65_535
   ) {
     throw new UserError(`${source} is neither a file nor host:port.`, {
-      next: 'mcp-deploy cert show ./server.crt        or: mcp-deploy cert show localhost:8443',
+      next: `ls -l ${source}        or name a live one: HOST:PORT`,
     });
   }
   const pem = await readServedChain({ host, port, timeoutMs: 5_000 });

@@ -9,6 +9,7 @@ import { findPortHolder } from '../host/port-holder.ts';
 import { choosePort } from '../plan/choose-port.ts';
 import type { CommandContext } from './context.ts';
 import { parseOrThrow, readDeployment } from './deployment-folder.ts';
+import { readHttpUpstream, type HttpUpstreamSettings } from './http-upstream-flags.ts';
 import { slugFrom } from './slug.ts';
 
 export interface Wanted {
@@ -52,11 +53,13 @@ interface Flags {
   readonly remarks: readonly string[];
 }
 
-interface UpstreamSettings {
-  readonly command: string;
-  readonly args: readonly string[];
-  readonly env?: Readonly<Record<string, string>>;
-}
+type UpstreamSettings =
+  | {
+      readonly command: string;
+      readonly args: readonly string[];
+      readonly env?: Readonly<Record<string, string>>;
+    }
+  | HttpUpstreamSettings;
 
 /** Reads the flags that `up`, `plan` and `init` share. Throws UserError for what cannot be. */
 export function readFlags(context: CommandContext, options: Record<string, unknown>): Flags {
@@ -75,6 +78,8 @@ export function readFlags(context: CommandContext, options: Record<string, unkno
     });
   }
   const envNames = Array.isArray(options['env']) ? (options['env'] as string[]) : [];
+  const remote = readHttpUpstream(context, options);
+  if (remote !== null) return { name, listen, upstream: remote, remarks: [] };
   return { name, listen, ...readServerCommand(context, envNames) };
 }
 
@@ -160,9 +165,13 @@ function changeExisting(
 }
 
 function sameUpstream(now: Deployment['server']['upstreams'][string] | undefined, wanted: UpstreamSettings): boolean {
+  if (now !== undefined && 'url' in now && 'url' in wanted) {
+    return now.url === wanted.url && JSON.stringify(now.headers) === JSON.stringify(wanted.headers ?? {});
+  }
   return (
     now !== undefined &&
     'command' in now &&
+    'command' in wanted &&
     now.command === wanted.command &&
     JSON.stringify(now.args) === JSON.stringify(wanted.args) &&
     (wanted.env === undefined || JSON.stringify(now.env) === JSON.stringify(wanted.env))

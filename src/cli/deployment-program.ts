@@ -52,6 +52,8 @@ function defineUp(command: Command): void {
     .option('--name <name>', 'name of the deployment (default: the folder)')
     .option('--listen <address>', 'where to listen (default: localhost:8443, or the next free port)')
     .option('--env <name...>', 'environment variables that your server needs, by name; values never go into a file')
+    .option('--url <url>', 'an MCP server that is reached over HTTP, in place of a command')
+    .option('--header <name=value...>', 'sent to it; secrets as ${NAME}, read from the environment')
     .addHelpText(
       'after',
       `
@@ -59,6 +61,7 @@ Examples
   mcp-deploy up                                                 the built-in tools, to try it out
   mcp-deploy up -- npx -y @modelcontextprotocol/server-everything
   mcp-deploy up --env GITHUB_TOKEN -- npx -y @acme/github-mcp
+  mcp-deploy up --url https://mcp.example.com/mcp --header 'Authorization=Bearer \${MCP_TOKEN}'
 
 Exit codes
   0 running and verified, or nothing to do   2 wrong input   3 refused before any change

@@ -33,6 +33,9 @@ const footers: Readonly<Record<string, Footer>> = {
   'audit errors': { examples: ['mcp-deploy audit errors --since 1d'], exitCodes: auditShown },
   'audit slow': { examples: ['mcp-deploy audit slow --top 5 --tool search'], exitCodes: auditShown },
   'audit tools': { examples: ['mcp-deploy audit tools --since 7d'], exitCodes: auditShown },
+  'backup list': { examples: ['mcp-deploy backup list', 'mcp-deploy backup list --json'], exitCodes: shown },
+  'backup key': { examples: ['mcp-deploy backup key --out ./backup.key'], exitCodes: keyChanged },
+  'backup verify': { examples: ['mcp-deploy backup verify', 'mcp-deploy backup verify --identity ./backup.key'] },
   render: {
     examples: ['mcp-deploy render nginx', 'mcp-deploy render nginx systemd --out ./files', 'mcp-deploy render --list'],
     exitCodes: '0 printed or written   2 wrong input   3 refused before any change',

@@ -25,8 +25,8 @@ export function manualPage(program: CommandFact, about: { readonly version: stri
   return `${lines.join('\n')}\n`;
 }
 
-/** The table of exit codes: one for all commands. */
-export const exitCodes: readonly (readonly [string, string])[] = [
+/** One table for all commands. */
+const exitCodes: readonly (readonly [string, string])[] = [
   ['0', 'done, or nothing to do; warnings allowed'],
   ['1', 'doctor or a check found an error; plan --check found changes'],
   ['2', 'the command line or the deployment file is wrong'],

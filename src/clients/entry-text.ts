@@ -33,7 +33,7 @@ export function formatTomlValue(value: SettingValue): string {
 }
 
 /** Array.isArray that understands read-only lists. */
-export function isList(value: SettingValue): value is readonly SettingValue[] {
+function isList(value: SettingValue): value is readonly SettingValue[] {
   return Array.isArray(value);
 }
 
@@ -48,7 +48,7 @@ export function formatJsonValue(value: unknown, unit: string | null): string {
 }
 
 /** A basic string of TOML 1.0, always on one line. */
-export function quoteToml(text: string): string {
+function quoteToml(text: string): string {
   const escaped = text
     .replace(/["\\]/g, String.raw`\$&`)
     .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, escapeUnicode);

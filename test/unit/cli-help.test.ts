@@ -21,9 +21,9 @@ describe.each(leaves.map((command) => [command.words.join(' '), command] as cons
     const examples = footer.matchAll(/^ +(?:source <\()?mcp-deploy (.*)$/gm);
     for (const [, line = ''] of examples) {
       const words = (line.split(/ {2,}| -- | \| |[)>]/)[0] ?? '').split(' ').filter((word) => word !== '');
-      const at = allCommands(program)
-        .filter(({ words: path }) => path.length > 0 && path.every((word, index) => words[index] === word))
-        .at(-1);
+      const at = allCommands(program).findLast(
+        ({ words: path }) => path.length > 0 && path.every((word, index) => words[index] === word),
+      );
       expect(at, line).toBeDefined();
       const known = at?.flags.flatMap(({ names }) => names) ?? [];
       for (const flag of words.filter((word) => /^--?[a-z]/.test(word))) expect(known, line).toContain(flag);

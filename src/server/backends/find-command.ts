@@ -68,7 +68,10 @@ function explainPath(command: string, path: string): string {
 }
 
 function explainName(command: string, cwd: string, folders: readonly string[], pathExtensions: string): string {
-  const searched = folders.length === 0 ? 'PATH is empty' : `searched PATH: ${folders.join(delimiter)}`;
+  const searched =
+    folders.length === 0
+      ? 'PATH is empty'
+      : `searched ${folders.length} ${folders.length === 1 ? 'folder' : 'folders'} of PATH`;
   const words = command.trim().split(/\s+/);
   if (words.length > 1) {
     return `Command not found: "${command}" (${searched}). Give the program and its arguments apart: command ${words[0]}, args ${words.slice(1).join(', ')}.`;
