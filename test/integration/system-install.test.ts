@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bootDebianWithinMs, bootedDebianTools } from '../helpers/booted-debian.ts';
 import { bootSystemHost, loadScript, siteFolder, type SystemHost } from '../helpers/system-host.ts';
@@ -89,6 +90,14 @@ describe('a service of a host', () => {
       expect(await host.sh('curl -sS -o /dev/null -w "%{http_code}" -H "Host: other" http://127.0.0.1/')).toBe('200');
       expect((await host.cli('plan', '--check')).status).toBe(0);
       expect(await host.must('status')).toMatch(/running, pid \d+/);
+      // The service goes on to read its keys, and its manager is who stops and starts it.
+      await host.must('keys', 'create', 'second');
+      expect(await host.sh("stat -c '%a %U:%G' /etc/mcp-deploy/notes/keys/keys.json")).toBe('640 root:mcp\n');
+      await host.must('stop');
+      expect((await host.debian.exec(['systemctl', 'is-active', 'mcp-notes.service'])).stdout).toBe('inactive\n');
+      await host.must('start');
+      await host.must('restart');
+      expect(await serves()).toBe(true);
     },
     withinMs,
   );
@@ -336,6 +345,27 @@ describe('an apply that is cut off', () => {
       expect(ran.status, ran.stderr).toBe(130);
       expect(await host.snapshot()).toBe(was);
       expect(await serves()).toBe(true);
+    },
+    withinMs,
+  );
+});
+
+describe('an install without a person', () => {
+  testWithTools(
+    bootedDebianTools,
+    'runs as docs/scripted.md has it',
+    async () => {
+      const text = readFileSync(new URL('../../docs/scripted.md', import.meta.url), 'utf8');
+      const scripts = [...text.matchAll(/^```sh\n(.*?)^```$/gms)].map(([, script = '']) => script);
+      expect(scripts).toHaveLength(2);
+      await host.sh(`printf '#!/bin/sh\\nexec /usr/bin/node /usr/lib/mcp-deploy/bin/mcp-deploy.js "$@"\\n' > /usr/local/bin/mcp-deploy
+        chmod 755 /usr/local/bin/mcp-deploy`);
+      for (const script of scripts) {
+        await host.debian.run(['sh', '-s'], { input: script, env: { SITE: siteFolder } });
+      }
+      expect(JSON.parse(await host.sh(`cat ${siteFolder}/apply.json`))).toMatchObject({ ok: true });
+      expect(await serves()).toBe(true);
+      await host.sh(`rm ${siteFolder}/apply.json ${siteFolder}/change.plan /usr/local/bin/mcp-deploy`);
     },
     withinMs,
   );

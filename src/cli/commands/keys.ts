@@ -11,6 +11,7 @@ import {
 import { withLock } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { readDuration } from '../read-duration.ts';
+import { scopeOf } from '../../plan/deployment-paths.ts';
 import { projectPaths } from '../../plan/project-paths.ts';
 
 const dayMs = 86_400_000;
@@ -120,20 +121,19 @@ async function changeKeys(
   context: CommandContext,
   change: (storeText: string, now: string) => Promise<KeyChange>,
 ): Promise<number> {
-  const { ports, output, stateDir } = context;
-  const paths = projectPaths(stateDir);
+  const { ports, output } = context;
   await readStore(context);
   return withLock(context, 'keys', async () => {
     const before = await readStore(context);
     const made = await change(before, ports.clock.now());
     if (made.keyFile !== null) await refuseToReplace(context, made.keyFile);
     // The store first: a crash in between leaves a key that nobody has, while every key in use still works.
-    await ports.files.writeAtomic(paths.keyStore, made.storeText, 0o600);
+    await writeStore(context, made.storeText);
     if (made.key !== null && made.keyFile !== null) {
       try {
         await ports.files.writeAtomic(made.keyFile, `${made.key}\n`, 0o600);
       } catch (error) {
-        await ports.files.writeAtomic(paths.keyStore, before, 0o600);
+        await writeStore(context, before);
         throw error;
       }
     }
@@ -207,4 +207,12 @@ function describePowers({ tools, upstreams, tier }: KeyPowers, before: string): 
     ...(tier === undefined ? [] : [`tier ${tier}`]),
   ];
   return parts.length === 0 ? '' : before + parts.join(', ');
+}
+
+/** On a host, the group of the service goes on to read it. */
+async function writeStore({ ports, stateDir }: CommandContext, text: string): Promise<void> {
+  const { keyStore } = projectPaths(stateDir);
+  const now = scopeOf(stateDir) === 'system' ? await ports.files.stat(keyStore) : null;
+  if (now?.kind === 'file') await ports.files.writeAtomic(keyStore, text, now.mode, now.owner);
+  else await ports.files.writeAtomic(keyStore, text, 0o600);
 }

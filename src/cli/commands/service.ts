@@ -1,5 +1,6 @@
 import { UserError } from '../../deployment/errors.ts';
 import { deploymentSchema, type Deployment } from '../../deployment/schema.ts';
+import { planSystemService } from '../../plan/plan-system-service.ts';
 import { planRestart, planStart, planStop } from '../../plan/plan-service.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
 import { projectPaths } from '../../plan/project-paths.ts';
@@ -15,7 +16,8 @@ export async function runService(context: CommandContext, purpose: 'start' | 'st
   const planFor = { start: planStart, restart: planRestart }[purpose];
   const outcome = await changeHost(context, purpose, async (look) => {
     const facts = await look(deployment);
-    return { plan: planFor(facts, deployment), facts };
+    const isHost = facts.system !== undefined;
+    return { plan: isHost ? planSystemService(purpose, facts) : planFor(facts, deployment), facts };
   });
   const changed = outcome.plan.steps.length > 0;
   const url = endpointUrl(deployment);
@@ -33,6 +35,7 @@ async function stop(context: CommandContext, deployment: Deployment | null): Pro
   if (deployment === null && before.state === 'stopped') throw nothingTo('stop', context);
   const outcome = await changeHost(context, 'stop', async (look) => {
     const facts = await look(null);
+    if (facts.system !== undefined) return { plan: planSystemService('stop', facts), facts };
     return { plan: planStop(facts, deployment ?? deploymentSchema.parse({ version: 1 })), facts };
   });
   const changed = outcome.plan.steps.length > 0;

@@ -1,0 +1,176 @@
+import { describe, expect, test } from 'vitest';
+import { deploymentSchema } from '../../src/deployment/schema.ts';
+import { describePlan } from '../../src/plan/describe-plan.ts';
+import type { HostFacts } from '../../src/plan/facts.ts';
+import { planDeployment } from '../../src/plan/plan-deployment.ts';
+import { planSystemRemoval } from '../../src/plan/plan-system-removal.ts';
+import type { RenderedHost, SystemFacts } from '../../src/plan/system-facts.ts';
+import { certificateFact, emptyHost, fileFact } from '../helpers/host-facts.ts';
+
+const system: SystemFacts = {
+  isRoot: true,
+  account: null,
+  sharedWith: [],
+  build: { file: '/usr/lib/mcp-deploy/dist/server/serve.js', sha256: 'aa', version: '1.0.0' },
+  current: null,
+  programs: Object.fromEntries(
+    ['systemctl', 'systemd-analyze', 'useradd', 'runuser', 'nginx'].map((name) => [name, `/usr/bin/${name}`]),
+  ),
+  activeUnits: ['nginx.service'],
+  freeBytes: 10 ** 10,
+};
+
+const host: RenderedHost = {
+  files: [
+    { program: 'systemd', path: '/etc/systemd/system/mcp-notes.service', mode: 0o644, content: 'service' },
+    { program: 'systemd', path: '/etc/systemd/system/mcp-notes.socket', mode: 0o644, content: 'socket' },
+    { program: 'nginx', path: '/etc/nginx/conf.d/mcp-notes.conf', mode: 0o644, content: 'site' },
+  ],
+  proxyUrl: 'https://localhost/mcp',
+};
+
+const stateDir = '/opt/mcp-deploy/notes';
+const deployment = deploymentSchema.parse({
+  version: 1,
+  name: 'notes',
+  service: { manager: 'systemd' },
+  proxy: { program: 'nginx', serverName: 'localhost' },
+});
+
+function hostFacts(changes: Partial<SystemFacts> = {}, more: Partial<HostFacts> = {}): HostFacts {
+  return emptyHost({
+    baseDir: '/srv/notes',
+    stateDir,
+    deploymentFile: { path: '/srv/notes/mcp-deploy.yaml', text: 'version: 1\n' },
+    system: { ...system, ...changes },
+    ...more,
+  });
+}
+
+const planOn = (facts: HostFacts, wanted = deployment) =>
+  planDeployment({ deployment: wanted, deploymentText: null, host }, facts);
+
+describe('a plan for a host', () => {
+  test('the first one, whole', () => {
+    expect(`\n${describePlan(planOn(hostFacts()), hostFacts())}\n`).toMatchInlineSnapshot(`
+      "
+        notes, first release, host box.local
+
+        + user mcp                                  runs the server, cannot log in
+        + /etc/mcp-deploy/                          none yet
+        + /etc/mcp-deploy/notes/                    none yet
+        + /etc/mcp-deploy/notes/keys/               none yet
+        + /etc/mcp-deploy/notes/pki/                none yet
+        + /var/lib/mcp-deploy/                      none yet
+        + /var/lib/mcp-deploy/notes/                none yet
+        + /var/log/mcp-deploy/                      none yet
+        + /var/log/mcp-deploy/notes/                none yet
+        + /etc/mcp-deploy/notes/keys/default.key    API key "default", none yet
+        + /etc/mcp-deploy/notes/pki/ca.crt          private CA, none yet
+        + /etc/mcp-deploy/notes/pki/server.crt      none yet; 397 days, for localhost, 127.0.0.1, ::1, box.local
+        + /opt/mcp-deploy/notes/releases/1/serve.js  none yet
+        + /opt/mcp-deploy/notes/releases/1/server.json  none yet
+        + /etc/systemd/system/mcp-notes.service     none yet
+        + /etc/systemd/system/mcp-notes.socket      none yet
+        + /etc/nginx/conf.d/mcp-notes.conf          none yet
+        + /opt/mcp-deploy/notes/current             -> releases/1, none yet
+        then  check nginx as it is, a fault of others must not look like ours
+              check mcp-notes.service and mcp-notes.socket, systemd must understand them
+              check nginx with the new site, before nginx reads it
+              try the new release beside what runs, what cannot start must not take over
+              start mcp-notes.service, not running
+              wait until ready, before anything counts on it
+              reload nginx, its site changed
+              call the endpoint as a client would, proof that it serves
+
+        0 to change, 18 to add, 0 to remove. Apply with: mcp-deploy apply
+      "
+    `);
+  });
+
+  test('is JSON through and through', () => {
+    const plan = planOn(hostFacts());
+    expect(JSON.parse(JSON.stringify(plan))).toEqual(plan);
+  });
+
+  test('tries what is new before the link, and switches before the service reads it', () => {
+    const ids = planOn(hostFacts()).steps.map(({ id }) => id);
+    const order = [
+      'check-nginx-before',
+      'release-config',
+      'check-units',
+      'check-nginx',
+      'try-release',
+      'switch-release',
+    ];
+    const rest = ['service', 'wait-until-ready', 'reload-nginx', 'verify-endpoint'];
+    expect(ids.filter((id) => [...order, ...rest].includes(id))).toEqual([...order, ...rest]);
+  });
+
+  test.each<[string, Partial<SystemFacts>, Partial<HostFacts>, string]>([
+    ['without systemd', { programs: {} }, {}, 'There is no systemctl on this host.'],
+    ['without nginx', { programs: { ...system.programs, nginx: undefined as never } }, {}, 'There is no nginx'],
+    ['without room', { freeBytes: 10 ** 6 }, {}, 'The disk of /opt is almost full.'],
+    ['in a home', {}, { baseDir: '/home/ann/notes' }, 'is in a home folder'],
+    ['with a port of another', {}, { takenPorts: [{ port: 8443, holder: 'x' }] }, 'Port 8443 is taken by x.'],
+  ])('is refused %s', (_, facts, more, message) => {
+    expect(() => planOn(hostFacts(facts, more))).toThrow(message);
+  });
+
+  test('proxies that apply cannot put in front yet are named', () => {
+    const wanted = { ...deployment, proxy: { ...deployment.proxy, program: 'caddy' as const } };
+    expect(() => planOn(hostFacts(), wanted)).toThrow('proxy.program: caddy is not applied yet.');
+  });
+});
+
+describe('a removal', () => {
+  const written = Object.fromEntries(host.files.map(({ path, content }) => [path, fileFact(content, 0o644)]));
+  const release = {
+    release: 3,
+    appliedAt: '',
+    toolVersion: '1',
+    desired: deployment,
+    files: written,
+    directories: [],
+  };
+  const account = { name: 'mcp', uid: 999, gid: 999, comment: 'MCP server (mcp-deploy)' };
+  const facts = (changes: Partial<SystemFacts> = {}): HostFacts =>
+    hostFacts(
+      { account, activeUnits: ['nginx.service', 'mcp-notes.service'], ...changes },
+      { files: written, release, directories: ['/etc/mcp-deploy/notes'], serverCertificate: certificateFact() },
+    );
+
+  test('takes the site first, then socket and service, and keeps what is the user’s', () => {
+    const plan = planSystemRemoval(facts());
+    expect(plan.steps.map(({ id }) => id)).toEqual([
+      'remove-mcp-notes-conf',
+      'check-nginx',
+      'reload-nginx',
+      'stop-service',
+      'remove-mcp-notes-service',
+      'remove-mcp-notes-socket',
+      'read-units',
+    ]);
+    const stop = plan.steps.find(({ id }) => id === 'stop-service');
+    expect(stop?.action).toMatchObject({ units: [{ unit: 'mcp-notes.socket' }, { unit: 'mcp-notes.service' }] });
+    expect(plan.purge).toBeUndefined();
+  });
+
+  test('removes the user when it is ours and nobody else runs as it', () => {
+    const has = (changes: Partial<SystemFacts>, purge = true): boolean =>
+      planSystemRemoval(facts(changes), { purge }).steps.some(({ id }) => id === 'remove-user');
+    expect(has({})).toBe(true);
+    expect(has({}, false)).toBe(false);
+    expect(has({ sharedWith: ['other'] })).toBe(false);
+    expect(has({ account: { ...account, comment: 'Ann' } })).toBe(false);
+  });
+
+  test('leaves what was edited since', () => {
+    const edited = { ...facts(), files: { ...written, '/etc/nginx/conf.d/mcp-notes.conf': fileFact('mine') } };
+    const plan = planSystemRemoval(edited);
+    expect(plan.steps.map(({ id }) => id)).not.toContain('remove-mcp-notes-conf');
+    expect(plan.notices.map(({ text }) => text)).toContain(
+      '/etc/nginx/conf.d/mcp-notes.conf was changed since it was written; it stays.',
+    );
+  });
+});
