@@ -161,23 +161,22 @@ describe('the walk and the schema', () => {
     'keyFile',
   ]);
 
-  test('agree on every value at every setting', () => {
+  test('agree on every value at every setting', { timeout: 120_000 }, () => {
     expect(settings.length).toBeGreaterThan(40);
+    // Gathered, since an expectation for each of the many thousand values would take most of the time.
+    const apart: string[] = [];
     for (const path of settings) {
       for (const value of values) {
         const data = withValue(path, value);
         const { problems, sound } = judgeShape(deploymentSchema, data);
         // A section without content is the same as none: the only point in which the walk is kinder.
-        const kind = value === null && problems.length === 0;
-        expect(problems.length === 0, `${formatPath(path)} = ${JSON.stringify(value)}`).toBe(
-          deploymentSchema.safeParse(data).success || kind,
-        );
-        expect(
-          sound === undefined || deploymentSchema.safeParse(sound).success,
-          `${formatPath(path)} = ${JSON.stringify(value)}: what is left is sound`,
-        ).toBe(true);
+        const isTaken = deploymentSchema.safeParse(data).success || (value === null && problems.length === 0);
+        const isSound = sound === undefined || deploymentSchema.safeParse(sound).success;
+        if ((problems.length === 0) === isTaken && isSound) continue;
+        apart.push(`${formatPath(path)} = ${JSON.stringify(value)}${isSound ? '' : ': what is left is not sound'}`);
       }
     }
+    expect(apart).toEqual([]);
   });
 
   test('no sentence is in the words of the schema library', () => {
