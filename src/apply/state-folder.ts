@@ -64,7 +64,7 @@ export async function removeUnusedScaffold(files: FileSystem, stateDir: string):
  * Removes the whole content of the state folder but the lock, the journal
  * file last: as long as it is there, a later command knows what to finish.
  */
-export async function removeStateFolderContent(files: FileSystem, stateDir: string): Promise<void> {
+async function removeStateFolderContent(files: FileSystem, stateDir: string): Promise<void> {
   for (const name of await files.list(stateDir)) {
     if (scaffold.has(name) || name.startsWith('lock.')) continue;
     await files.removeTree(join(stateDir, name));

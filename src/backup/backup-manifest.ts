@@ -78,7 +78,7 @@ export function parseManifest(text: string): BackupManifest {
 }
 
 /** What is wrong with a name in an archive, or null: nothing may reach out of the folder that it is put into. Pure. */
-export function archiveNameProblem(name: string): string | null {
+function archiveNameProblem(name: string): string | null {
   if (/[\0-\x1f\x7f\\]/.test(name)) return 'holds a control character or a backslash';
   if (name.startsWith('/') || /^[A-Za-z]:/.test(name)) return 'is absolute';
   const parts = name.split('/');

@@ -117,5 +117,3 @@ export const containerSchema = z.strictObject({
   watch: z.boolean().default(false).describe('Prometheus and Grafana in the Compose file, started by --profile watch'),
   kubernetes: kubernetesSchema.prefault({}),
 });
-
-export type Container = z.output<typeof containerSchema>;

@@ -131,7 +131,7 @@ export function requireSystem({ system }: HostFacts): SystemFacts {
 }
 
 /** The unit that runs the server; its socket, where there is one, is beside it. */
-export function serviceUnitOf(host: Pick<RenderedHost, 'files'>): string {
+function serviceUnitOf(host: Pick<RenderedHost, 'files'>): string {
   const unit = host.files.map(({ path }) => basename(path)).find((name) => name.endsWith('.service'));
   if (unit === undefined) throw new Error('no service among the rendered files');
   return unit;

@@ -57,7 +57,7 @@ export function describeMoves(saved: SavedPlan, facts: HostFacts): readonly stri
 }
 
 /** A hash for each fact that a plan depends on. Left out is what moves by itself: the clock, days left, process numbers. */
-export function fingerprintFacts(facts: HostFacts): Readonly<Record<string, string>> {
+function fingerprintFacts(facts: HostFacts): Readonly<Record<string, string>> {
   const { server } = facts;
   const parts: Record<string, unknown> = {
     'this machine': [facts.hostName, facts.nodePath, facts.baseDir],

@@ -56,8 +56,3 @@ export function trialFiles(unitName: string): { unit: string; unitFile: string; 
     configFile: `/run/${name}.json`,
   };
 }
-
-/** Of a build folder. */
-export function buildServerFile(serverConfig: string): string {
-  return `${dirname(serverConfig)}/serve.js`;
-}

@@ -17,7 +17,7 @@ import { startFixtureServer, type FixtureServer } from '../fixtures/mcp-servers/
 import { ca, goodCertificate, inShort } from './laboratory.ts';
 
 /** A page that the bundled servers of the laboratory let in. */
-export const pageOrigin = 'https://app.example.com';
+const pageOrigin = 'https://app.example.com';
 
 /** What stands behind the proxies; every address is host:port. */
 export interface Backstage {
@@ -180,7 +180,7 @@ export interface Laboratory {
   stop(): Promise<void>;
 }
 
-export async function startLaboratory(kind: ProxyKind, cases: readonly SiteCase[]): Promise<Laboratory> {
+async function startLaboratory(kind: ProxyKind, cases: readonly SiteCase[]): Promise<Laboratory> {
   const folder = mkdtempSync(join(tmpdir(), `mcpd-lab-${kind.program}-`));
   mkdirSync(join(folder, 'sites'));
   for (const [name, { certificatePem, keyPem }] of Object.entries(certificates)) {

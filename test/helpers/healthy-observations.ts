@@ -170,7 +170,7 @@ export function healthyWay(): WaySeen {
 export const pageOrigin = 'https://app.example.com';
 
 /** nginx as it should be in front of an MCP server. */
-export const goodNginx = `http {
+const goodNginx = `http {
   server {
     listen 443 ssl;
     server_name mcp.example.com;

@@ -1,16 +1,16 @@
 import { readFile, stat, statfs } from 'node:fs/promises';
-import { join } from 'node:path';
 import { deploymentSchema } from '../../deployment/schema.ts';
 import { describeCertificate } from '../../pki/describe-certificate.ts';
 import { keyMatchesCertificate } from '../../pki/key-matches-certificate.ts';
 import { listKeysIn } from '../../server/policy/key-store.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import type { FileSeen, HostSeen, Observed } from '../observations.ts';
 import type { OwnFacts } from '../types.ts';
 
 /** Files, modes and room on disk of this folder's deployment. What cannot be read is null, never guessed. */
 export async function probeHost(own: OwnFacts, now: string): Promise<Observed<HostSeen>> {
   const [certificatePem, keyPem, storeText, configText] = await Promise.all(
-    [own.certificateFile, own.keyFile, own.keyStoreFile, join(own.stateDir, 'server.json')].map(readText),
+    [own.certificateFile, own.keyFile, own.keyStoreFile, deploymentPaths(own.stateDir).serverConfig].map(readText),
   );
   const listed: readonly (readonly [path: string | null, what: FileSeen['what'], secret: boolean])[] = [
     [own.stateDir, 'state folder', false],

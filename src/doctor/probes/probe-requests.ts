@@ -64,7 +64,7 @@ export async function probeCors(
 }
 
 /** What a page has to be allowed to send, in both eras together. */
-export const sentByPages: readonly string[] = [
+const sentByPages: readonly string[] = [
   'authorization',
   'content-type',
   'mcp-method',

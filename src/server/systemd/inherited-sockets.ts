@@ -32,7 +32,7 @@ export function openInheritedSockets(env: NodeJS.ProcessEnv): InheritedSockets |
   return places.length === 0 ? null : createInheritedSockets(places);
 }
 
-export function createInheritedSockets(places: readonly InheritedPlace[]): InheritedSockets {
+function createInheritedSockets(places: readonly InheritedPlace[]): InheritedSockets {
   const sockets = places.map((place) => ({ place, holder: null as Promise<Server> | null, takers: [] as Server[] }));
   type Held = (typeof sockets)[number];
   let closed = false;

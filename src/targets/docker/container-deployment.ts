@@ -24,7 +24,7 @@ export const pagePorts = { health: 8081, metrics: 9090 } as const;
  * Networks of containers and pods: those that no router of the internet knows (RFC 1918, RFC 6598, RFC 4193). Who is
  * there comes through a proxy, a published port or a network policy, and each of these has a list of its own.
  */
-export const privateNetworks: readonly string[] = [
+const privateNetworks: readonly string[] = [
   '10.0.0.0/8',
   '172.16.0.0/12',
   '192.168.0.0/16',

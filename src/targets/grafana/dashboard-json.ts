@@ -73,7 +73,7 @@ export function dashboardJson(dashboard: Dashboard, job: string): object {
 }
 
 /** Grafana takes 40 characters at most, and names of deployments are as long. */
-export function uidOf(job: string, slug: string): string {
+function uidOf(job: string, slug: string): string {
   return `${job.slice(0, 28)}-${slug}`;
 }
 

@@ -39,7 +39,7 @@ export function kubernetesFolder({ paths }: TargetInput): string {
 }
 
 /** The ConfigMap, written by the YAML library: the configuration is a text of several lines in it. */
-export function configMapText(deployment: Deployment, configText: string): string {
+function configMapText(deployment: Deployment, configText: string): string {
   const names = objectNames(deployment);
   const map = {
     apiVersion: 'v1',

@@ -11,7 +11,7 @@ import { nameOnHost } from '../name-on-host.ts';
 import { stopSeconds } from '../service-command.ts';
 
 /** How long a pod goes on as before after it was told to go: until the proxies of other nodes know. */
-export const preStopSeconds = 8;
+const preStopSeconds = 8;
 /** The user "node" of the official images. */
 const uid = 1000;
 

@@ -16,7 +16,7 @@ export function needsLowPort(deployment: Deployment): boolean {
 }
 
 /** Addresses that systemd can hold: not those by name, which the server looks up itself, nor a port of the system's choice. */
-export function heldAddresses(deployment: Deployment): readonly ListenAddress[] {
+function heldAddresses(deployment: Deployment): readonly ListenAddress[] {
   return allAddresses(deployment).filter(
     (address) =>
       address.kind === 'unix' ||
