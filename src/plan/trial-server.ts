@@ -1,4 +1,3 @@
-import { dirname } from 'node:path';
 import { quoteSystemdExec } from '../render/quote/systemd.ts';
 
 /**
