@@ -3,8 +3,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import type { Deployment } from '../../src/deployment/schema.ts';
-import { targets } from '../../src/targets/index.ts';
-import type { Target, TargetInput } from '../../src/targets/types.ts';
+import { UserError } from '../../src/deployment/errors.ts';
+import { findTarget, targets } from '../../src/targets/index.ts';
+import type { Target, TargetInput, TargetName } from '../../src/targets/types.ts';
 import { parseDeployment } from '../../src/deployment/parse-deployment.ts';
 import { targetInput } from './target-input.ts';
 
@@ -61,4 +62,15 @@ function deploymentOf(folder: string): Deployment {
 
 function read(folder: string, name: string): string {
   return readFileSync(join(folder, name), 'utf8');
+}
+
+/** Whether a case is for a target and not refused by it; what is refused, and why, stands in its golden files. */
+export function isRendered({ input, targets }: Pick<GoldenCase, 'input' | 'targets'>, target: TargetName): boolean {
+  if (!targets.some((wanted) => wanted.name === target)) return false;
+  try {
+    return findTarget(target).files(input).length > 0;
+  } catch (error) {
+    if (error instanceof UserError) return false;
+    throw error;
+  }
 }

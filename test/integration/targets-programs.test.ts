@@ -4,7 +4,6 @@ import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, type TestContext } from 'vitest';
 import { parse } from 'yaml';
-import { UserError } from '../../src/deployment/errors.ts';
 import { issueSelfSigned } from '../../src/pki/issue-certificate.ts';
 import { issuePrivateCa } from '../../src/pki/issue-private-ca.ts';
 import { issueRevocationList } from '../../src/pki/revocation-list.ts';
@@ -12,7 +11,7 @@ import { findTarget } from '../../src/targets/index.ts';
 import { isAtLeast, parseVersion } from '../../src/targets/parse-version.ts';
 import type { RenderedFile, ScratchFiles, TargetInput, TargetName } from '../../src/targets/types.ts';
 import { caddyEnv, writeCaddyMain, writeHaproxyMain, writeNginxMain } from '../helpers/proxy-rig.ts';
-import { goldenCases, type GoldenCase } from '../helpers/target-golden.ts';
+import { goldenCases, isRendered } from '../helpers/target-golden.ts';
 import { targetInput } from '../helpers/target-input.ts';
 import { findProgram, runTool, testWithTools } from '../helpers/tools.ts';
 
@@ -42,17 +41,6 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 /** Cases of other programs are read by these in the tests of watching, hosts and containers. */
 const readHere = ['nginx', 'caddy', 'haproxy', 'systemd', 'systemd-user', 'launchd', 'docker'] as const;
 const cases = goldenCases().filter((each) => readHere.some((target) => isRendered(each, target)));
-
-/** What is refused instead is in the golden files. */
-function isRendered({ input, targets }: Pick<GoldenCase, 'input' | 'targets'>, target: TargetName): boolean {
-  if (!targets.some((wanted) => wanted.name === target)) return false;
-  try {
-    return findTarget(target).files(input).length > 0;
-  } catch (error) {
-    if (error instanceof UserError) return false;
-    throw error;
-  }
-}
 
 describe.each(cases)('golden case $name', ({ name, input, targets }) => {
   /** A test of the files of one target: declared where the case is for it and not refused. */
