@@ -1,4 +1,4 @@
-import { basename, dirname, join, relative, resolve, sep } from 'node:path';
+import { basename, join, relative, resolve, sep } from 'node:path';
 import type { Deployment } from '../deployment/schema.ts';
 
 /** One file to back up, and its name in the archive. */
@@ -62,7 +62,7 @@ export function backupContent(
         secret: kind !== 'pki' || name.endsWith('.key'),
       })),
   );
-  const logs = deployment.backup.logs ? logFiles(deployment, place, besideOf) : [];
+  const logs = deployment.backup.logs ? logFiles(deployment, place) : [];
   return { beside: distinct(beside), state, logs: distinct(logs), leftOut: [...new Set(leftOut)] };
 }
 
@@ -91,19 +91,16 @@ function secretFiles({ tls, logs }: Deployment): readonly string[] {
   return [tls.source === 'files' ? tls.key : undefined, logs.auditKeyFile].filter((path) => path !== undefined);
 }
 
+/** Wherever they are: a restore puts them into a folder of their own, since what is logged now must not be lost for them. */
 function logFiles(
   { logs }: Deployment,
   { baseDir, logFile }: { readonly baseDir: string; readonly logFile: string },
-  besideOf: (path: string) => Wanted[],
 ): Wanted[] {
   const paths = [logs.audit === 'off' ? undefined : logs.audit, logs.file ?? logFile];
   return paths
     .filter((path) => path !== undefined)
-    .flatMap((path) => {
-      const file = resolve(baseDir, path);
-      const isOwn = dirname(file) === dirname(logFile);
-      return isOwn ? [{ name: `state/logs/${basename(file)}`, file, secret: false }] : besideOf(path);
-    });
+    .map((path) => resolve(baseDir, path))
+    .map((file) => ({ name: `logs/${basename(file)}`, file, secret: false }));
 }
 
 /** Folders of pairs, links and what an atomic write left are not content. */

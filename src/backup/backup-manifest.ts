@@ -15,7 +15,7 @@ export const bounds = {
 } as const;
 
 const fileSchema = z.strictObject({
-  /** Name in the archive: `mcp-deploy.yaml`, `state/…` (below .mcp-deploy) or `beside/…` (below the folder of the file). */
+  /** Name in the archive: `mcp-deploy.yaml`, `state/…` (below .mcp-deploy), `beside/…` (below the folder of the file) or `logs/…`. */
   path: z.string().min(1).max(1_000),
   size: z.int().min(0).max(bounds.fileBytes),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
@@ -85,6 +85,7 @@ function archiveNameProblem(name: string): string | null {
   if (parts.some((part) => part === '' || part === '.' || part === '..')) return 'leaves its folder';
   if (parts.some((part) => Buffer.byteLength(part) > 255)) return 'is too long';
   if (name === 'mcp-deploy.yaml') return null;
+  if (parts[0] === 'logs' && parts.length === 2) return null;
   if (parts[0] === 'state' && parts.length > 1) return stateNameProblem(parts.slice(1));
   if (parts[0] === 'beside' && parts.length > 1) {
     return parts[1] === '.mcp-deploy' ? 'would write into .mcp-deploy by another name' : null;
@@ -93,7 +94,7 @@ function archiveNameProblem(name: string): string | null {
 }
 
 /** What a restore may bring back into .mcp-deploy: never a journal, a lock or a process file. */
-const stateFolders: ReadonlySet<string> = new Set(['keys', 'pki', 'acme', 'releases', 'logs']);
+const stateFolders: ReadonlySet<string> = new Set(['keys', 'pki', 'acme', 'releases']);
 
 function stateNameProblem(parts: readonly string[]): string | null {
   if (parts.length === 2 && stateFolders.has(parts[0] ?? '')) return null;

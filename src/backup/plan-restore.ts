@@ -17,9 +17,11 @@ export function restoredPath(name: string, place: RestorePlace): string {
   return join(kind === 'state' ? place.stateDir : place.baseDir, ...parts);
 }
 
-/** The files that a restore brings back: the history of releases only where there is none. Pure. */
+/** The files that a restore puts into place: no logs, and the history of releases only where there is none. Pure. */
 export function filesToRestore(manifest: BackupManifest, hasReleases: boolean): readonly BackupFile[] {
-  return manifest.files.filter(({ path }) => !(hasReleases && path.startsWith('state/releases/')));
+  return manifest.files.filter(
+    ({ path }) => !path.startsWith('logs/') && !(hasReleases && path.startsWith('state/releases/')),
+  );
 }
 
 export interface RestoreFacts {

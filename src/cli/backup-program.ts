@@ -99,6 +99,10 @@ function defineRestore(command: Command): void {
   openingOptions(command)
     .option('--name <name>', 'under another name')
     .option('--listen <address>', 'listen there, for another machine')
+    .option(
+      '--logs-to <dir>',
+      'put the logs of the backup into this new folder; they are never put over those of today',
+    )
     .option('--dry-run', 'prove the backup and show what would change')
     .addHelpText(
       'after',

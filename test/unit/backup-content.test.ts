@@ -59,9 +59,9 @@ test('of .mcp-deploy: keys, certificates, accounts and releases; no links, no ha
   ]);
 });
 
-test('logs come along when asked for, wherever below the folder they are', () => {
+test('logs come along when asked for, wherever they are, by a name of their own', () => {
   const { logs } = contentOf({ logs: { audit: 'audit/calls.jsonl' }, backup: { logs: true } });
-  expect(logs.map(({ name }) => name)).toEqual(['beside/audit/calls.jsonl', 'state/logs/server.log']);
+  expect(logs.map(({ name }) => name)).toEqual(['logs/calls.jsonl', 'logs/server.log']);
   expect(contentOf({ logs: { audit: 'a.jsonl' } }).logs).toEqual([]);
 });
 

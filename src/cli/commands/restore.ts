@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { dirname, join, relative } from 'node:path';
+import { dirname, join, relative, resolve } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { journalDirOf } from '../../apply/journal.ts';
 import { readFileFact } from '../../apply/commit.ts';
@@ -23,6 +23,7 @@ import { backupFolder, findBackup, openingKey, readBackupSettings } from '../bac
 import { confirmOrRefuse } from '../confirm.ts';
 import type { CommandContext } from '../context.ts';
 import { parseOrThrow } from '../deployment-folder.ts';
+import { textFlag } from '../flag-values.ts';
 import { readFlags } from '../decide-wanted.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
 
@@ -44,14 +45,16 @@ export async function runRestore(
     `  ${context.output.err.green('✓')} ${relative(context.world.cwd, file) || file}: ${proven.manifest.files.length} files, each as it was backed up`,
   );
 
+  const logsTo = await newFolderForLogs(context, options);
   if (options['dryRun'] === true) {
-    const planned = await withLock(context, 'restore', () => planRestore(context, { file, key, proven }));
+    const planned = await withLock(context, 'restore', () => rehearse(context, { file, key, proven }));
     context.output.document({ ok: true, changed: false, plan: planned.plan });
     context.output.result(describePlan(planned.plan, planned.facts, `mcp-deploy restore ${wanted}`));
     return 0;
   }
   await confirmReplacing(context, proven);
   const outcome = await restoreThroughJournal(context, { file, key, proven });
+  if (logsTo !== null) await unpackLogs(context, { file, key, proven }, logsTo);
   const tookMs = context.ports.clock.elapsed() - startedAt;
   await describeEndpoint(context, { deployment: proven.deployment, outcome, tookMs });
   return 0;
@@ -63,12 +66,50 @@ interface Restore {
   readonly proven: Proven;
 }
 
+async function rehearse(context: CommandContext, restore: Restore): ReturnType<typeof planRestore> {
+  const planned = await planRestore(context, restore);
+  await removeStaging(context);
+  return planned;
+}
+
+/** And the folder it is in, where nothing else was: whoever only looked leaves nothing. */
+async function removeStaging(context: CommandContext): Promise<void> {
+  const { files } = context.ports;
+  await files.removeTree(stagingDirOf(context));
+  await files.removeEmptyDirectory(journalDirOf(context.stateDir));
+}
+
 async function restoreThroughJournal(context: CommandContext, restore: Restore): Promise<Outcome> {
   try {
     return await changeHost(context, 'apply', () => planRestore(context, restore));
   } finally {
     await context.ports.files.removeTree(stagingDirOf(context));
   }
+}
+
+/** Refused before anything is changed when it is there. */
+async function newFolderForLogs(context: CommandContext, options: Record<string, unknown>): Promise<string | null> {
+  const given = textFlag(options, 'logsTo');
+  if (given === undefined) return null;
+  const folder = resolve(context.world.cwd, given);
+  if ((await context.ports.files.stat(folder)) === null) return folder;
+  throw new EnvironmentError(`${folder} is there already; logs are put into a new folder.`, {
+    next: `--logs-to ${given}-restored`,
+  });
+}
+
+async function unpackLogs(context: CommandContext, { file, key }: Restore, folder: string): Promise<void> {
+  await context.ports.files.makeDirectory(folder, 0o700);
+  await readArchive(file, key, async ({ path }, content) => {
+    if (!path.startsWith('logs/')) for await (const _ of content);
+    else {
+      const target = join(folder, path.slice('logs/'.length));
+      await pipeline(content, createWriteStream(target, { flags: 'wx', mode: 0o600 }));
+    }
+  });
+  context.output.progress(
+    `  ${context.output.err.green('✓')} logs in ${relative(context.world.cwd, folder) || folder}`,
+  );
 }
 
 interface Proven {
@@ -146,8 +187,9 @@ async function planRestore(
       plan: { ...after, release, steps: [...steps, ...after.steps], notices: [...notices, ...after.notices] },
       facts: now,
     };
-  } finally {
-    if (context.signal.aborted) await ports.files.removeTree(staging);
+  } catch (error) {
+    await removeStaging(context);
+    throw error;
   }
 }
 
