@@ -1,5 +1,8 @@
 import { defineConfig } from 'vitest/config';
 
+/** They look at the default port, at the whole machine or at how long something takes. */
+const alone = ['life', 'readme', 'start-up', 'variables', 'wizard'].map((name) => `test/e2e/${name}.test.ts`);
+
 export default defineConfig({
   test: {
     root: new URL('..', import.meta.url).pathname,
@@ -25,9 +28,19 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          // As a stranger's machine is: one deployment at a time, on the default port.
-          maxWorkers: 1,
+          exclude: alone,
+          maxWorkers: 2,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        extends: true,
+        test: {
+          name: 'alone',
+          include: alone,
+          // As a stranger's machine is: one deployment at a time, on the default port, and nothing else to do.
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],
