@@ -41,14 +41,23 @@ export function countedResponse(unread: UnreadBytes): typeof ServerResponse {
     override end(chunk?: unknown, encoding?: unknown, done?: unknown): this {
       this.#isWhole = typeof chunk === 'string' && encoding === undefined;
       super.end(chunk as string, encoding as BufferEncoding, done as () => void);
+      // Nothing must ever wait for an ending that does not come.
+      const held = this.#body;
+      if (held !== null) {
+        this.#body = null;
+        outgoing._send.call(this, held, 'utf8');
+      }
       unread.wrote(sizeOf(chunk));
       return this;
     }
 
-    /** Called twice by `end`: with the body, and with an empty text whose `done` ends the response. */
+    /**
+     * Called twice by `end` of Node.js 20: with the body, and with an empty text whose `done` ends the response. Later ones
+     * give the body that `done` themselves, and then there is nothing to put together.
+     */
     _send(piece: unknown, encoding: string, done?: (() => void) | null, bytes?: number): boolean {
       if (this.#isWhole && typeof piece === 'string' && !this.chunkedEncoding) {
-        if (this.#body === null && piece !== '' && !(this as unknown as Outgoing)._headerSent) {
+        if (this.#body === null && piece !== '' && done == null && !(this as unknown as Outgoing)._headerSent) {
           this.#body = piece;
           return true;
         }

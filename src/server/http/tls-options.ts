@@ -1,3 +1,4 @@
+import { constants } from 'node:crypto';
 import type { ServerOptions } from 'node:http';
 import type { ServedCertificate } from './certificate-files.ts';
 
@@ -23,5 +24,15 @@ export type TlsProfile = 'intermediate' | 'modern';
 /** How a server speaks TLS with this certificate, beside the options given. */
 export function tlsOptions(options: ServerOptions, { certificate, key }: ServedCertificate, profile: TlsProfile) {
   const minVersion = profile === 'modern' ? ('TLSv1.3' as const) : ('TLSv1.2' as const);
-  return { ...options, cert: certificate, key, minVersion, ciphers, ecdhCurve, handshakeTimeout: 10_000 };
+  return {
+    ...options,
+    cert: certificate,
+    key,
+    minVersion,
+    ciphers,
+    ecdhCurve,
+    handshakeTimeout: 10_000,
+    // A client of TLS 1.2 could ask for one handshake after another on one connection (CVE-2011-1473); nobody needs it.
+    secureOptions: constants.SSL_OP_NO_RENEGOTIATION,
+  };
 }
