@@ -57,7 +57,7 @@ export function countedResponse(unread: UnreadBytes): typeof ServerResponse {
      */
     _send(piece: unknown, encoding: string, done?: (() => void) | null, bytes?: number): boolean {
       if (this.#isWhole && typeof piece === 'string' && !this.chunkedEncoding) {
-        if (this.#body === null && piece !== '' && done == null && !(this as unknown as Outgoing)._headerSent) {
+        if (this.#body === null && piece !== '' && endsApart && !(this as unknown as Outgoing)._headerSent) {
           this.#body = piece;
           return true;
         }
@@ -73,6 +73,9 @@ export function countedResponse(unread: UnreadBytes): typeof ServerResponse {
   // The library's type has a parameter of its own that no class can be given.
   return CountedResponse as unknown as typeof ServerResponse;
 }
+
+/** Node.js 20 hands over body and ending apart; later ones (24.21 was looked at) do not, and are left alone. */
+const endsApart = process.versions.node.startsWith('20.');
 
 /** What of node:http's own its types do not have. */
 interface Outgoing {
