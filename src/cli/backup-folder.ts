@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { parseBackupName, type BackupName } from '../backup/backup-name.ts';
 import { UserError } from '../deployment/errors.ts';
 import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
-import type { Key } from '../host/backup/read-archive.ts';
+import { readBackupKind, type Key } from '../host/backup/read-archive.ts';
 import type { CommandContext } from './context.ts';
 import { readDeployment } from './deployment-folder.ts';
 import { textFlag, type FlagValues } from './flag-values.ts';
@@ -42,7 +42,7 @@ export async function openingKey(
   options: FlagValues,
   settings: Pick<Deployment, 'backup'>,
 ): Promise<Key | null> {
-  if (!file.endsWith('.age')) return null;
+  if ((await readBackupKind(file)) === 'clear') return null;
   const identity = textFlag(options, 'identity');
   if (identity !== undefined) {
     const bytes = await context.ports.files.read(resolve(context.world.cwd, identity));

@@ -19,6 +19,7 @@ import { dirname } from 'node:path';
 import type { FileOwner, FileSystem } from '../apply/ports.ts';
 import { temporaryFileOf } from '../apply/temporary-file.ts';
 import { explainFileError, hasCode } from './file-errors.ts';
+import { syncFolder } from './sync-folder.ts';
 
 /**
  * The real file system. Every write is on the disk when its promise resolves:
@@ -198,18 +199,4 @@ async function removeEmptyDirectory(path: string): Promise<boolean> {
   }
   await syncFolder(dirname(path));
   return true;
-}
-
-/** Makes a rename, create or unlink in this folder last. Some file systems cannot, and then nothing is lost but this. */
-async function syncFolder(path: string): Promise<void> {
-  try {
-    const handle = await open(path, 'r');
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
-  } catch (error) {
-    if (!hasCode(error, 'EINVAL', 'EPERM', 'EACCES', 'EISDIR', 'ENOTSUP', 'ENOENT', 'EBADF')) throw error;
-  }
 }

@@ -118,10 +118,12 @@ test('a wrong identity, a cut file and a file that is none are refused, and noth
       ['restore', note, '--yes'],
       ['restore', '/nowhere.tar.gz', '--yes'],
       ['backup', 'verify', cut, '--identity', identity],
+      ['restore', '/etc/passwd', '--yes'],
     ]) {
       const refused = await runBin(args, { cwd: folder });
       expect([2, 3], refused.stderr).toContain(refused.exitCode);
       expect(refused.stderr).toMatch(/error {3}.+\n/);
+      if (args[1] === '/etc/passwd' || args[1] === note) expect(refused.stderr).toContain('is no backup of mcp-deploy');
       expect(await snapshotTree(folder, { ignore: isVolatile })).toEqual(before);
     }
   });
@@ -135,6 +137,21 @@ test('old backups go, the newest stays; nothing is written in clear unasked; a p
     expect(unsaid.exitCode).toBe(2);
     expect(unsaid.stderr).toContain('--recipient');
     const yaml = join(folder, 'mcp-deploy.yaml');
+    const fine = await readFile(yaml, 'utf8');
+    const mistyped = recipient.replace(/.$/, (last) => (last === 'q' ? 'p' : 'q'));
+    await writeFile(yaml, `${fine}\nbackup: { recipients: [${mistyped}] }\n`);
+    for (const [flags, where] of [
+      [['--recipient', mistyped], '--recipient'],
+      [[], 'backup.recipients'],
+    ] as const) {
+      const refused = await runBin(['backup', 'create', ...flags], { cwd });
+      expect([refused.exitCode, refused.stderr]).toEqual([
+        2,
+        expect.stringContaining(`${where} ${mistyped} is no public key`),
+      ]);
+      expect(await readdir(folder)).not.toContain('.mcp-deploy-backups');
+    }
+    await writeFile(yaml, fine);
     await writeFile(
       yaml,
       `${await readFile(yaml, 'utf8')}\nbackup:\n  keep: 2\n  recipients: [${recipient}]\n  afterwards: [cp, -t, away]\n`,

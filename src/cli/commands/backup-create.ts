@@ -6,6 +6,7 @@ import { backupFileName, backupsToRemove } from '../../backup/backup-name.ts';
 import { isTemporaryFile } from '../../apply/temporary-file.ts';
 import { EnvironmentError, UserError } from '../../deployment/errors.ts';
 import type { Deployment } from '../../deployment/schema.ts';
+import { checkRecipient } from '../../host/backup/check-recipient.ts';
 import { collectFiles, type Collected } from '../../host/backup/collect-files.ts';
 import { writeArchive, type Lock, type WrittenArchive } from '../../host/backup/write-archive.ts';
 import { deploymentPaths } from '../../plan/deployment-paths.ts';
@@ -27,7 +28,6 @@ export async function runBackupCreate(context: CommandContext, options: Record<s
   const lock = secrets ? await decideLock(context, deployment, options) : null;
   const withLogs = options['logs'] === true || deployment.backup.logs;
   const folder = backupFolder(context, deployment, options);
-  await makeFolder(context, folder);
 
   const settings: Deployment = { ...deployment, backup: { ...deployment.backup, logs: withLogs } };
   const { collected, leftOut } = await withLock(context, 'backup', () => collect(context, settings, secrets));
@@ -46,7 +46,7 @@ export async function runBackupCreate(context: CommandContext, options: Record<s
       leftOut: [...leftOut, ...collected.missing],
     };
     const file = join(folder, backupFileName(deployment.name, createdAt, lock !== null));
-    const written = await writeArchive(file, manifest, collected.files, lock);
+    const written = await writeInto(context, folder, () => writeArchive(file, manifest, collected.files, lock));
     const removed = await removeOld(context, folder, deployment);
     await noteSuccess(context, file, written, createdAt);
     await takeAway(context, deployment, file);
@@ -69,10 +69,10 @@ async function deploymentToKeep(context: CommandContext): Promise<Deployment> {
 async function decideLock(context: CommandContext, { backup }: Deployment, options: FlagValues): Promise<Lock> {
   if (options['inClear'] === true) return null;
   const recipients = listFlag({ recipient: [options['recipient']].flat() }, 'recipient');
-  if (recipients.length > 0) return { recipients: recipients.map(checkedRecipient) };
+  if (recipients.length > 0) return checkedLock(recipients, '--recipient');
   const passphrase = givenPassphrase(context, options);
   if (passphrase !== null) return { passphrase };
-  if (backup.recipients.length > 0) return { recipients: backup.recipients };
+  if (backup.recipients.length > 0) return checkedLock(backup.recipients, 'backup.recipients');
   if (backup.passphraseFile !== undefined) {
     const flags = { passphraseFile: resolve(context.baseDir, backup.passphraseFile) };
     return { passphrase: await readPassphrase(context, flags, 'the backup') };
@@ -84,14 +84,9 @@ async function decideLock(context: CommandContext, { backup }: Deployment, optio
   });
 }
 
-function checkedRecipient(text: string): string {
-  if (/^age1[0-9a-z]{20,4000}$/.test(text)) return text;
-  throw new UserError(`--recipient ${text.slice(0, 40)} is no public key of age.`, {
-    why: /^AGE-SECRET-KEY-/i.test(text)
-      ? 'It is the secret half, and by now in the history of your shell.'
-      : 'It begins with age1.',
-    next: 'mcp-deploy backup key',
-  });
+async function checkedLock(recipients: readonly string[], origin: string): Promise<Lock> {
+  for (const recipient of recipients) await checkRecipient(recipient, origin);
+  return { recipients };
 }
 
 /** Opens every file while nobody changes the deployment; what is open stays as it is. */
@@ -122,16 +117,27 @@ async function collect(
   });
 }
 
-async function makeFolder({ ports }: CommandContext, folder: string): Promise<void> {
-  if ((await ports.files.stat(folder)) !== null) {
+/** Makes the folder when there is something to write; one that stays empty goes again. */
+async function writeInto<T>({ ports }: CommandContext, folder: string, write: () => Promise<T>): Promise<T> {
+  const { files } = ports;
+  const isNew = (await files.stat(folder)) === null;
+  if (!isNew) {
     // What a killed backup left.
-    for (const name of await ports.files.list(folder)) {
-      if (isTemporaryFile(name) && name.includes('.tar.gz')) await ports.files.removeFile(join(folder, name));
+    for (const name of await files.list(folder)) {
+      if (isTemporaryFile(name) && name.includes('.tar.gz')) await files.removeFile(join(folder, name));
     }
-    return;
+    return write();
   }
-  await ports.files.makeDirectory(folder, 0o700);
-  await ports.files.writeAtomic(join(folder, '.gitignore'), '*\n', 0o644);
+  const ignore = join(folder, '.gitignore');
+  await files.makeDirectory(folder, 0o700);
+  try {
+    await files.writeAtomic(ignore, '*\n', 0o644);
+    return await write();
+  } catch (error) {
+    await files.removeFile(ignore);
+    await files.removeEmptyDirectory(folder);
+    throw error;
+  }
 }
 
 async function removeOld(

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { stat } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { createTarDecoder, type ParsedTarEntry } from 'modern-tar';
 import {
@@ -11,7 +11,7 @@ import {
   type BackupFile,
   type BackupManifest,
 } from '../../backup/backup-manifest.ts';
-import { ExplainedError, UserError } from '../../deployment/errors.ts';
+import { EnvironmentError, ExplainedError, UserError } from '../../deployment/errors.ts';
 import { explainFileError } from '../file-errors.ts';
 
 /** What opens an encrypted backup: a passphrase, or the text of a file with identities of age. */
@@ -26,13 +26,11 @@ export type TakeFile = (file: BackupFile, content: AsyncIterable<Uint8Array>) =>
  * @throws EnvironmentError for what is damaged, cut, of a later format or made to hurt; UserError for a wrong key
  */
 export async function readArchive(file: string, key: Key | null, takeFile?: TakeFile): Promise<BackupManifest> {
-  const found = await stat(file).catch((error: unknown) => {
-    throw explainFileError(error, 'read', file);
-  });
-  if (!found.isFile()) throw damaged('It is no plain file.');
+  const isEncrypted = (await readBackupKind(file)) === 'encrypted';
   const source = createReadStream(file);
   try {
-    const bytes = await decrypt(Readable.toWeb(source) as ReadableStream<Uint8Array>, file, key);
+    const raw = Readable.toWeb(source) as ReadableStream<Uint8Array>;
+    const bytes = isEncrypted ? await decrypt(raw, file, key) : raw;
     return await readEntries(bytes.pipeThrough(new DecompressionStream('gzip')), takeFile);
   } catch (error) {
     throw error instanceof ExplainedError ? error : damaged(whyUnreadable(error));
@@ -41,12 +39,43 @@ export async function readArchive(file: string, key: Key | null, takeFile?: Take
   }
 }
 
+/**
+ * What a file is by its first bytes, whatever it is called.
+ * @throws EnvironmentError (exit 3) for a file that is no backup
+ */
+export async function readBackupKind(file: string): Promise<'encrypted' | 'clear'> {
+  const start = Buffer.alloc(ageMagic.length);
+  try {
+    const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+    try {
+      if (!(await handle.stat()).isFile()) throw noBackup(file, 'It is no plain file.');
+      await handle.read(start, 0, start.length, 0);
+    } finally {
+      await handle.close();
+    }
+  } catch (error) {
+    throw error instanceof ExplainedError ? error : explainFileError(error, 'read', file);
+  }
+  if (start.equals(ageMagic)) return 'encrypted';
+  if (start[0] === 0x1f && start[1] === 0x8b) return 'clear';
+  throw noBackup(file, 'It is neither encrypted by age nor packed by gzip, or its first bytes are damaged.');
+}
+
+/** https://age-encryption.org/v1: the first line of every file. */
+const ageMagic = Buffer.from('age-encryption.org/v1\n');
+
+function noBackup(file: string, why: string): EnvironmentError {
+  return new EnvironmentError(`${file} is no backup of mcp-deploy; nothing was changed.`, {
+    why,
+    next: 'mcp-deploy backup list        shows what there is',
+  });
+}
+
 async function decrypt(
   raw: ReadableStream<Uint8Array>,
   file: string,
   key: Key | null,
 ): Promise<ReadableStream<Uint8Array>> {
-  if (!file.endsWith('.age')) return raw;
   if (key === null) {
     throw new UserError(`${file} is encrypted.`, {
       next: 'Give --identity FILE, --passphrase-file FILE or --passphrase-env NAME.',

@@ -5,6 +5,7 @@ import { createTarPacker, type TarHeader, type TarPackController } from 'modern-
 import { temporaryFileOf } from '../../apply/temporary-file.ts';
 import { manifestName, type BackupManifest } from '../../backup/backup-manifest.ts';
 import { explainFileError } from '../file-errors.ts';
+import { syncFolder } from '../sync-folder.ts';
 import type { HeldFile } from './collect-files.ts';
 
 /** Who can open a backup; null for everybody who has the file. */
@@ -94,10 +95,4 @@ async function pack(
     await writer.write(chunk);
   }
   await writer.close();
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const handle = await open(path, 'r');
-  await handle.sync().catch(() => {});
-  await handle.close();
 }
