@@ -34,6 +34,12 @@ export const proxySchema = z.strictObject({
     .regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9.-]+):[0-9]{1,5}$/, 'write host:port')
     .optional()
     .describe('where the proxy serves the certificate, host:port; looked at after a renewal'),
+  httpPort: z
+    .int()
+    .min(1)
+    .max(65_535)
+    .default(80)
+    .describe('port on which the proxy sends plain HTTP to https; the other port is that of server.publicUrl, or 443'),
   maxBodyMegabytes: z.number().positive().max(1_024).default(10).describe('largest request the proxy lets through'),
   servers: z
     .union([z.array(serverAddress).min(1).max(100), z.record(replicaName, serverAddress)])

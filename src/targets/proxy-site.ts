@@ -81,7 +81,7 @@ export function describeProxySite(input: TargetInput): ProxySite {
     name: deployment.name,
     serverNames,
     httpsPort: input.proxyPorts?.https ?? publicPort,
-    httpPort: input.proxyPorts?.http ?? 80,
+    httpPort: input.proxyPorts?.http ?? proxy.httpPort,
     certificate: chooseCertificate(input, serverNames),
     path: server.path,
     endpointPaths: [

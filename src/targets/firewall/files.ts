@@ -38,7 +38,7 @@ export function renderFirewallFiles(input: TargetInput): readonly RenderedFile[]
     }),
   });
   return [
-    fill('ufw.sh', `${service}.ufw.sh`, `/root/${service}.ufw.sh`, 0o755),
+    fill('ufw.sh', `${service}.ufw.sh`, `/usr/local/sbin/${service}.ufw.sh`, 0o755),
     fill('nftables.nft', `${service}.nft`, `/etc/nftables.d/${service}.nft`),
     fill('firewalld.xml', `${service}.firewalld.xml`, `/etc/firewalld/services/${service}.xml`),
     fill('pf.conf', `${service}.pf.conf`, `/etc/pf.anchors/${service}`),
@@ -49,7 +49,7 @@ export function planFirewallCommands({ deployment }: TargetInput): TargetCommand
   const service = nameOnHost(deployment.name);
   return {
     check: [
-      { title: 'check the script for ufw', argv: ['sh', '-n', `/root/${service}.ufw.sh`] },
+      { title: 'check the script for ufw', argv: ['sh', '-n', `/usr/local/sbin/${service}.ufw.sh`] },
       { title: 'check the rules for nftables', argv: ['nft', '--check', '--file', `/etc/nftables.d/${service}.nft`] },
     ],
     install: [],
@@ -76,7 +76,7 @@ function publicPorts({ deployment, proxyPorts }: TargetInput): readonly number[]
   const url = server.publicUrl === undefined ? null : new URL(server.publicUrl);
   const own = url === null || url.port === '' ? 443 : Number(url.port);
   // Port 80 sends people to 443 and answers the challenges of certificate authorities.
-  const ports = behindProxy ? [proxyPorts?.https ?? own, proxyPorts?.http ?? 80] : open;
+  const ports = behindProxy ? [proxyPorts?.https ?? own, proxyPorts?.http ?? proxy.httpPort] : open;
   if (ports.length === 0) {
     throw new UserError('There is no port to open', {
       why: 'The server listens on this machine alone, and no proxy is named in front of it.',
