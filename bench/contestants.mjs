@@ -11,8 +11,8 @@ const echo = join(here, 'servers/echo-stdio.mjs');
 const peers = join(here, 'peers');
 
 /**
- * `base`: the row that the ratio is taken against. `sessions`: whether idle
- * sessions are measured. Every server of ours has its policies on.
+ * `base`: the row that the ratio is taken against. `sessions`: how many idle ones
+ * are opened to see what they hold; 0 for none. Every server of ours has its policies on.
  */
 export async function contestants({ folder, quick }) {
   const key = randomBytes(32).toString('base64url');
@@ -48,7 +48,7 @@ export async function contestants({ folder, quick }) {
         args: [server, '--config', config],
         env: { MCP_API_KEY: key },
         headers: withKey,
-        sessions: true,
+        sessions: 1_000,
         base: scheme === 'https' ? 'bare node:https' : 'bare node:http',
         ...extra,
       };
@@ -58,23 +58,23 @@ export async function contestants({ folder, quick }) {
     bare,
     bareTls,
     await ours('ours, built-in tool, legacy', 'http', {}),
-    await ours('ours, built-in tool, modern', 'http', {}, { era: 'modern', sessions: false }),
+    await ours('ours, built-in tool, modern', 'http', {}, { era: 'modern', sessions: 0 }),
     await ours('ours, built-in tool, legacy, TLS', 'https', {}),
     // Against one process of ours in the same run, not against bare.
     await ours(
       'ours, built-in tool, modern, 2 workers',
       'http',
       { server: { workers: 2 } },
-      { era: 'modern', sessions: false, base: 'ours, built-in tool, modern' },
+      { era: 'modern', sessions: 0, base: 'ours, built-in tool, modern' },
     ),
     await ours(
       'ours, built-in tool, legacy, 2 workers',
       'http',
       { server: { workers: 2 } },
-      { sessions: false, base: 'ours, built-in tool, legacy' },
+      { sessions: 0, base: 'ours, built-in tool, legacy' },
     ),
     await ours('ours, shared stdio child, legacy', 'http', child),
-    await ours('ours, shared stdio child, modern', 'http', child, { era: 'modern', sessions: false }),
+    await ours('ours, shared stdio child, modern', 'http', child, { era: 'modern', sessions: 0 }),
   ];
   if (quick) return all;
   return [
@@ -83,7 +83,7 @@ export async function contestants({ folder, quick }) {
       name: 'SDK 1.x, sessions, JSON',
       args: [join(peers, 'sdk1.mjs'), port],
       cwd: peers,
-      sessions: true,
+      sessions: 1_000,
     })),
     await at('http', (port) => ({
       name: 'SDK 2.x createMcpHandler, legacy',
@@ -100,7 +100,7 @@ export async function contestants({ folder, quick }) {
       name: 'fastmcp',
       args: [join(peers, 'fastmcp.mjs'), port],
       cwd: peers,
-      sessions: true,
+      sessions: 1_000,
     })),
     await at('http', (port) => ({
       name: 'mcp-proxy, stdio child',
@@ -117,7 +117,8 @@ export async function contestants({ folder, quick }) {
         echo,
       ],
       cwd: peers,
-      sessions: true,
+      // Each session starts a child of its own.
+      sessions: 20,
     })),
     await at('http', (port) => ({
       name: 'supergateway, stateful, stdio child',
@@ -134,6 +135,7 @@ export async function contestants({ folder, quick }) {
         'none',
       ],
       cwd: peers,
+      sessions: 20,
     })),
   ];
 }
@@ -145,7 +147,7 @@ async function at(scheme, make) {
     base: 'bare node:http',
     era: 'legacy',
     headers: {},
-    sessions: false,
+    sessions: 0,
     ...make(String(port)),
   };
 }

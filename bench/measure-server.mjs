@@ -168,17 +168,31 @@ export function cpuSeconds(pid, withChildren = true) {
   try {
     for (const thread of readdirSync(`/proc/${pid}/task`)) {
       nanoseconds += Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]);
-      if (!withChildren) continue;
-      const children = readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8').trim();
-      if (children !== '') for (const child of children.split(' ')) nanoseconds += cpuSeconds(child) * 1e9;
     }
+    if (withChildren) for (const child of childrenOf(pid)) nanoseconds += cpuSeconds(child) * 1e9;
   } catch {
     // ended meanwhile
   }
   return nanoseconds / 1e9;
 }
 
-/** Resident memory. */
+/** Resident memory of a process and of those that it started. */
 export function rssKiB(pid) {
-  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+  try {
+    let sum = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0);
+    for (const child of childrenOf(pid)) sum += rssKiB(child);
+    return sum;
+  } catch {
+    // ended meanwhile
+    return 0;
+  }
+}
+
+function childrenOf(pid) {
+  return readdirSync(`/proc/${pid}/task`).flatMap((thread) =>
+    readFileSync(`/proc/${pid}/task/${thread}/children`, 'utf8')
+      .trim()
+      .split(' ')
+      .filter((child) => child !== ''),
+  );
 }
