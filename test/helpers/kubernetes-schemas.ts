@@ -81,104 +81,94 @@ const duration = { type: 'string', pattern: '^([0-9]{1,5}(h|m|s|ms)){1,4}$' };
 
 /** The fields of these CRDs that are used here, as gateway-api.sigs.k8s.io and prometheus-operator.dev publish them. */
 const crdShapes: Readonly<Record<string, object>> = {
-  'gateway.networking.k8s.io/v1 HTTPRoute': {
+  'gateway.networking.k8s.io/v1 HTTPRoute': withSpec({
     type: 'object',
     additionalProperties: false,
-    required: ['apiVersion', 'kind', 'metadata', 'spec'],
     properties: {
-      apiVersion: text,
-      kind: text,
-      metadata,
-      spec: {
-        type: 'object',
-        additionalProperties: false,
-        properties: {
-          parentRefs: {
-            type: 'array',
-            maxItems: 32,
-            items: {
-              type: 'object',
-              additionalProperties: false,
-              required: ['name'],
-              properties: { name: text, namespace: text, sectionName: text },
-            },
-          },
-          hostnames: { type: 'array', maxItems: 16, items: dnsName },
-          rules: {
-            type: 'array',
-            maxItems: 16,
-            items: {
-              type: 'object',
-              additionalProperties: false,
-              properties: {
-                matches: {
-                  type: 'array',
-                  maxItems: 64,
-                  items: {
+      parentRefs: {
+        type: 'array',
+        maxItems: 32,
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          required: ['name'],
+          properties: { name: text, namespace: text, sectionName: text },
+        },
+      },
+      hostnames: { type: 'array', maxItems: 16, items: dnsName },
+      rules: {
+        type: 'array',
+        maxItems: 16,
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          properties: {
+            matches: {
+              type: 'array',
+              maxItems: 64,
+              items: {
+                type: 'object',
+                additionalProperties: false,
+                properties: {
+                  path: {
                     type: 'object',
                     additionalProperties: false,
                     properties: {
-                      path: {
-                        type: 'object',
-                        additionalProperties: false,
-                        properties: {
-                          type: { enum: ['Exact', 'PathPrefix', 'RegularExpression'] },
-                          value: { type: 'string', maxLength: 1024, pattern: '^/' },
-                        },
-                      },
+                      type: { enum: ['Exact', 'PathPrefix', 'RegularExpression'] },
+                      value: { type: 'string', maxLength: 1024, pattern: '^/' },
                     },
                   },
                 },
-                timeouts: {
-                  type: 'object',
-                  additionalProperties: false,
-                  properties: { request: duration, backendRequest: duration },
-                },
-                backendRefs: {
-                  type: 'array',
-                  maxItems: 16,
-                  items: {
-                    type: 'object',
-                    additionalProperties: false,
-                    required: ['name', 'port'],
-                    properties: { name: text, port: { type: 'integer', minimum: 1, maximum: 65535 } },
-                  },
-                },
+              },
+            },
+            timeouts: {
+              type: 'object',
+              additionalProperties: false,
+              properties: { request: duration, backendRequest: duration },
+            },
+            backendRefs: {
+              type: 'array',
+              maxItems: 16,
+              items: {
+                type: 'object',
+                additionalProperties: false,
+                required: ['name', 'port'],
+                properties: { name: text, port: { type: 'integer', minimum: 1, maximum: 65535 } },
               },
             },
           },
         },
       },
     },
-  },
-  'monitoring.coreos.com/v1 ServiceMonitor': {
+  }),
+  'monitoring.coreos.com/v1 ServiceMonitor': withSpec({
     type: 'object',
     additionalProperties: false,
-    required: ['apiVersion', 'kind', 'metadata', 'spec'],
+    required: ['selector', 'endpoints'],
     properties: {
-      apiVersion: text,
-      kind: text,
-      metadata,
-      spec: {
+      selector: {
         type: 'object',
         additionalProperties: false,
-        required: ['selector', 'endpoints'],
-        properties: {
-          selector: {
-            type: 'object',
-            additionalProperties: false,
-            properties: { matchLabels: { type: 'object', additionalProperties: text } },
-          },
-          endpoints: {
-            type: 'array',
-            items: {
-              type: 'object',
-              additionalProperties: false,
-              properties: { port: text, path: text, interval: duration, scrapeTimeout: duration },
-            },
-          },
+        properties: { matchLabels: { type: 'object', additionalProperties: text } },
+      },
+      endpoints: {
+        type: 'array',
+        items: {
+          type: 'object',
+          additionalProperties: false,
+          properties: { port: text, path: text, interval: duration, scrapeTimeout: duration },
         },
       },
     },
-  },
+  }),
 };
+
+/** A resource that has these fields in its `spec`, and no others. */
+function withSpec(spec: object): object {
+  return {
+    type: 'object',
+    additionalProperties: false,
+    required: ['apiVersion', 'kind', 'metadata', 'spec'],
+    properties: { apiVersion: text, kind: text, metadata, spec },
+  };
+}

@@ -1,47 +1,24 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
-import { stringify } from 'yaml';
-import { issueCertificate } from '../../src/pki/issue-certificate.ts';
-import { issuePrivateCa } from '../../src/pki/issue-private-ca.ts';
-import { createKeyIn } from '../../src/server/policy/key-store.ts';
 import { renderTarget } from '../../src/targets/index.ts';
 import { connectLegacy, connectModern } from '../helpers/clients.ts';
 import { callHttp, openStream } from '../helpers/http-call.ts';
 import { freePorts, startCaddy, startHaproxySite, startNginx, type RunningProxy } from '../helpers/proxy-rig.ts';
-import { buildServerBundle } from '../helpers/server-bundle.ts';
+import { endServer, openServerHouse, type ServerHouse } from '../helpers/real-server.ts';
 import { targetInput } from '../helpers/target-input.ts';
 import { testWithTools } from '../helpers/tools.ts';
-import { waitUntil } from '../helpers/wait-until.ts';
 
 // The real bundled server behind the real proxies, called by the official clients of both eras.
 
-let folder = '';
-let serverFile = '';
-let key = '';
-let caPem = '';
-const state = (): string => join(folder, '.mcp-deploy');
-const names = ['localhost', '127.0.0.1', '::1'];
+let house: ServerHouse;
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), 'mcp-traffic-'));
-  serverFile = await buildServerBundle(folder);
-  for (const name of ['pki', 'keys']) mkdirSync(join(state(), name), { recursive: true });
-  const ca = await issuePrivateCa({ commonName: 'test CA', names });
-  const leaf = await issueCertificate({ ca, names, validDays: 30 });
-  caPem = ca.certificatePem;
-  writeFileSync(join(state(), 'pki/ca.crt'), ca.certificatePem);
-  writeFileSync(join(state(), 'pki/server.crt'), leaf.certificatePem);
-  writeFileSync(join(state(), 'pki/server.key'), leaf.keyPem, { mode: 0o600 });
-  const made = createKeyIn(null, { label: 'default', now: new Date().toISOString() });
-  key = made.key;
-  writeFileSync(join(state(), 'keys/keys.json'), made.storeText, { mode: 0o600 });
-  writeFileSync(join(state(), 'keys/default.key'), key, { mode: 0o600 });
+  house = await openServerHouse();
+  writeFileSync(join(house.folder, 'default.key'), house.key, { mode: 0o600 });
 });
 
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+afterAll(() => house.remove());
 
 interface Endpoint {
   readonly url: string;
@@ -60,18 +37,10 @@ describe.each([
       version: 1,
       server: { listen: `localhost:${port}`, trustedProxies: ['127.0.0.1', '::1'] },
     });
-    const config = join(folder, `deployment-${port}.yaml`);
-    writeFileSync(config, stringify(input.deployment));
-    const server = await startRealServer(config, port);
-    const own = mkdtempSync(join(folder, `${target}-`));
+    const server = await house.start(input.deployment, port);
+    const own = mkdtempSync(join(house.folder, `${target}-`));
     const site = join(own, 'site');
-    const paths = {
-      ...input.paths,
-      caFile: join(state(), 'pki/ca.crt'),
-      certificateFile: join(state(), 'pki/server.crt'),
-      keyFile: join(state(), 'pki/server.key'),
-      proxyLogDir: own,
-    };
+    const paths = { ...input.paths, ...house.paths, proxyLogDir: own };
     writeFileSync(site, renderTarget(target, { ...input, paths, proxyPorts: { https, http } })[0]?.content ?? '');
     let proxy: RunningProxy | null = null;
     try {
@@ -83,14 +52,14 @@ describe.each([
       });
     } finally {
       await proxy?.stop();
-      await end(server);
+      await endServer(server);
     }
   }
 
   const access = (url: string) => ({
     url,
-    caFile: join(state(), 'pki/ca.crt'),
-    keyFile: join(state(), 'keys/default.key'),
+    caFile: house.paths.caFile,
+    keyFile: join(house.folder, 'default.key'),
   });
 
   testWithTools(
@@ -116,13 +85,13 @@ describe.each([
   testWithTools([target], 'opens the legacy stream at once, although nothing happens on it', async () => {
     await withEndpoint(async ({ url }) => {
       const headers = {
-        authorization: `Bearer ${key}`,
+        authorization: `Bearer ${house.key}`,
         'content-type': 'application/json',
         accept: 'application/json, text/event-stream',
       };
       const started = await callHttp({
         url,
-        ca: caPem,
+        ca: house.caPem,
         method: 'POST',
         headers,
         body: JSON.stringify({
@@ -136,7 +105,7 @@ describe.each([
       const session = String(started.headers['mcp-session-id']);
       const stream = await openStream({
         url,
-        ca: caPem,
+        ca: house.caPem,
         headers: {
           ...headers,
           accept: 'text/event-stream',
@@ -159,7 +128,7 @@ describe.each([
     await withEndpoint(async ({ url, origin, plainUrl }) => {
       const withoutKey = await callHttp({
         url,
-        ca: caPem,
+        ca: house.caPem,
         method: 'POST',
         body: '{}',
         headers: { 'content-type': 'application/json' },
@@ -171,25 +140,25 @@ describe.each([
       const plain = await callHttp({ url: plainUrl, method: 'POST', body: '{}' });
       expect([plain.status, plain.headers.location]).toEqual([308, url]);
 
-      expect((await callHttp({ url: `${origin}/health`, ca: caPem })).body).toBe('{"status":"ok"}');
-      const metrics = await callHttp({ url: `${origin}/metrics`, ca: caPem });
+      expect((await callHttp({ url: `${origin}/health`, ca: house.caPem })).body).toBe('{"status":"ok"}');
+      const metrics = await callHttp({ url: `${origin}/metrics`, ca: house.caPem });
       expect([metrics.status, metrics.body]).toEqual([200, expect.stringContaining('mcp_requests_total')]);
       // Through a proxy nobody is local to the server: its details need a key.
-      expect((await callHttp({ url: `${origin}/status`, ca: caPem })).status).toBe(401);
+      expect((await callHttp({ url: `${origin}/status`, ca: house.caPem })).status).toBe(401);
       const status = await callHttp({
         url: `${origin}/status`,
-        ca: caPem,
-        headers: { authorization: `Bearer ${key}` },
+        ca: house.caPem,
+        headers: { authorization: `Bearer ${house.key}` },
       });
       expect(status.status).toBe(200);
 
       // Announced and not sent: who sends it all may meet a closed connection before the answer.
       const large = await callHttp({
         url,
-        ca: caPem,
+        ca: house.caPem,
         method: 'POST',
         headers: {
-          authorization: `Bearer ${key}`,
+          authorization: `Bearer ${house.key}`,
           'content-type': 'application/json',
           'content-length': String(11 * 1_048_576),
         },
@@ -199,39 +168,6 @@ describe.each([
     });
   });
 });
-
-async function startRealServer(config: string, port: number): Promise<ChildProcess> {
-  const child = spawn(process.execPath, [serverFile, '--config', config], {
-    cwd: folder,
-    stdio: ['ignore', 'pipe', 'pipe'],
-    // What the configuration says is not changed by the developer's own environment.
-    env: { PATH: process.env['PATH'] ?? '' },
-  });
-  let output = '';
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
-  await waitUntil(
-    async () => {
-      if (child.exitCode !== null) throw new Error(`the server ended with ${child.exitCode}:\n${output}`);
-      return callHttp({ url: `https://localhost:${port}/readyz`, ca: caPem }).then(
-        ({ status }) => status === 200,
-        () => false,
-      );
-    },
-    20_000,
-    'the server to be ready',
-  );
-  return child;
-}
-
-async function end(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const gone = new Promise((resolve) => child.once('exit', resolve));
-  child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), 5_000);
-  await gone;
-  clearTimeout(timer);
-}
 
 function rejectAfter(milliseconds: number, message: string): Promise<never> {
   return new Promise((_resolve, reject) => {
