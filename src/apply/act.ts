@@ -82,7 +82,7 @@ export async function act(action: Action, context: ActContext): Promise<string |
     case 'wait-until-ready':
       return waitUntilReady(action, context);
     case 'run-command':
-      await runCommand(action.argv, context.ports);
+      await runCommand(action.argv, context.ports, undefined, action.failure);
       return null;
     case 'adopt':
       return action.paths.map((path) => shown(path, context)).join(', ');
@@ -130,15 +130,23 @@ async function createApiKey(
 }
 
 async function verify(
-  { url, caFile, keyFile }: Extract<Action, { type: 'verify-endpoint' }>,
+  { url, caFile, keyFile, patienceMs = 0 }: Extract<Action, { type: 'verify-endpoint' }>,
   context: ActContext,
 ): Promise<string> {
-  const { files, endpoint } = context.ports;
+  const { files, endpoint, clock } = context.ports;
   const caPem = caFile === undefined ? null : ((await files.read(caFile))?.toString('utf8') ?? null);
   const key = keyFile === undefined ? null : ((await files.read(keyFile))?.toString('utf8').trim() ?? null);
-  const verified = await endpoint.verify({ url, caPem, key }, context.signal);
-  context.verified = verified;
-  return describeVerified(verified);
+  const until = clock.elapsed() + patienceMs;
+  for (;;) {
+    try {
+      const verified = await endpoint.verify({ url, caPem, key }, context.signal);
+      context.verified = verified;
+      return describeVerified(verified);
+    } catch (error) {
+      if (clock.elapsed() >= until) throw error;
+      await clock.sleep(250, context.signal);
+    }
+  }
 }
 
 function describeVerified({ modern, legacy, tools, called }: VerifiedEndpoint): string {

@@ -8,11 +8,14 @@ export async function runCommand(
   argv: readonly string[],
   { processes }: Pick<ApplyPorts, 'processes'>,
   timeoutMs = defaultTimeoutMs,
+  failure?: string,
 ): Promise<void> {
   const { exitCode, lastWords } = await processes.run(argv, timeoutMs);
   if (exitCode === 0) return;
-  throw new EnvironmentError(`This command failed: ${argv.join(' ')}`, {
-    why: exitCode === null ? 'It did not end in time, or could not be started.' : `It ended with ${exitCode}.`,
+  const command = argv.join(' ');
+  const ended = exitCode === null ? 'did not end in time, or could not be started' : `ended with ${exitCode}`;
+  throw new EnvironmentError(failure ?? `This command failed: ${command}`, {
+    why: `${failure === undefined ? 'It' : command} ${ended}.`,
     next: 'Try it by hand, mend what it says, then run the command again.',
     excerpt: lastWords,
   });

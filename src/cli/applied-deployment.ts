@@ -1,7 +1,7 @@
 import { readNewestRelease } from '../apply/commit.ts';
 import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
 import { UserError } from '../deployment/errors.ts';
-import { projectPaths } from '../plan/project-paths.ts';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
 import type { CommandContext } from './context.ts';
 import { readDeployment } from './deployment-folder.ts';
 
@@ -14,7 +14,7 @@ export async function readAppliedDeployment(context: CommandContext): Promise<De
   const release = await readNewestRelease(context.ports.files, context.stateDir);
   if (release === null) {
     // Applied, and the record was lost since: what the user's file says is the best that is left.
-    const applied = await context.ports.files.stat(projectPaths(context.stateDir).serverConfig);
+    const applied = await context.ports.files.stat(deploymentPaths(context.stateDir).serverConfig);
     return applied === null ? null : ((await readDeployment(context))?.deployment ?? null);
   }
   const parsed = deploymentSchema.safeParse(release.desired);

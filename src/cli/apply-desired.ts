@@ -1,3 +1,4 @@
+import { basename } from 'node:path';
 import { acquireLock } from '../apply/lock.ts';
 import { applyPlan, type ApplyResult } from '../apply/apply-plan.ts';
 import { recoverUnfinished } from '../apply/recover.ts';
@@ -8,7 +9,9 @@ import { readHostFacts } from '../host/read-facts.ts';
 import type { ReadSystemOptions } from '../host/read-system-facts.ts';
 import { deploymentSchema } from '../deployment/schema.ts';
 import { scopeOf } from '../plan/deployment-paths.ts';
+import { watchedProxyFiles } from '../plan/host-proxies.ts';
 import { refuseWithoutRights } from '../plan/plan-system.ts';
+import { nameOnHost } from '../targets/name-on-host.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
 import { renderHost, unitsOf } from './render-host.ts';
 import type { HostFacts } from '../plan/facts.ts';
@@ -36,10 +39,12 @@ export async function lookAtHost(context: CommandContext, deployment: Deployment
 async function systemOptions(context: CommandContext, deployment: Deployment | null): Promise<ReadSystemOptions> {
   const wanted = deployment ?? (await readAppliedDeployment(context).catch(() => null));
   const host = wanted === null ? null : renderHost(context, wanted);
+  const siteName = nameOnHost(basename(context.stateDir));
   return {
     user: wanted?.service.user ?? 'mcp',
-    watched: host?.files.map(({ path }) => path) ?? [],
-    units: host === null ? ['nginx.service'] : unitsOf(host),
+    watched: [...(host?.files.map(({ path }) => path) ?? []), ...watchedProxyFiles(siteName)],
+    units: unitsOf(host ?? { files: [] }),
+    siteName,
   };
 }
 

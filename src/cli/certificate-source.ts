@@ -3,7 +3,7 @@ import { EnvironmentError, UserError } from '../deployment/errors.ts';
 import { readServedChain } from '../doctor/probes/served-chain.ts';
 import { decodePkcs12, isPkcs12 } from '../pki/pkcs12.ts';
 import { decodePkcs7, isPkcs7 } from '../pki/pkcs7.ts';
-import { projectPaths } from '../plan/project-paths.ts';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
 import type { CommandContext } from './context.ts';
 import type { FlagValues } from './flag-values.ts';
@@ -67,7 +67,7 @@ async function openFile(
 export async function ownCertificateFiles(
   context: CommandContext,
 ): Promise<{ readonly certificate: string; readonly key: string; readonly ca: string | null }> {
-  const paths = projectPaths(context.stateDir);
+  const paths = deploymentPaths(context.stateDir);
   const deployment = await readAppliedDeployment(context);
   if (deployment === null) {
     throw new UserError('There is no deployment in this folder.', {

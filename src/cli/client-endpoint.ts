@@ -2,7 +2,7 @@ import { resolve } from 'node:path';
 import { UserError } from '../deployment/errors.ts';
 import type { SnippetOptions } from '../clients/types.ts';
 import { endpointUrl } from '../plan/endpoint-url.ts';
-import { projectPaths } from '../plan/project-paths.ts';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
 import type { CommandContext } from './context.ts';
 import { textFlag, type FlagValues } from './flag-values.ts';
@@ -28,7 +28,7 @@ export async function readClientEndpoint(context: CommandContext, options: FlagV
       next: 'mcp-deploy up        or name another endpoint: --url https://mcp.example.com/mcp --key-file FILE',
     });
   }
-  const paths = projectPaths(context.stateDir);
+  const paths = deploymentPaths(context.stateDir);
   return {
     name: name ?? deployment.name,
     url: endpointUrl(deployment),

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path';
 import type { Deployment } from '../deployment/schema.ts';
 import type { FoundProxy } from '../plan/plan-renewal.ts';
-import { projectPaths } from '../plan/project-paths.ts';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
 import { proxySiteFiles } from '../targets/proxy-reload.ts';
 import type { CommandContext } from './context.ts';
 
@@ -16,7 +16,7 @@ export async function findProxy(
   const { tls, proxy, server } = deployment;
   if (proxy.reload !== undefined) return null;
   const certificate =
-    tls.source === 'files' ? resolve(baseDir, tls.certificate) : projectPaths(stateDir).serverCertificate;
+    tls.source === 'files' ? resolve(baseDir, tls.certificate) : deploymentPaths(stateDir).serverCertificate;
   const hasSystemd = (await ports.files.stat('/run/systemd/system')) !== null;
   for (const { siteFile, reload } of proxySiteFiles(deployment, hasSystemd)) {
     const text = (await ports.files.read(siteFile).catch(() => null))?.toString('utf8');

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Deployment } from '../deployment/schema.ts';
 import { deploymentPaths, scopeOf } from '../plan/deployment-paths.ts';
+import { hostProxies, hostProxyOf } from '../plan/host-proxies.ts';
 import type { HostFile, RenderedHost } from '../plan/system-facts.ts';
 import { renderTarget } from '../targets/index.ts';
 import { describeProxySite } from '../targets/proxy-site.ts';
@@ -19,10 +20,10 @@ export function renderHost(context: CommandContext, deployment: Deployment): Ren
       mode,
       content,
     }));
-  const usesNginx = deployment.proxy.program === 'nginx';
+  const proxy = hostProxyOf(deployment);
   return {
-    files: [...from('systemd'), ...(usesNginx ? from('nginx') : [])],
-    proxyUrl: usesNginx ? localUrl(input) : null,
+    files: [...from('systemd'), ...(proxy === null ? [] : from(proxy.name))],
+    proxyUrl: proxy === null ? null : localUrl(input),
   };
 }
 
@@ -32,10 +33,10 @@ export function hostOf(context: CommandContext, deployment: Deployment): { reado
   return host === null ? {} : { host };
 }
 
-/** The units of rendered files, and the one of the proxy. */
-export function unitsOf(host: RenderedHost): readonly string[] {
+/** The units of rendered files, and those of the proxies of a host. */
+export function unitsOf(host: Pick<RenderedHost, 'files'>): readonly string[] {
   const units = host.files.filter(({ program }) => program === 'systemd').map(({ path }) => basename(path));
-  return [...units, 'nginx.service'];
+  return [...units, ...hostProxies.map(({ unit }) => unit)];
 }
 
 function hostInput(context: CommandContext, deployment: Deployment): TargetInput {

@@ -2,7 +2,7 @@ import { dirname, join, resolve } from 'node:path';
 import { UserError } from '../deployment/errors.ts';
 import { isEncryptedKey } from '../pki/key-pair.ts';
 import type { SigningCa } from '../pki/signing-ca.ts';
-import { projectPaths } from '../plan/project-paths.ts';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
 import type { CommandContext } from './context.ts';
 import { textFlag, type FlagValues } from './flag-values.ts';
 import { readPassphrase } from './read-passphrase.ts';
@@ -40,7 +40,7 @@ export async function readCaInFiles(context: CommandContext, options: FlagValues
     ca: { certificatePem: certificate.toString('utf8'), keyPem, ...passphrase },
     certificateFile: found.certificate,
     listFile: found.certificate.replace(/\.[^./]*$/, '') + '.crl',
-    isOwn: dirname(found.certificate) === projectPaths(context.stateDir).pkiDir,
+    isOwn: dirname(found.certificate) === deploymentPaths(context.stateDir).pkiDir,
   };
 }
 
@@ -54,7 +54,7 @@ async function locate(context: CommandContext, options: FlagValues): Promise<{ c
     return { certificate: inCwd(certificate), key: inCwd(key) };
   }
   const named = textFlag(options, 'ca');
-  const own = projectPaths(context.stateDir);
+  const own = deploymentPaths(context.stateDir);
   if (named === undefined) {
     if ((await context.ports.files.stat(own.caCertificate)) !== null) {
       return { certificate: own.caCertificate, key: own.caKey };

@@ -5,7 +5,7 @@ import type { Deployment } from '../deployment/schema.ts';
 import { createFetch } from '../doctor/probes/https-fetch.ts';
 import { describeCertificate } from '../pki/describe-certificate.ts';
 import { endpointUrl } from '../plan/endpoint-url.ts';
-import { projectPaths } from '../plan/project-paths.ts';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
 import { listKeysIn } from '../server/policy/key-store.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
 import type { CommandContext } from './context.ts';
@@ -57,7 +57,7 @@ export type KeyStatus = ReturnType<typeof listKeysIn>[number];
 /** Looks at everything once. @throws UserError when there is no deployment in the folder. */
 export async function readStatusSnapshot(context: CommandContext): Promise<StatusSnapshot> {
   const { ports, stateDir } = context;
-  const paths = projectPaths(stateDir);
+  const paths = deploymentPaths(stateDir);
   const deployment = await readAppliedDeployment(context);
   const unfinished = await readUnfinished({ ports, stateDir });
   if (deployment === null && unfinished === null) {
@@ -92,7 +92,7 @@ async function readLiveStatus(
   context: CommandContext,
   deployment: Deployment,
 ): Promise<Pick<StatusSnapshot, 'live' | 'traffic'>> {
-  const paths = projectPaths(context.stateDir);
+  const paths = deploymentPaths(context.stateDir);
   // The user's own certificate is its own proof here, when it is self-signed or brings its chain.
   const { tls } = deployment;
   const trusted = tls.source === 'files' ? resolve(context.baseDir, tls.certificate) : paths.caCertificate;
@@ -123,7 +123,7 @@ async function readLiveStatus(
 }
 
 async function readKeys(context: CommandContext): Promise<ReturnType<typeof listKeysIn>> {
-  const bytes = await context.ports.files.read(projectPaths(context.stateDir).keyStore);
+  const bytes = await context.ports.files.read(deploymentPaths(context.stateDir).keyStore);
   return bytes === null ? [] : listKeysIn(bytes.toString('utf8'), context.ports.clock.now());
 }
 
@@ -145,7 +145,7 @@ async function readCertificate(
   const path =
     deployment?.tls.source === 'files'
       ? resolve(context.baseDir, deployment.tls.certificate)
-      : projectPaths(context.stateDir).serverCertificate;
+      : deploymentPaths(context.stateDir).serverCertificate;
   const bytes = await context.ports.files.read(path);
   if (bytes === null) return null;
   const { daysLeft, names, notAfter } = describeCertificate(bytes, new Date(context.ports.clock.now()));

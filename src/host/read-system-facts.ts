@@ -5,7 +5,10 @@ import { readFileFact, readNewestRelease } from '../apply/commit.ts';
 import type { ApplyPorts, FileSystem } from '../apply/ports.ts';
 import { showUnit } from '../apply/units.ts';
 import { deploymentSchema } from '../deployment/schema.ts';
-import type { SystemFacts } from '../plan/system-facts.ts';
+import { parseAccounts } from '../plan/accounts.ts';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
+import { haproxyDropIn, hostProxies } from '../plan/host-proxies.ts';
+import type { ProxyFacts, SystemFacts } from '../plan/system-facts.ts';
 
 export interface ReadSystemOptions {
   /** service.user */
@@ -14,14 +17,16 @@ export interface ReadSystemOptions {
   readonly watched: readonly string[];
   /** Units that are ours or stand in front. */
   readonly units: readonly string[];
+  /** As which the files of the deployment are named where a proxy looks for them. */
+  readonly siteName: string;
 }
 
-const programs = ['systemctl', 'systemd-analyze', 'useradd', 'runuser', 'nginx'] as const;
+const programs = ['systemctl', 'systemd-analyze', 'useradd', 'runuser', 'nginx', 'caddy', 'haproxy'] as const;
 const programFolders = ['/usr/sbin', '/usr/bin', '/sbin', '/bin', '/usr/local/sbin', '/usr/local/bin'] as const;
 
 /** Looks at a host: accounts, units, programs, the live release. Changes nothing. */
 export async function readSystemFacts(
-  { user, units }: ReadSystemOptions,
+  { user, units, siteName }: ReadSystemOptions,
   ports: Pick<ApplyPorts, 'files' | 'processes'>,
   stateDir: string,
   tool: { readonly serverFile: string; readonly serverVersion: string },
@@ -44,8 +49,56 @@ export async function readSystemFacts(
     current: await readCurrent(files, stateDir),
     programs: found,
     activeUnits,
+    proxies: await readProxies(siteName, ports, found, stateDir),
+    pairReader: await readPairReader(files, stateDir),
     freeBytes: await readFreeBytes(stateDir),
   };
+}
+
+async function readProxies(
+  siteName: string,
+  ports: Pick<ApplyPorts, 'files' | 'processes'>,
+  found: SystemFacts['programs'],
+  stateDir: string,
+): Promise<NonNullable<SystemFacts['proxies']>> {
+  const { files } = ports;
+  const facts: Record<string, ProxyFacts> = {};
+  for (const { name, folder, suffix } of hostProxies) {
+    if (found[name] === undefined) continue;
+    const sites = (await files.list(folder)).filter((each) => each.endsWith(suffix) && each !== `${siteName}${suffix}`);
+    const dropInFolder = dirname(haproxyDropIn(siteName));
+    const dropIns = await files.list(dropInFolder);
+    facts[name] = {
+      hasFolder: (await files.stat(folder)) !== null,
+      otherSites: sites.length,
+      startOptions: name === 'haproxy' ? await readStartOptions(ports) : '',
+      hasDropInFolder: (await files.stat(dropInFolder)) !== null,
+      otherDropIns: dropIns.filter((each) => /^mcp-.*\.conf$/.test(each) && each !== `${siteName}.conf`).length,
+      hasKeyLink: (await files.stat(`${deploymentPaths(stateDir).serverCertificate}.key`)) !== null,
+    };
+  }
+  return facts;
+}
+
+/** EXTRAOPTS in the unit of HAProxy, with all its parts. */
+async function readStartOptions({ processes }: Pick<ApplyPorts, 'processes'>): Promise<string> {
+  const { output } = await processes.run(['systemctl', 'show', '--property=Environment', 'haproxy.service'], 60_000);
+  // systemctl puts an assignment with a blank in it between quotes.
+  return (
+    /"EXTRAOPTS=((?:[^"\\]|\\.)*)"|(?:^|[ =])EXTRAOPTS=(\S*)/
+      .exec(output)
+      ?.slice(1)
+      .find((each) => each !== undefined) ?? ''
+  );
+}
+
+/** Who owns the pair, when that is not root. */
+async function readPairReader(files: FileSystem, stateDir: string): Promise<string | null> {
+  const { pkiDir } = deploymentPaths(stateDir);
+  const uid = (await files.stat(join(pkiDir, 'live', 'server.key')))?.owner.uid ?? 0;
+  if (uid === 0) return null;
+  const accounts = parseAccounts((await files.read('/etc/passwd'))?.toString('utf8') ?? '');
+  return accounts.find((each) => each.uid === uid)?.name ?? null;
 }
 
 async function readCurrent(files: FileSystem, stateDir: string): Promise<SystemFacts['current']> {

@@ -5,7 +5,7 @@ import { distinct, sameNames } from './certificate-names.ts';
 import type { HostFacts } from './facts.ts';
 import { judgeRenewal } from './judge-renewal.ts';
 import { folderStep } from './plan-service.ts';
-import { projectPaths } from './project-paths.ts';
+import { deploymentPaths } from './deployment-paths.ts';
 import { nextPair } from './served-pair.ts';
 import type { AcmeOrder, Step } from './types.ts';
 
@@ -17,7 +17,7 @@ export function acmeSteps(tls: AcmeTls, facts: HostFacts): readonly Step[] {
 
 /** The steps that ask for a certificate, whether or not one is there. The key of the account outlives a failure. */
 export function acmeIssueSteps(tls: AcmeTls, facts: HostFacts, why: string): readonly Step[] {
-  const paths = projectPaths(facts.stateDir);
+  const paths = deploymentPaths(facts.stateDir);
   const accountKeyFile = accountKeyFileOf(tls, facts.stateDir);
   const pair = nextPair(facts);
   const account: readonly Step[] =

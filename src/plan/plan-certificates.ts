@@ -3,10 +3,10 @@ import { distinct, maySignFor, sameNames } from './certificate-names.ts';
 import type { CertificateFact, HostFacts } from './facts.ts';
 import { acmeSteps } from './plan-acme.ts';
 import { folderStep } from './plan-service.ts';
-import { scopeOf } from './deployment-paths.ts';
-import { projectPaths } from './project-paths.ts';
+import { deploymentPaths, scopeOf } from './deployment-paths.ts';
 import { nextPair } from './served-pair.ts';
-import type { Step } from './types.ts';
+import { hostProxyOf } from './host-proxies.ts';
+import type { Owner, Step } from './types.ts';
 
 /** A certificate is renewed when a third of its life is left, and a long-lived one 30 days before its end. */
 const renewBeforeDays = 30;
@@ -20,13 +20,22 @@ export function certificateSteps(deployment: Deployment, names: readonly string[
  * In system scope the service user reads the pair through its group, and the folders are made with those of the host. A renewal
  * goes through here too.
  */
-export function readableBy(step: Step, deployment: Pick<Deployment, 'service'>, facts: HostFacts): readonly Step[] {
+export function readableBy(
+  step: Step,
+  deployment: Pick<Deployment, 'service' | 'proxy'>,
+  facts: HostFacts,
+): readonly Step[] {
   if (scopeOf(facts.stateDir) !== 'system') return [step];
   const { action } = step;
   if (action.type === 'issue-certificate' || action.type === 'issue-acme-certificate') {
-    return [{ ...step, action: { ...action, owner: { user: 'root', group: deployment.service.user } } }];
+    return [{ ...step, action: { ...action, owner: pairOwner(deployment) } }];
   }
   return step.id === 'pki-folder' ? [] : [step];
+}
+
+/** A proxy that opens keys as a user of its own owns the pair; the service reads it through its group. */
+function pairOwner(deployment: Pick<Deployment, 'service' | 'proxy'>): Owner {
+  return { user: hostProxyOf(deployment)?.readsKeysAs ?? 'root', group: deployment.service.user };
 }
 
 function planCertificates(deployment: Deployment, names: readonly string[], facts: HostFacts): readonly Step[] {
@@ -47,7 +56,7 @@ export function privateCaSteps(
   },
 ): readonly Step[] {
   const { names, facts, why } = options;
-  const paths = projectPaths(facts.stateDir);
+  const paths = deploymentPaths(facts.stateDir);
   const caReason = whyNewCa(names, facts);
   // No client would accept a certificate that outlives its CA.
   const caDays = caReason === null ? (facts.caCertificate?.daysLeft ?? tls.validDays) : tls.validDays;
@@ -92,7 +101,7 @@ export function privateCaSteps(
 
 function whyNewCa(names: readonly string[], { caCertificate: ca, files, stateDir }: HostFacts): string | null {
   if (ca === null) {
-    return files[projectPaths(stateDir).caCertificate] === undefined ? 'none yet' : 'the file is no certificate';
+    return files[deploymentPaths(stateDir).caCertificate] === undefined ? 'none yet' : 'the file is no certificate';
   }
   if (!ca.keyMatches) return 'its key is missing or belongs to another one';
   if (ca.daysLeft <= renewBeforeDays) return endsIn(ca.daysLeft);
@@ -103,7 +112,7 @@ function whyNewCa(names: readonly string[], { caCertificate: ca, files, stateDir
 function whyNewCertificate(names: readonly string[], validDays: number, facts: HostFacts): string | null {
   const now: CertificateFact | null = facts.serverCertificate;
   if (now === null) {
-    const { serverCertificate } = projectPaths(facts.stateDir);
+    const { serverCertificate } = deploymentPaths(facts.stateDir);
     return facts.files[serverCertificate] === undefined ? 'none yet' : 'the file is no certificate';
   }
   if (!now.keyMatches) return 'its key is missing or belongs to another one';

@@ -1,6 +1,6 @@
 import type { HostFacts } from './facts.ts';
 import { managedFileSteps, type ManagedFileSteps } from './managed-file.ts';
-import { projectPaths } from './project-paths.ts';
+import { deploymentPaths } from './deployment-paths.ts';
 
 /**
  * Writes server.json when it is not as wanted.
@@ -16,7 +16,7 @@ export function configFileSteps(
     {
       id: 'server-config',
       title: 'write server configuration',
-      path: projectPaths(facts.stateDir).serverConfig,
+      path: deploymentPaths(facts.stateDir).serverConfig,
       mode: 0o600,
       content,
       group: 'configuration',

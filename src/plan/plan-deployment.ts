@@ -7,9 +7,8 @@ import { endpointUrl } from './endpoint-url.ts';
 import type { HostFacts } from './facts.ts';
 import { planNotices } from './plan-notices.ts';
 import { folderStep, refuseTakenPorts, runFolderSteps, startStep, stopStep, waitSteps } from './plan-service.ts';
-import { scopeOf } from './deployment-paths.ts';
+import { deploymentPaths, scopeOf } from './deployment-paths.ts';
 import { planSystem, requireSystem, serviceOwner, type WantedBuild } from './plan-system.ts';
-import { projectPaths } from './project-paths.ts';
 import type { RenderedHost } from './system-facts.ts';
 import { serverConfigText } from './server-config.ts';
 import type { AdoptedFile, Plan, Step } from './types.ts';
@@ -113,7 +112,7 @@ function planOnHost(
   const through = verify.map((step): Step =>
     host.proxyUrl === null || step.action.type !== 'verify-endpoint'
       ? step
-      : { ...step, action: { ...step.action, url: host.proxyUrl } },
+      : { ...step, action: { ...step.action, url: host.proxyUrl, patienceMs: 10_000 } },
   );
   const all = [...steps, ...through];
   return {
@@ -166,7 +165,7 @@ function deploymentFileSteps({ deploymentText }: Desired, facts: HostFacts): rea
 
 function keySteps(deployment: Deployment, facts: HostFacts): readonly Step[] {
   if (!deployment.auth.required || facts.activeKeyLabels.length > 0) return [];
-  const { keysDir, keyStore, firstKey } = projectPaths(facts.stateDir);
+  const { keysDir, keyStore, firstKey } = deploymentPaths(facts.stateDir);
   return [
     ...(scopeOf(facts.stateDir) === 'system'
       ? []
@@ -229,7 +228,7 @@ function versionReason(now: string, next: string): string {
 
 function verifySteps(deployment: Deployment, facts: HostFacts, keyChanges: boolean): readonly Step[] {
   if (whyUnverified(deployment, facts, keyChanges) !== null) return [];
-  const { caCertificate, firstKey } = projectPaths(facts.stateDir);
+  const { caCertificate, firstKey } = deploymentPaths(facts.stateDir);
   return [
     {
       id: 'verify-endpoint',
@@ -263,7 +262,7 @@ function whyUnverified(deployment: Deployment, facts: HostFacts, keyChanges: boo
     const url = server.publicUrl ?? urlInCertificate(deployment, names);
     return `its certificate is ${tls.source === 'acme' ? 'for public names' : 'yours, perhaps for another name or from a CA unknown here'}. Try it with: mcp-deploy doctor ${url}`;
   }
-  const { firstKey } = projectPaths(facts.stateDir);
+  const { firstKey } = deploymentPaths(facts.stateDir);
   const keyIsHere = facts.files[firstKey] !== undefined && facts.activeKeyLabels.includes(firstKeyLabel);
   if (!auth.required || keyChanges || keyIsHere) return null;
   return 'no key lies here in the clear. Try it with: mcp-deploy doctor --key-file FILE';

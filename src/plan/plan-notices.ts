@@ -3,7 +3,7 @@ import type { Deployment } from '../deployment/schema.ts';
 import type { WantedNames } from './certificate-names.ts';
 import { describeDrift } from './describe-drift.ts';
 import type { HostFacts } from './facts.ts';
-import { projectPaths } from './project-paths.ts';
+import { deploymentPaths } from './deployment-paths.ts';
 import type { Notice } from './types.ts';
 
 /** What somebody should know who applies this deployment, beside the steps. */
@@ -28,7 +28,7 @@ export function unfinishedNotices({ unfinishedJournal, baseDir }: HostFacts): re
 
 function driftNotices(facts: HostFacts): readonly Notice[] {
   // The configuration has its own notice, which also says where the edited one went.
-  const own = projectPaths(facts.stateDir).serverConfig;
+  const own = deploymentPaths(facts.stateDir).serverConfig;
   return describeDrift(facts)
     .filter(({ path }) => path !== own)
     .flatMap(({ path, state }): readonly Notice[] => {

@@ -8,7 +8,7 @@ import type { HostFacts } from './facts.ts';
 import { judgeRenewal, type RenewalJudgement, type RenewalQuestion } from './judge-renewal.ts';
 import { acmeIssueSteps } from './plan-acme.ts';
 import { privateCaSteps, readableBy } from './plan-certificates.ts';
-import { projectPaths } from './project-paths.ts';
+import { deploymentPaths } from './deployment-paths.ts';
 import type { LiveCertificate, Plan, Step } from './types.ts';
 
 export interface RenewalOptions {
@@ -113,7 +113,7 @@ export function liveCertificateOf(
   { baseDir, stateDir }: Pick<HostFacts, 'baseDir' | 'stateDir'>,
   found: FoundProxy | null = null,
 ): LiveCertificate {
-  const paths = projectPaths(stateDir);
+  const paths = deploymentPaths(stateDir);
   const files =
     tls.source === 'files'
       ? { certificateFile: resolve(baseDir, tls.certificate), keyFile: resolve(baseDir, tls.key) }

@@ -4,7 +4,7 @@ import { listenAddresses } from '../deployment/listen-address.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { readyUrl } from './endpoint-url.ts';
 import type { HostFacts } from './facts.ts';
-import { projectPaths } from './project-paths.ts';
+import { deploymentPaths } from './deployment-paths.ts';
 import type { Action, Notice, Plan, Step, Undo } from './types.ts';
 
 /** Starts the server with the configuration that was applied last; nothing when it runs. */
@@ -65,7 +65,7 @@ export function refuseTakenPorts(facts: HostFacts, deployment: Deployment): void
 
 /** The folders that a starting server writes to, where they are missing. */
 export function runFolderSteps(facts: HostFacts): readonly Step[] {
-  const { logsDir, runDir } = projectPaths(facts.stateDir);
+  const { logsDir, runDir } = deploymentPaths(facts.stateDir);
   return [
     ...folderStep(facts, { id: 'logs-folder', path: logsDir, group: 'server' }),
     ...folderStep(facts, { id: 'run-folder', path: runDir, group: 'server' }),
@@ -94,7 +94,7 @@ export function folderStep(
 }
 
 export function stopStep(facts: HostFacts, deployment: Pick<Deployment, 'server'>, why: string): Step {
-  const { pidFile } = projectPaths(facts.stateDir);
+  const { pidFile } = deploymentPaths(facts.stateDir);
   // The server ends by itself when it has drained; the rest is for what hangs.
   const graceMs = Math.round(deployment.server.drainSeconds * 1_000) + 5_000;
   return {
@@ -108,7 +108,7 @@ export function stopStep(facts: HostFacts, deployment: Pick<Deployment, 'server'
 }
 
 export function startStep(facts: HostFacts, why: string): Step {
-  const { pidFile } = projectPaths(facts.stateDir);
+  const { pidFile } = deploymentPaths(facts.stateDir);
   return {
     id: 'start-server',
     title: 'start server',
@@ -123,7 +123,7 @@ export function startStep(facts: HostFacts, why: string): Step {
 export function waitSteps(facts: HostFacts, deployment: Deployment, why: string): readonly Step[] {
   const url = readyUrl(deployment);
   if (url === null) return [];
-  const { caCertificate, pidFile, logFile } = projectPaths(facts.stateDir);
+  const { caCertificate, pidFile, logFile } = deploymentPaths(facts.stateDir);
   const slowest = Math.max(0, ...Object.values(deployment.server.upstreams).map((upstream) => upstream.startSeconds));
   const action: Action = {
     type: 'wait-until-ready',
@@ -137,7 +137,7 @@ export function waitSteps(facts: HostFacts, deployment: Deployment, why: string)
 }
 
 function startAction(facts: HostFacts): Extract<Action & Undo, { type: 'start-server' }> {
-  const { serverConfig, pidFile, logFile } = projectPaths(facts.stateDir);
+  const { serverConfig, pidFile, logFile } = deploymentPaths(facts.stateDir);
   return {
     type: 'start-server',
     argv: [facts.nodePath, facts.serverFile, '--config', serverConfig, '--pid-file', pidFile],
@@ -148,7 +148,7 @@ function startAction(facts: HostFacts): Extract<Action & Undo, { type: 'start-se
 }
 
 function refuseUnapplied(facts: HostFacts): void {
-  if (facts.files[projectPaths(facts.stateDir).serverConfig] !== undefined) return;
+  if (facts.files[deploymentPaths(facts.stateDir).serverConfig] !== undefined) return;
   throw new UserError('There is nothing to start here.', {
     why: `No deployment was applied in ${facts.baseDir}.`,
     next: 'mcp-deploy up',

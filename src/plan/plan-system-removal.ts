@@ -3,6 +3,8 @@ import { deploymentSchema } from '../deployment/schema.ts';
 import { serviceComment } from './accounts.ts';
 import { deploymentPaths } from './deployment-paths.ts';
 import type { HostFacts } from './facts.ts';
+import { hostProxies, proxyReading } from './host-proxies.ts';
+import { proxyRemoval } from './plan-proxy.ts';
 import { unfinishedNotices } from './plan-notices.ts';
 import { requireSystem } from './plan-system.ts';
 import type { Notice, Plan, Step, UnitChange } from './types.ts';
@@ -27,8 +29,11 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
       notices.push({ level: 'info', text: `${path} was changed since it was written; it stays.` });
     return isAsWritten || options.purge === true;
   });
-  const sites = ours.filter(([path]) => path.includes('/nginx/'));
-  const unitFiles = ours.filter(([path]) => !path.includes('/nginx/'));
+  const sites = hostProxies.flatMap((proxy) => {
+    const paths = ours.map(([path]) => path).filter((path) => proxyReading(path) === proxy);
+    return paths.length === 0 ? [] : [{ proxy, paths, ...proxyRemoval(proxy, paths, facts, 'it is removed') }];
+  });
+  const unitFiles = ours.filter(([path]) => proxyReading(path) === null);
   const unitNames = unitFiles
     .map(([path]) => basename(path))
     .filter((name) => /\.(?:service|socket|timer)$/.test(name));
@@ -36,24 +41,20 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
   const stops = unitNames
     .toSorted((a, b) => Number(a.endsWith('.service')) - Number(b.endsWith('.service')))
     .map((unit): UnitChange => ({ unit, at: 'stop', enabled: false }));
-  const proxyUnits: readonly UnitChange[] = [{ unit: 'nginx.service', at: 'reload', enabled: null }];
-  const isProxyActive = system.activeUnits.includes('nginx.service');
   const noUnits: readonly UnitChange[] = [];
 
   const steps: Step[] = [
-    ...sites.map(([path]) => ({ ...removeStep(path), undo: { type: 'restore', readBy: 'nginx.service' } as const })),
-    ...(sites.length > 0 && isProxyActive
-      ? [
-          commandStep('check-nginx', 'check nginx without the site', ['nginx', '-t']),
-          unitStep('reload-nginx', 'reload nginx', proxyUnits),
-        ]
-      : []),
+    ...sites.flatMap(({ proxy, change, check, reload }) => [
+      ...change,
+      ...(system.activeUnits.includes(proxy.unit) ? [check, reload] : []),
+    ]),
     ...(stops.length === 0
       ? []
       : [unitStep('stop-service', `stop ${stops.map(({ unit }) => unit).join(' and ')}`, stops)]),
     ...unitFiles.map(([path]) => removeStep(path)),
     ...(unitFiles.length === 0 ? [] : [unitStep('read-units', 'read the units again', noUnits)]),
   ];
+  steps.push(...sites.flatMap(({ after }) => after));
   const user = deployment?.service.user;
   const isOurUser = system.account?.comment === serviceComment && system.account.name === user;
   if (options.purge === true && user !== undefined && isOurUser) {
@@ -91,7 +92,9 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
             paths.pkiDir,
             paths.runDir,
             paths.logsDir,
-            ...sites.flatMap(([path]) => accessLogs(path)),
+            ...sites.flatMap(({ proxy, paths: [site] }) =>
+              accessLogs(site === undefined ? null : proxy.accessLog(site)),
+            ),
           ],
           // Only when nothing of anyone else is in them.
           purgeEmpty: [paths.configDir, ...[paths.configDir, paths.runDir, paths.logsDir].map((path) => dirname(path))],
@@ -100,10 +103,9 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
   };
 }
 
-/** What nginx logged for a site, also what Debian's logrotate has kept of it. */
-function accessLogs(site: string): readonly string[] {
-  const log = `/var/log/nginx/${basename(site, '.conf')}.access.log`;
-  return [log, `${log}.1`, ...Array.from({ length: 13 }, (_, at) => `${log}.${at + 2}.gz`)];
+/** What a proxy logged for a site, also what Debian's logrotate and Caddy itself have kept of it. */
+function accessLogs(log: string | null): readonly string[] {
+  return log === null ? [] : [log, `${log}.1`, ...Array.from({ length: 13 }, (_, at) => `${log}.${at + 2}.gz`)];
 }
 
 function hasAnything({ release, directories = [], stateDir }: HostFacts): boolean {
@@ -125,17 +127,6 @@ function removeStep(path: string): Step {
     group: 'removal',
     action: { type: 'remove-file', path },
     undo: { type: 'restore' },
-  };
-}
-
-function commandStep(id: string, title: string, argv: readonly string[]): Step {
-  return {
-    id,
-    title,
-    why: 'before nginx reads it',
-    group: 'removal',
-    action: { type: 'run-command', argv },
-    undo: { type: 'none' },
   };
 }
 

@@ -1,9 +1,11 @@
 import { basename, dirname, join } from 'node:path';
-import { EnvironmentError, UserError } from '../deployment/errors.ts';
+import { EnvironmentError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { deploymentPaths } from './deployment-paths.ts';
 import type { HostFacts } from './facts.ts';
+import { hostProxies, hostProxyOf, proxyReading, type HostProxy } from './host-proxies.ts';
 import { managedFileSteps } from './managed-file.ts';
+import { pairReaderSteps, proxyPreparation, proxyRemoval, proxySteps, type ProxySteps } from './plan-proxy.ts';
 import { refuseTakenPorts, waitSteps } from './plan-service.ts';
 import { sha256Hex } from './server-config.ts';
 import type { HostFile, RenderedHost, SystemFacts } from './system-facts.ts';
@@ -42,14 +44,23 @@ export interface SystemWishes {
 }
 
 /** Files of ours that this deployment does not want any more, as they were written: another one is somebody's now. */
-function formerFiles(host: RenderedHost, facts: HostFacts): { readonly units: string[]; readonly sites: string[] } {
-  const wanted = new Set(host.files.map(({ path }) => path));
+function formerFiles(
+  host: RenderedHost,
+  wanted: HostProxy | null,
+  facts: HostFacts,
+): { readonly units: string[]; readonly sites: ReadonlyMap<HostProxy, readonly string[]> } {
+  const kept = new Set(host.files.map(({ path }) => path));
   const former = Object.entries(facts.release?.files ?? {})
-    .filter(([path, { sha256 }]) => !wanted.has(path) && facts.files[path]?.sha256 === sha256)
+    .filter(([path, { sha256 }]) => !kept.has(path) && facts.files[path]?.sha256 === sha256)
     .map(([path]) => path);
+  const sites = new Map<HostProxy, readonly string[]>();
+  for (const proxy of hostProxies) {
+    const paths = former.filter((path) => proxyReading(path) === proxy);
+    if (proxy !== wanted && paths.length > 0) sites.set(proxy, paths);
+  }
   return {
     units: former.filter((path) => /^\/etc\/systemd\/system\/[^/]+\.(?:service|socket|timer)$/.test(path)),
-    sites: former.filter((path) => path.startsWith('/etc/nginx/') && path.endsWith('.conf')),
+    sites,
   };
 }
 
@@ -60,7 +71,7 @@ function removeFormer(path: string): Step {
     why: 'not wanted any more',
     group: 'configuration',
     action: { type: 'remove-file', path },
-    undo: path.endsWith('.conf') ? { type: 'restore', readBy: 'nginx.service' } : { type: 'restore' },
+    undo: { type: 'restore' },
   };
 }
 
@@ -83,7 +94,8 @@ export function planSystem(wishes: SystemWishes, facts: HostFacts): SystemPlan {
   const files = host.files.map((file) => ({ file, ...hostFileSteps(file, wishes.adopt, facts) }));
   const changed = (program: HostFile['program']): boolean =>
     files.some(({ file, steps }) => file.program === program && steps.length > 0);
-  const former = formerFiles(host, facts);
+  const wanted = hostProxyOf(deployment);
+  const former = formerFiles(host, wanted, facts);
   const units = planUnits(wishes, facts, system, {
     unitsChange: changed('systemd') || former.units.length > 0,
     serverChanges: build.serverChanges,
@@ -93,14 +105,17 @@ export function planSystem(wishes: SystemWishes, facts: HostFacts): SystemPlan {
       .map(({ file }) => basename(file.path)),
     formerUnits: former.units.map((path) => basename(path)),
   });
-  const proxy = changed('nginx') || former.sites.length > 0 ? proxySteps(system) : null;
+  const proxy = wanted === null ? null : wantedProxySteps(wanted, wishes, facts, changed(wanted.name));
+  const left = [...former.sites].map(([each, paths]) => proxyRemoval(each, paths, facts, 'not wanted any more'));
   const serves = units.length > 0;
   const after = [
     ...build.steps,
     ...files.filter(({ file }) => file.program === 'systemd').flatMap(({ steps }) => steps),
     ...(changed('systemd') ? [checkUnitsStep(host)] : []),
-    ...files.filter(({ file }) => file.program === 'nginx').flatMap(({ steps }) => steps),
-    ...former.sites.map((path) => removeFormer(path)),
+    ...left.flatMap(({ change, check }) => [...change, check]),
+    ...pairReaderSteps(deployment, wanted?.readsKeysAs ?? null, facts),
+    ...(proxy?.change ?? []),
+    ...files.filter(({ file }) => file.program !== 'systemd').flatMap(({ steps }) => steps),
     ...(proxy === null ? [] : [proxy.check]),
     ...(build.steps.length > 0 && deployment.service.trial ? [trialStep(wishes, facts)] : []),
     ...build.link,
@@ -110,7 +125,10 @@ export function planSystem(wishes: SystemWishes, facts: HostFacts): SystemPlan {
       ? [{ ...serviceStep([], 'some are gone'), id: 'read-units', title: 'read the units again' }]
       : []),
     ...(serves || wishes.othersChange ? readySteps(wishes, facts) : []),
+    // Who leaves first: the next one takes the same ports.
+    ...left.map(({ reload }) => reload),
     ...(proxy === null ? [] : [proxy.reload]),
+    ...left.flatMap((each) => each.after),
   ];
   return {
     before: [
@@ -140,25 +158,18 @@ function serviceUnitOf(host: Pick<RenderedHost, 'files'>): string {
 const leastFreeBytes = 64 * 1024 * 1024;
 
 function refuseHost(deployment: Deployment, facts: HostFacts, system: SystemFacts): void {
-  const { program } = deployment.proxy;
-  if (program === 'caddy' || program === 'haproxy') {
-    throw new UserError(`proxy.program: ${program} is not applied yet.`, {
-      why: 'apply puts nginx in front; for others the files can be rendered.',
-      next: `mcp-deploy render ${program} --out DIR`,
-      exitCode: 3,
+  const proxy = hostProxyOf(deployment);
+  for (const name of ['systemctl', 'systemd-analyze', 'useradd', 'runuser']) {
+    if (system.programs[name] !== undefined) continue;
+    throw new EnvironmentError(`There is no ${name} on this host.`, {
+      why: 'mcp-deploy.yaml asks for systemd (service.manager).',
+      next: 'Set service.manager: none.',
     });
   }
-  const needed = [
-    ...['systemctl', 'systemd-analyze', 'useradd', 'runuser'].map((name) => [name, 'systemd'] as const),
-    ...(program === 'nginx' ? [['nginx', 'nginx'] as const] : []),
-  ];
-  const missing = needed.find(([name]) => system.programs[name] === undefined);
-  if (missing !== undefined) {
-    const [name, suite] = missing;
-    throw new EnvironmentError(`There is no ${name} on this host.`, {
-      why: `mcp-deploy.yaml asks for ${suite} (${suite === 'nginx' ? 'proxy.program' : 'service.manager'}).`,
-      next:
-        suite === 'nginx' ? 'apt-get install nginx        or set proxy.program: none' : 'Set service.manager: none.',
+  if (proxy !== null && system.programs[proxy.name] === undefined) {
+    throw new EnvironmentError(`There is no ${proxy.name} on this host.`, {
+      why: `mcp-deploy.yaml asks for ${proxy.title} (proxy.program).`,
+      next: `apt-get install ${proxy.name}        or set proxy.program: none`,
     });
   }
   if (system.freeBytes < leastFreeBytes) {
@@ -212,11 +223,13 @@ function folderSteps(deployment: Deployment, facts: HostFacts): readonly Step[] 
   const { configDir, keysDir, pkiDir, logsDir, releasesDir, runDir } = deploymentPaths(facts.stateDir);
   const shared = serviceOwner(deployment);
   const own: Owner = { user: deployment.service.user, group: deployment.service.user };
+  // Where the proxy opens the key by itself it goes through them; what is in them it cannot list.
+  const passed = (hostProxyOf(deployment)?.readsKeysAs ?? null) === null ? 0o750 : 0o751;
   const wanted: readonly (readonly [string, number, Owner?])[] = [
     [dirname(configDir), 0o755],
-    [configDir, 0o750, shared],
+    [configDir, passed, shared],
     [keysDir, 0o750, shared],
-    [pkiDir, 0o750, shared],
+    [pkiDir, passed, shared],
     [dirname(runDir), 0o755],
     [runDir, 0o700, own],
     [dirname(logsDir), 0o755],
@@ -373,8 +386,9 @@ function hostFileSteps(file: HostFile, adopt: boolean, facts: HostFacts) {
     facts,
     { adopt },
   );
-  if (file.program === 'nginx') {
-    const undo = { type: 'restore', readBy: 'nginx.service' } as const;
+  const reader = proxyReading(file.path);
+  if (reader !== null) {
+    const undo = { type: 'restore', readBy: reader.unit } as const;
     return { ...made, steps: made.steps.map((step): Step => ({ ...step, undo })) };
   }
   return made;
@@ -466,39 +480,17 @@ function readySteps({ deployment, host, config }: SystemWishes, facts: HostFacts
   });
 }
 
-function proxySteps({ activeUnits }: SystemFacts): {
-  readonly checkBefore: Step;
-  readonly check: Step;
-  readonly reload: Step;
-} {
-  const test = { type: 'run-command', argv: ['nginx', '-t'] } as const;
-  const units: readonly UnitChange[] = activeUnits.includes('nginx.service')
-    ? [{ unit: 'nginx.service', at: 'reload', enabled: null }]
-    : [{ unit: 'nginx.service', at: 'start', enabled: null }];
-  return {
-    checkBefore: {
-      id: 'check-nginx-before',
-      title: 'check nginx as it is',
-      why: 'a fault of others must not look like ours',
-      group: 'configuration',
-      action: test,
-      undo: { type: 'none' },
-    },
-    check: {
-      id: 'check-nginx',
-      title: 'check nginx with the new site',
-      why: 'before nginx reads it',
-      group: 'configuration',
-      action: test,
-      undo: { type: 'none' },
-    },
-    reload: {
-      id: 'reload-nginx',
-      title: units[0]?.at === 'start' ? 'start nginx' : 'reload nginx',
-      why: 'its site changed',
-      group: 'server',
-      action: { type: 'service', units },
-      undo: { type: 'restore-units', units },
-    },
-  };
+/** The steps of the proxy that is wanted in front; null when it has nothing to do. */
+function wantedProxySteps(
+  proxy: HostProxy,
+  { deployment, host }: SystemWishes,
+  facts: HostFacts,
+  siteChanges: boolean,
+): Pick<ProxySteps, 'checkBefore' | 'change' | 'check' | 'reload'> | null {
+  const site = host.files.find(({ program }) => program === proxy.name);
+  if (site === undefined) throw new Error(`no site of ${proxy.name} among the rendered files`);
+  const change = proxyPreparation(proxy, site, deployment, facts);
+  if (change.length === 0 && !siteChanges) return null;
+  const restarts = change.some(({ id }) => id === 'haproxy-options');
+  return { change, ...proxySteps(proxy, facts, { restarts, why: 'its site changed', readsFolder: true }) };
 }

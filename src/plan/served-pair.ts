@@ -1,6 +1,6 @@
 import { basename, dirname, join } from 'node:path';
 import type { HostFacts } from './facts.ts';
-import { projectPaths } from './project-paths.ts';
+import { deploymentPaths } from './deployment-paths.ts';
 import type { Step } from './types.ts';
 
 /**
@@ -47,7 +47,7 @@ export function pairNumberOf(name: string): number | null {
  * back from a backup) into a folder of its own. It changes no byte of what is served.
  */
 export function nextPair(facts: HostFacts): { readonly steps: readonly Step[]; readonly place: PairPlace } {
-  const { pkiDir, serverCertificate: certificateFile, serverKey: keyFile } = projectPaths(facts.stateDir);
+  const { pkiDir, serverCertificate: certificateFile, serverKey: keyFile } = deploymentPaths(facts.stateDir);
   const latest = Math.max(0, ...(facts.servedPair?.numbers ?? []));
   const place = (number: number): PairPlace => ({ certificateFile, keyFile, folder: join(pkiDir, `live-${number}`) });
   const isThere = facts.files[certificateFile] !== undefined || facts.files[keyFile] !== undefined;

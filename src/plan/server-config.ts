@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { deploymentSchema, type Deployment, type Upstream } from '../deployment/schema.ts';
 import type { DeclaredTool } from '../deployment/tool-schema.ts';
 import { distinct } from './certificate-names.ts';
-import { projectPaths } from './project-paths.ts';
+import { deploymentPaths } from './deployment-paths.ts';
 
 /** What `serve --config FILE` reads. */
 interface ServerConfig {
@@ -47,7 +47,7 @@ export function serverConfigText(
       backup: unset.backup,
     },
     baseDir,
-    keyStoreFile: projectPaths(stateDir).keyStore,
+    keyStoreFile: deploymentPaths(stateDir).keyStore,
   };
   return `${JSON.stringify(config, null, 2)}\n`;
 }
@@ -75,7 +75,7 @@ function withAbsoluteLogs(logs: Deployment['logs'], baseDir: string, stateDir: s
   return {
     ...logs,
     audit: audit === 'off' ? 'off' : resolve(baseDir, audit),
-    file: file === undefined ? projectPaths(stateDir).logFile : resolve(baseDir, file),
+    file: file === undefined ? deploymentPaths(stateDir).logFile : resolve(baseDir, file),
     ...(traces === 'off' || traces.caFile === undefined
       ? {}
       : { traces: { ...traces, caFile: resolve(baseDir, traces.caFile) } }),
@@ -91,7 +91,7 @@ function tlsFiles({ tls }: Deployment, baseDir: string, stateDir: string): Deplo
       return { source: 'files', certificate: resolve(baseDir, tls.certificate), key: resolve(baseDir, tls.key) };
     case 'acme':
     case 'private-ca': {
-      const paths = projectPaths(stateDir);
+      const paths = deploymentPaths(stateDir);
       return { source: 'files', certificate: paths.serverCertificate, key: paths.serverKey };
     }
   }

@@ -1,4 +1,5 @@
 import type { Account } from './accounts.ts';
+import type { HostProxyName } from './host-proxies.ts';
 
 /** What a host is like, where a deployment is a service of it. */
 export interface SystemFacts {
@@ -16,8 +17,27 @@ export interface SystemFacts {
   readonly programs: Readonly<Record<string, string>>;
   /** Active units, of those that may be ours or are in front. */
   readonly activeUnits: readonly string[];
+  /** How each proxy of the host reads sites; left out where none is known. */
+  readonly proxies?: Readonly<Partial<Record<HostProxyName, ProxyFacts>>>;
+  /** The user, beside root, to whom the certificate and its key belong; null for none. */
+  readonly pairReader?: string | null;
   /** On the disk of /opt. */
   readonly freeBytes: number;
+}
+
+/** Of a reverse proxy. */
+export interface ProxyFacts {
+  /** Whether the folder of sites is there. */
+  readonly hasFolder: boolean;
+  /** Sites of others in it. */
+  readonly otherSites: number;
+  /** HAProxy: what it is started with beside its main file. */
+  readonly startOptions: string;
+  readonly hasDropInFolder?: boolean;
+  /** Parts of its unit that other deployments made. */
+  readonly otherDropIns: number;
+  /** Whether a key lies where HAProxy looks for the one of our certificate. */
+  readonly hasKeyLink: boolean;
 }
 
 /** What the targets wrote for this host. */
@@ -28,7 +48,7 @@ export interface RenderedHost {
 }
 
 export interface HostFile {
-  readonly program: 'systemd' | 'nginx';
+  readonly program: 'systemd' | HostProxyName;
   readonly path: string;
   readonly mode: number;
   readonly content: string;

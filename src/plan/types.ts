@@ -170,12 +170,19 @@ export type Action =
   | { readonly type: 'service'; readonly units: readonly UnitChange[] }
   /** Changes nothing: the release that is made takes these files as they are. */
   | { readonly type: 'adopt'; readonly paths: readonly string[] }
-  /** Runs a program to its end, without a shell; it must end with 0. */
-  | { readonly type: 'run-command'; readonly argv: readonly string[] }
+  /** Runs a program to its end, without a shell; it must end with 0. `failure` says what it means when it does not. */
+  | { readonly type: 'run-command'; readonly argv: readonly string[]; readonly failure?: string }
   /** Has a new pair taken up by server and proxy, and compares what their live sockets show. */
   | { readonly type: 'serve-certificate'; readonly live: LiveCertificate }
   /** Real MCP clients of both eras: handshake, tools/list, one safe tool call. */
-  | { readonly type: 'verify-endpoint'; readonly url: string; readonly caFile?: string; readonly keyFile?: string };
+  | {
+      readonly type: 'verify-endpoint';
+      readonly url: string;
+      readonly caFile?: string;
+      readonly keyFile?: string;
+      /** A proxy that has just been told takes its time: for this long it is asked again. */
+      readonly patienceMs?: number;
+    };
 
 export interface UnitChange {
   /** With its suffix. */

@@ -1,10 +1,11 @@
 import { basename } from 'node:path';
 import { caddyFileName } from './caddy/files.ts';
+import { nameOnHost } from './name-on-host.ts';
 import { nginxFileName } from './nginx/files.ts';
 
 /** Where the rendered site of a proxy lies once it is installed, and what makes that proxy read its certificate anew. */
 export interface ProxySiteFile {
-  readonly program: 'nginx' | 'caddy';
+  readonly program: 'nginx' | 'caddy' | 'haproxy';
   readonly siteFile: string;
   readonly reload: readonly string[];
 }
@@ -24,6 +25,16 @@ export function proxySiteFiles(deployment: { readonly name: string }, hasSystemd
       siteFile: `/etc/caddy/Caddyfile.d/${caddyFileName({ deployment })}`,
       reload: hasSystemd ? ['systemctl', 'reload', 'caddy'] : caddy,
     },
+    // Without a service manager its master is told by a signal, and nobody but its starter knows the process.
+    ...(hasSystemd
+      ? [
+          {
+            program: 'haproxy',
+            siteFile: `/etc/haproxy/conf.d/${nameOnHost(deployment.name)}.cfg`,
+            reload: ['systemctl', 'reload', 'haproxy'],
+          } as const,
+        ]
+      : []),
   ];
 }
 
@@ -50,6 +61,7 @@ export function proxyCheckOf(reload: readonly string[]): readonly string[] | nul
     const unit = words.at(-1)?.replace(/\.service$/, '');
     if (unit === 'nginx') return ['nginx', '-t', '-q'];
     if (unit === 'caddy') return ['caddy', 'validate', '--config', '/etc/caddy/Caddyfile', '--adapter', 'caddyfile'];
+    if (unit === 'haproxy') return ['haproxy', '-c', '-f', '/etc/haproxy/haproxy.cfg', '-f', '/etc/haproxy/conf.d'];
   }
   return null;
 }

@@ -186,10 +186,12 @@ exec systemd-nspawn --quiet --register=no --keep-unit --directory="$folder/root"
 
 const packages = [
   'ca-certificates',
+  'caddy',
   'cron',
   'curl',
   'dbus',
   'dbus-user-session',
+  'haproxy',
   'iproute2',
   'libpam-systemd',
   // What the binary of Node is linked with.
@@ -197,15 +199,23 @@ const packages = [
   'logrotate',
   'nftables',
   'nginx-light',
+  'openssh-server',
   'openssl',
   'procps',
+  'sudo',
   'systemd',
   'systemd-sysv',
 ] as const;
 
+/** Units that would be in each other's way on port 80, or in everybody's. */
+const startedByTests = ['caddy.service', 'haproxy.service', 'ssh.service', 'ssh.socket', 'sshd.service'] as const;
+
 /** The root that all of them start from; whoever comes first makes it, the others wait. */
 async function makeRoot(): Promise<string> {
-  const mark = createHash('sha256').update(packages.join(' ')).digest('hex').slice(0, 8);
+  const mark = createHash('sha256')
+    .update([...packages, ...startedByTests].join(' '))
+    .digest('hex')
+    .slice(0, 8);
   const root = join(tmpdir(), `mcp-deploy-debian-bookworm-systemd-${mark}`);
   if (existsSync(root)) return root;
   const script = `set -e
@@ -213,11 +223,12 @@ async function makeRoot(): Promise<string> {
 rm -rf "$1.partial"
 debootstrap --variant=minbase --include="$2" bookworm "$1.partial"
 rm -rf "$1.partial"/var/cache/apt/archives "$1.partial"/var/lib/apt/lists
+for unit in $3; do rm -f "$1.partial"/etc/systemd/system/*.wants/"$unit" "$1.partial"/etc/systemd/system/"$unit"; done
 mv "$1.partial" "$1"
 `;
   const child = spawn(
     program('flock'),
-    [`${root}.lock`, '/bin/sh', '-c', script, 'sh', root, packages.join(',')],
+    [`${root}.lock`, '/bin/sh', '-c', script, 'sh', root, packages.join(','), startedByTests.join(' ')],
     // Nobody needs a half made root after a crash.
     { stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, DPKG_FORCE: 'unsafe-io', PATH: pathWithSbin() } },
   );

@@ -12,7 +12,7 @@ import { createFileSystem } from '../../src/host/files.ts';
 import { createIssuer } from '../../src/host/issuer.ts';
 import { readHostFacts } from '../../src/host/read-facts.ts';
 import { planRenewal } from '../../src/plan/plan-renewal.ts';
-import { projectPaths } from '../../src/plan/project-paths.ts';
+import { deploymentPaths } from '../../src/plan/deployment-paths.ts';
 import { readCertificate } from '../../src/server/http/certificate-files.ts';
 import { fakeEndpoint } from '../helpers/apply-scenarios.ts';
 import { countEffects, failAtEffect, freezeAtEffect, interceptEffects, type Moment } from '../helpers/effects.ts';
@@ -56,7 +56,7 @@ function portsOf(): ApplyPorts {
 
 /** As a version before these links left it, or a backup that follows links. */
 async function makePlain(baseDir: string): Promise<void> {
-  const { pkiDir, serverCertificate, serverKey } = projectPaths(join(baseDir, '.mcp-deploy'));
+  const { pkiDir, serverCertificate, serverKey } = deploymentPaths(join(baseDir, '.mcp-deploy'));
   const found = { [serverCertificate]: await readFile(serverCertificate), [serverKey]: await readFile(serverKey) };
   for (const name of await readdir(pkiDir))
     if (name.startsWith('live-')) await rm(join(pkiDir, name), { recursive: true });
@@ -92,7 +92,7 @@ async function siteLike(from: string): Promise<{ baseDir: string; stateDir: stri
   for (const name of ['journal', 'releases'])
     await rm(join(baseDir, '.mcp-deploy', name), { recursive: true, force: true });
   const stateDir = join(baseDir, '.mcp-deploy');
-  const { serverCertificate: certificate, serverKey: key } = projectPaths(stateDir);
+  const { serverCertificate: certificate, serverKey: key } = deploymentPaths(stateDir);
   // Throws when the two do not belong together: what a server that starts now would do.
   return { baseDir, stateDir, fingerprint: () => readCertificate({ certificate, key }).fingerprint };
 }
@@ -201,7 +201,7 @@ test('a disk without symbolic links gets the two files, one after the other', as
 
 test('a link that somebody else made is never replaced', async () => {
   const site = await siteLike(plain);
-  const { serverKey } = projectPaths(site.stateDir);
+  const { serverKey } = deploymentPaths(site.stateDir);
   const theirs = join(site.baseDir, 'theirs.key');
   await writeFile(theirs, await readFile(serverKey), { mode: 0o600 });
   await unlink(serverKey);
@@ -224,7 +224,7 @@ testWithTools(
       try {
         const baseDir = join(disk, 'site');
         await cp(template, baseDir, { recursive: true, verbatimSymlinks: true });
-        const { serverCertificate: certificate, serverKey: key } = projectPaths(join(baseDir, '.mcp-deploy'));
+        const { serverCertificate: certificate, serverKey: key } = deploymentPaths(join(baseDir, '.mcp-deploy'));
         await rm(join(baseDir, '.mcp-deploy/journal'), { recursive: true });
         const first = readCertificate({ certificate, key }).fingerprint;
         await fillDisk(disk, spareKb);

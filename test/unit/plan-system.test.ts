@@ -117,9 +117,12 @@ describe('a plan for a host', () => {
     expect(() => planOn(hostFacts(facts, more))).toThrow(message);
   });
 
-  test('proxies that apply cannot put in front yet are named', () => {
-    const wanted = { ...deployment, proxy: { ...deployment.proxy, program: 'caddy' as const } };
-    expect(() => planOn(hostFacts(), wanted)).toThrow('proxy.program: caddy is not applied yet.');
+  test.each([
+    ['caddy', 'There is no caddy on this host.'],
+    ['haproxy', 'There is no haproxy on this host.'],
+  ] as const)('%s is asked for before anything else when it is not there', (program, message) => {
+    const wanted = { ...deployment, proxy: { ...deployment.proxy, program } };
+    expect(() => planOn(hostFacts(), wanted)).toThrow(message);
   });
 });
 

@@ -6,7 +6,7 @@ import type { Deployment } from '../../deployment/schema.ts';
 import { findProxy } from '../find-proxy.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
 import { liveCertificateOf, planRenewal, type RenewalPlan } from '../../plan/plan-renewal.ts';
-import { projectPaths } from '../../plan/project-paths.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
 import { changeHost, lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
@@ -104,7 +104,7 @@ async function readWindow(
   { tls }: Deployment,
 ): Promise<{ readonly start: string; readonly end: string } | null> {
   if (tls.source !== 'acme') return null;
-  const certificate = await ports.files.read(projectPaths(stateDir).serverCertificate);
+  const certificate = await ports.files.read(deploymentPaths(stateDir).serverCertificate);
   if (certificate === null) return null;
   const ca = tls.caFile === undefined ? null : await ports.files.read(resolve(baseDir, tls.caFile));
   if (tls.caFile !== undefined && ca === null) {

@@ -1,7 +1,7 @@
 import { UserError } from '../../deployment/errors.ts';
 import { clients } from '../../clients/index.ts';
 import { catalogue } from '../../doctor/checks/catalogue.ts';
-import { projectPaths } from '../../plan/project-paths.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import { listKeysIn } from '../../server/policy/key-store.ts';
 import { targets } from '../../targets/index.ts';
 import { completeWords } from '../complete-words.ts';
@@ -55,7 +55,7 @@ export async function runManual(context: CommandContext, program: CommandFact): 
 /** Labels of keys; none where there is no deployment, or its file is damaged: a completion is no place for errors. */
 async function readLabels(context: CommandContext): Promise<readonly string[]> {
   try {
-    const bytes = await context.ports.files.read(projectPaths(context.stateDir).keyStore);
+    const bytes = await context.ports.files.read(deploymentPaths(context.stateDir).keyStore);
     if (bytes === null) return [];
     const keys = listKeysIn(bytes.toString('utf8'), context.ports.clock.now());
     return [...new Set(keys.filter(({ state }) => state !== 'revoked').map(({ label }) => label))];

@@ -10,7 +10,7 @@ import { runDoctor, type OwnFacts } from '../../doctor/run-doctor.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
 import type { CommandContext } from '../context.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
-import { projectPaths } from '../../plan/project-paths.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
 
 interface Target {
   readonly url: string;
@@ -78,7 +78,7 @@ async function ownTarget(
     });
   }
   const { ports, stateDir } = context;
-  const paths = projectPaths(stateDir);
+  const paths = deploymentPaths(stateDir);
   const existing = async (path: string): Promise<string | null> =>
     (await ports.files.stat(path)) === null ? null : path;
   const caFile = given.caFile ?? (deployment.tls.source === 'private-ca' ? await existing(paths.caCertificate) : null);

@@ -11,8 +11,7 @@ import {
 import { withLock } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { readDuration } from '../read-duration.ts';
-import { scopeOf } from '../../plan/deployment-paths.ts';
-import { projectPaths } from '../../plan/project-paths.ts';
+import { deploymentPaths, scopeOf } from '../../plan/deployment-paths.ts';
 
 const dayMs = 86_400_000;
 
@@ -48,7 +47,7 @@ export async function runKeysRotate(
     const made = rotateKeyIn(storeText, { label, overlapSeconds: overlapMs / 1_000, now });
     // The owner's file of the first key follows the rotation, or the next `doctor` would use a dying key.
     const keyFile =
-      keyFileOf(context, options) ?? (label === 'default' ? projectPaths(context.stateDir).firstKey : null);
+      keyFileOf(context, options) ?? (label === 'default' ? deploymentPaths(context.stateDir).firstKey : null);
     return {
       storeText: made.storeText,
       keyFile,
@@ -165,7 +164,7 @@ async function refuseToReplace({ ports }: CommandContext, path: string): Promise
 }
 
 async function readStore(context: CommandContext): Promise<string> {
-  const bytes = await context.ports.files.read(projectPaths(context.stateDir).keyStore);
+  const bytes = await context.ports.files.read(deploymentPaths(context.stateDir).keyStore);
   if (bytes !== null) return bytes.toString('utf8');
   throw new UserError(`There is no key store in ${context.stateDir}.`, {
     why: 'No deployment with keys was applied in this folder.',
@@ -211,7 +210,7 @@ function describePowers({ tools, upstreams, tier }: KeyPowers, before: string): 
 
 /** On a host, the group of the service goes on to read it. */
 async function writeStore({ ports, stateDir }: CommandContext, text: string): Promise<void> {
-  const { keyStore } = projectPaths(stateDir);
+  const { keyStore } = deploymentPaths(stateDir);
   const now = scopeOf(stateDir) === 'system' ? await ports.files.stat(keyStore) : null;
   if (now?.kind === 'file') await ports.files.writeAtomic(keyStore, text, now.mode, now.owner);
   else await ports.files.writeAtomic(keyStore, text, 0o600);

@@ -5,7 +5,7 @@ import { UserError } from '../../deployment/errors.ts';
 import { explainFileError } from '../../host/file-errors.ts';
 import type { CommandContext } from '../context.ts';
 import { readDeployment } from '../deployment-folder.ts';
-import { projectPaths } from '../../plan/project-paths.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
 
 /** How much of the end of the log is read at most: logs may be gigabytes. */
 const tailBytes = 4 * 1024 * 1024;
@@ -47,7 +47,7 @@ export async function runLogs(context: CommandContext, options: Record<string, u
 async function logFileOf(context: CommandContext): Promise<string> {
   const loaded = await readDeployment(context).catch(() => null);
   const file = loaded?.deployment.logs.file;
-  return file === undefined ? projectPaths(context.stateDir).logFile : resolve(context.baseDir, file);
+  return file === undefined ? deploymentPaths(context.stateDir).logFile : resolve(context.baseDir, file);
 }
 
 /** Until interrupted, which is the ordinary end of `logs -f` and no failure. A file made smaller or anew is read from its start. */

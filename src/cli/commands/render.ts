@@ -6,7 +6,7 @@ import { findTarget, renderTarget, targets } from '../../targets/index.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import type { RenderedFile, Target, TargetCommands, TargetInput } from '../../targets/types.ts';
 import type { CommandContext } from '../context.ts';
-import { projectPaths } from '../../plan/project-paths.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import type { Judgement } from '../check-rendered.ts';
 import { readDeployment, requireDeployment } from '../deployment-folder.ts';
 import { quoteCommand } from '../quote-command.ts';
@@ -134,7 +134,7 @@ async function listTargets(context: CommandContext, asked: boolean): Promise<num
 }
 
 function inputFor(context: CommandContext): Omit<TargetInput, 'deployment'> {
-  const paths = projectPaths(context.stateDir);
+  const paths = deploymentPaths(context.stateDir);
   return {
     templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
     readServerBundle: () => readFileSync(context.package.serverFile, 'utf8'),

@@ -15,7 +15,7 @@ import { readArchive, type Key } from '../../host/backup/read-archive.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
 import type { HostFacts } from '../../plan/facts.ts';
 import { planDeployment } from '../../plan/plan-deployment.ts';
-import { projectPaths } from '../../plan/project-paths.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import type { Notice, Plan } from '../../plan/types.ts';
 import { listKeysIn } from '../../server/policy/key-store.ts';
 import { changeHost, lookAtHost, withLock, type Outcome } from '../apply-desired.ts';
@@ -283,7 +283,7 @@ async function revivedKeys(
   if (!wanted.some(({ path }) => path === name)) return [];
   const [then, now] = await Promise.all([
     context.ports.files.read(stagedPath(name)),
-    context.ports.files.read(projectPaths(context.stateDir).keyStore),
+    context.ports.files.read(deploymentPaths(context.stateDir).keyStore),
   ]);
   if (then === null || now === null) return [];
   const at = context.ports.clock.now();

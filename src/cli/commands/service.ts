@@ -3,7 +3,7 @@ import { deploymentSchema, type Deployment } from '../../deployment/schema.ts';
 import { planSystemService } from '../../plan/plan-system-service.ts';
 import { planRestart, planStart, planStop } from '../../plan/plan-service.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
-import { projectPaths } from '../../plan/project-paths.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import { changeHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
@@ -31,7 +31,7 @@ export async function runService(context: CommandContext, purpose: 'start' | 'st
 /** What runs can be stopped, also when the records or the keys of its deployment are lost or damaged. */
 async function stop(context: CommandContext, deployment: Deployment | null): Promise<number> {
   const { ports, output, stateDir } = context;
-  const before = await ports.processes.serverState(projectPaths(stateDir).pidFile);
+  const before = await ports.processes.serverState(deploymentPaths(stateDir).pidFile);
   if (deployment === null && before.state === 'stopped') throw nothingTo('stop', context);
   const outcome = await changeHost(context, 'stop', async (look) => {
     const facts = await look(null);

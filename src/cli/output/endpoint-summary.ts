@@ -4,7 +4,7 @@ import type { Deployment } from '../../deployment/schema.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
 import type { Outcome } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
-import { projectPaths } from '../../plan/project-paths.ts';
+import { deploymentPaths } from '../../plan/deployment-paths.ts';
 
 /**
  * The end of `up` and `apply`: where the endpoint is, where key and CA are, a
@@ -16,7 +16,7 @@ export async function describeEndpoint(
 ): Promise<void> {
   const { deployment, outcome } = parts;
   const { output, ports, stateDir } = context;
-  const paths = projectPaths(stateDir);
+  const paths = deploymentPaths(stateDir);
   const url = endpointUrl(deployment);
   const changed = outcome.plan.steps.length > 0;
   const keyFile = deployment.auth.required && (await ports.files.stat(paths.firstKey)) !== null ? paths.firstKey : null;

@@ -1,0 +1,133 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { bootDebianWithinMs, bootedDebianTools } from '../helpers/booted-debian.ts';
+import { bootSystemHost, siteFolder, type SystemHost } from '../helpers/system-host.ts';
+import { findProgram } from '../helpers/tools.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
+
+/** One host; for each proxy an install beside a site of others, and all of it gone again. */
+let host: SystemHost;
+
+const canBoot = bootedDebianTools.every((tool) => findProgram(tool) !== null);
+const withinMs = 300_000;
+
+beforeAll(async () => {
+  if (!canBoot && process.env['REQUIRE_TOOLS'] !== '1') return;
+  host = await bootSystemHost();
+  await host.sh('systemctl stop nginx');
+}, bootDebianWithinMs);
+
+afterAll(async () => {
+  await host?.debian.stop();
+});
+
+interface Proxy {
+  readonly program: 'caddy' | 'haproxy';
+  /** A site of others, whose answer is "theirs". */
+  readonly theirs: string;
+  readonly theirPort: number;
+  readonly theirFolder: string;
+  /** Something that the program does not understand. */
+  readonly nonsense: { readonly file: string; readonly text: string };
+}
+
+const proxies: readonly Proxy[] = [
+  {
+    program: 'caddy',
+    theirs: "printf ':8081 {\\n\\trespond theirs\\n}\\n' >> /etc/caddy/Caddyfile",
+    theirPort: 8081,
+    theirFolder: '/etc/caddy',
+    nonsense: { file: '/etc/caddy/Caddyfile', text: ':8082 {\\n\\tnonsense\\n}\\n' },
+  },
+  {
+    program: 'haproxy',
+    theirs:
+      "printf '\\nfrontend theirs\\n  bind :8081\\n  http-request return status 200 content-type text/plain string theirs\\n' >> /etc/haproxy/haproxy.cfg",
+    theirPort: 8081,
+    theirFolder: '/etc/haproxy',
+    nonsense: { file: '/etc/haproxy/haproxy.cfg', text: '\\nnonsense\\n' },
+  },
+];
+
+function yaml({ program }: Pick<Proxy, 'program'>, more = ''): string {
+  return `version: 1
+name: notes
+service: { manager: systemd }
+proxy: { program: ${program}, serverName: localhost }
+${more}`;
+}
+
+async function ask(...args: readonly string[]): Promise<string> {
+  return (await host.debian.exec(['curl', '-sS', '-m', '20', ...args])).stdout;
+}
+
+/** Through the proxy, as far as the server lets somebody without a key. */
+function status(path = '/mcp'): Promise<string> {
+  return ask(
+    ...['--cacert', '/etc/mcp-deploy/notes/pki/ca.crt', '-o', '/dev/null', '-w', '%{http_code}', '-X', 'POST'],
+    `https://localhost${path}`,
+  );
+}
+
+describe.skipIf(!canBoot && process.env['REQUIRE_TOOLS'] !== '1').each(proxies)(
+  '$program in front of a service',
+  (proxy) => {
+    const { program, theirs, theirPort, theirFolder, nonsense } = proxy;
+    const answerOfTheirs = (): Promise<string> => ask(`http://localhost:${theirPort}/`);
+
+    test(
+      'is given a site beside those of others, takes another one, is left alone when something is broken, and forgets all of it',
+      async () => {
+        const folders = `/etc /opt /srv /var/lib/mcp-deploy /var/log/mcp-deploy`;
+        const look = `find ${folders} \\( -name '*-' -o -name .pwd.lock -o -name journal -o -name mcp-deploy.yaml \\) -prune -o -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | sort
+          find /etc \\( -name '*-' -o -name .pwd.lock \\) -prune -o -type f -print0 | xargs -0 sha256sum | sort -k2; systemctl is-enabled ${program} || true`;
+        await host.sh(`cp -a ${theirFolder} /root/theirs; ${theirs}; systemctl start ${program}`);
+        await waitUntil(async () => (await answerOfTheirs()) === 'theirs', 20_000, 'the site of others');
+        const untouched = await host.sh(look);
+
+        await host.write(`${siteFolder}/mcp-deploy.yaml`, yaml(proxy));
+        expect(await host.must('apply')).toContain('Endpoint');
+        expect(await status()).toBe('401');
+        expect(await answerOfTheirs()).toBe('theirs');
+        expect((await host.cli('plan', '--check')).status).toBe(0);
+
+        // Another site by a reload: connections to the sites of others are not cut.
+        const pid = await host.sh(`systemctl show --property=MainPID ${program}`);
+        await host.write(`${siteFolder}/mcp-deploy.yaml`, yaml(proxy, 'server: { path: /tools }\n'));
+        await host.must('apply');
+        expect(await status('/tools')).toBe('401');
+        expect(await host.sh(`systemctl show --property=MainPID ${program}`)).toBe(pid);
+
+        // A fault of others is called theirs, and changes nothing.
+        const before = await host.sh(look);
+        await host.sh(`cp -p ${nonsense.file} /root/kept; printf '${nonsense.text}' >> ${nonsense.file}`);
+        const broken = await host.sh(look);
+        await host.write(`${siteFolder}/mcp-deploy.yaml`, yaml(proxy));
+        const refused = await host.cli('apply');
+        expect(refused.stderr).toContain('as it is, without anything new of mcp-deploy');
+        expect(refused.stderr).toContain('nonsense');
+        expect(refused.status).toBe(4);
+        expect(await host.sh(look)).toBe(broken);
+        await host.sh(`mv /root/kept ${nonsense.file}`);
+        expect(await host.sh(look)).toBe(before);
+        expect(await status('/tools')).toBe('401');
+
+        // The certificate is renewed, and the proxy shows the new one.
+        const first = await host.sh(
+          'openssl s_client -connect localhost:443 </dev/null 2>/dev/null | openssl x509 -serial -noout',
+        );
+        await host.must('cert', 'renew', '--force');
+        expect(
+          await host.sh('openssl s_client -connect localhost:443 </dev/null 2>/dev/null | openssl x509 -serial -noout'),
+        ).not.toBe(first);
+
+        await host.must('uninstall', '--yes', '--purge');
+        expect(await answerOfTheirs()).toBe('theirs');
+        await host.sh(`rm ${siteFolder}/mcp-deploy.yaml`);
+        expect(await host.sh(look)).toBe(untouched);
+        expect(await host.sh('find /etc /opt /var/lib /var/log -name "*mcp*"')).toBe('');
+        await host.sh(`systemctl stop ${program}; rm -r ${theirFolder}; mv /root/theirs ${theirFolder}`);
+      },
+      withinMs,
+    );
+  },
+);
