@@ -45,8 +45,18 @@ export const hostProxies: readonly HostProxy[] = [
     suffix: '.caddyfile',
     // As its own user: root would open logs that Caddy may not write then, and keys that it cannot read.
     check: () => [
-      ...['runuser', '-u', 'caddy', '--', 'env', 'HOME=/var/lib/caddy'],
-      ...['caddy', 'validate', '--config', caddyMainFile, '--adapter', 'caddyfile'],
+      'runuser',
+      '-u',
+      'caddy',
+      '--',
+      'env',
+      'HOME=/var/lib/caddy',
+      'caddy',
+      'validate',
+      '--config',
+      caddyMainFile,
+      '--adapter',
+      'caddyfile',
     ],
     accessLog: (site) => `/var/log/caddy/${basename(site, '.caddyfile')}.access.log`,
     readsKeysAs: 'caddy',
@@ -58,7 +68,10 @@ export const hostProxies: readonly HostProxy[] = [
     folder: '/etc/haproxy/conf.d',
     suffix: '.cfg',
     check: (readsFolder) => [
-      ...['haproxy', '-c', '-f', haproxyMainFile],
+      'haproxy',
+      '-c',
+      '-f',
+      haproxyMainFile,
       ...(readsFolder ? ['-f', '/etc/haproxy/conf.d'] : []),
     ],
     accessLog: () => null,
@@ -99,7 +112,7 @@ export function haproxyDropInText(options: string): string {
     .replace(readFolder, '')
     .replaceAll(/[\\"%]/g, (sign) => (sign === '%' ? '%%' : `\\${sign}`))
     .trim();
-  return `# mcp-deploy: HAProxy reads ${'/etc/haproxy/conf.d'} beside its main file.
+  return `# mcp-deploy: HAProxy reads /etc/haproxy/conf.d beside its main file.
 [Service]
 Environment="EXTRAOPTS=${own}${own === '' ? '' : ' '}${readFolder}"
 `;

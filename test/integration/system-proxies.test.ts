@@ -63,7 +63,14 @@ async function ask(...args: readonly string[]): Promise<string> {
 /** Through the proxy, as far as the server lets somebody without a key. */
 function status(path = '/mcp'): Promise<string> {
   return ask(
-    ...['--cacert', '/etc/mcp-deploy/notes/pki/ca.crt', '-o', '/dev/null', '-w', '%{http_code}', '-X', 'POST'],
+    '--cacert',
+    '/etc/mcp-deploy/notes/pki/ca.crt',
+    '-o',
+    '/dev/null',
+    '-w',
+    '%{http_code}',
+    '-X',
+    'POST',
     `https://localhost${path}`,
   );
 }
