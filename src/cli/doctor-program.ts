@@ -18,6 +18,7 @@ export function addDoctorCommands(make: MakeCommand): void {
 function defineDoctor(command: Command): void {
   command
     .option('--key-file <path>', 'file with the API key')
+    .option('--other-key-file <path>', 'a second key of the same server: sessions of the first must be closed to it')
     .option('--ca <path>', 'PEM file of the private CA to trust')
     .option('--limits', 'also try the rate limit of a server that is not yours (up to 200 requests)')
     .option('--upstream <url>', 'ask the server directly too, and say which hop differs')

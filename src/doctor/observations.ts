@@ -25,6 +25,7 @@ export interface WaySeen {
   readonly answers: Observed<AnswersSeen>;
   readonly wellKnown: Observed<WellKnownSeen>;
   readonly health: Observed<HealthSeen>;
+  readonly metrics: Observed<MetricsSeen>;
   readonly modern: ClientObserved;
   readonly legacy: ClientObserved;
   readonly session: Observed<SessionSeen>;
@@ -199,13 +200,41 @@ export interface SessionSeen {
 export interface SessionUseSeen {
   /** initialize was answered with a result. */
   readonly initialized: boolean;
+  /** What it was answered otherwise; null when a result came. */
+  readonly refusal: Answer | null;
   readonly opened: boolean;
   /** The same request over connections of its own, each. */
   readonly answers: readonly Answer[];
   /** The session id without the key; null when there is no key. */
   readonly withoutKey: Answer | null;
+  /** The session id with a key that was never given out; null when there is no key. */
+  readonly wrongKey: Answer | null;
+  /** The session id with another good key; null when there is no other. */
+  readonly otherKey: Answer | null;
+  /** A second session beside the first; null when the server gave no first. */
+  readonly second: SecondSession | null;
   /** With an MCP-Protocol-Version that never existed, which has to be refused (transport, protocol version header). */
   readonly badRevision: Answer | null;
+}
+
+export type SecondSession =
+  /** What its initialize was answered. */
+  | { readonly opened: false; readonly answer: Answer }
+  | {
+      readonly opened: true;
+      /** It has the id of the first. */
+      readonly sameId: boolean;
+      /** The same request in both, at once. */
+      readonly inFirst: Answer;
+      readonly inSecond: Answer;
+    };
+
+/** What a stranger is answered at the paths of the operator. */
+export interface MetricsSeen {
+  /** GET /metrics without a key. */
+  readonly open: Answer;
+  /** GET /metrics with the key; null when there is none or the server is not ours. */
+  readonly withKey: Answer | null;
 }
 
 /** A stream that nothing is asked of, watched for long. */

@@ -16,6 +16,8 @@ export interface DoctorOptions {
   /** The CA that clients of this server are given; null: public roots only. */
   readonly caPem: string | null;
   readonly key: string | null;
+  /** Another good key of the same server: a session of the first must not answer it. */
+  readonly otherKey?: string | null;
   /** Files and state of this folder's deployment, or null for any other server. */
   readonly own: OwnFacts | null;
   /** Addresses of names in place of those that the system knows. */
@@ -51,6 +53,7 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
       url: options.url,
       caPem: options.caPem,
       key: options.key,
+      otherKey: options.otherKey ?? null,
       own: options.own,
       names: options.names,
       upstreamUrl: options.upstreamUrl ?? null,

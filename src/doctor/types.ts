@@ -74,6 +74,7 @@ export type ProbeId =
   | 'answers'
   | 'well-known'
   | 'health'
+  | 'metrics'
   | 'modern'
   | 'legacy'
   | 'session'

@@ -1,8 +1,11 @@
 import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
 import { issueCertificate, issueSelfSigned } from '../fixtures/mcp-servers/certificates.ts';
-import { faults } from './endpoint-faults.ts';
+import { faults as endpointFaults } from './endpoint-faults.ts';
 import { afterwards, ca, diagnose, inShort, key, serve } from './laboratory.ts';
+import { securityFaults } from './security-faults.ts';
+
+const faults = [...endpointFaults, ...securityFaults];
 
 describe('a fault is named first, with its hop', () => {
   test.each(faults.map((each) => [`${each.fault} -> ${each.code}`, each] as const))(

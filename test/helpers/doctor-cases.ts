@@ -6,6 +6,7 @@ import { protocolNearMiss, protocolTripping } from './doctor-cases/protocol.ts';
 import { streamNearMiss, streamTripping } from './doctor-cases/stream.ts';
 import { limitsNearMiss, limitsTripping } from './doctor-cases/limits.ts';
 import { hostNearMiss, hostTripping } from './doctor-cases/host.ts';
+import { securityNearMiss, securityTripping } from './doctor-cases/security.ts';
 import { proxyNearMiss, proxyTripping } from './doctor-cases/proxy.ts';
 
 /** Each of these is named first, before anything that follows from it. */
@@ -18,6 +19,7 @@ export const tripping: readonly Tripping[] = [
   ...limitsTripping,
   ...hostTripping,
   ...proxyTripping,
+  ...securityTripping,
 ];
 
 /** Close to a fault and none: nothing at all is found. */
@@ -30,4 +32,5 @@ export const nearMiss: readonly Case[] = [
   ...limitsNearMiss,
   ...hostNearMiss,
   ...proxyNearMiss,
+  ...securityNearMiss,
 ];

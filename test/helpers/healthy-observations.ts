@@ -111,6 +111,7 @@ export function healthyWay(): WaySeen {
       health: answer(200, { status: 'ok' }),
       ready: answer(200, { status: 'ready', upstreams: [] }),
     },
+    metrics: { status: 'ok', open: answer(403, { error: 'access_denied' }), withKey: metricsText() },
     modern: {
       status: 'ok',
       ...client('modern', '2026-07-28'),
@@ -121,9 +122,18 @@ export function healthyWay(): WaySeen {
     sessionUse: {
       status: 'ok',
       initialized: true,
+      refusal: null,
       opened: true,
       answers: [answer(200, { result: {} }), answer(200, { result: {} })],
       withoutKey: answer(401, { error: 'invalid_request' }),
+      wrongKey: answer(401, { error: 'invalid_token' }),
+      otherKey: answer(404, { jsonrpc: '2.0', id: null, error: { code: -32001, message: 'x' } }),
+      second: {
+        opened: true,
+        sameId: false,
+        inFirst: answer(200, { result: {} }),
+        inSecond: answer(200, { result: {} }),
+      },
       badRevision: answer(400, { jsonrpc: '2.0', id: null, error: { code: -32000, message: 'x' } }),
     },
     stream: {
@@ -284,6 +294,12 @@ export function page(status: number, text: string, headers: Record<string, strin
     durationMs: 2,
     receivedAt: '2026-11-21T12:00:00.100Z',
   };
+}
+
+/** As Prometheus reads it. */
+export function metricsText(): Answer {
+  const text = '# HELP mcp_requests_total Requests.\n# TYPE mcp_requests_total counter\nmcp_requests_total 1\n';
+  return { ...page(200, text, { 'content-type': 'text/plain; version=0.0.4' }), to: 'GET /metrics' };
 }
 
 export function noAnswer(kind: 'timed-out' | 'reset' | 'other', message: string): Answer {

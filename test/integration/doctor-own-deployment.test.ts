@@ -100,6 +100,7 @@ test('nothing is found on the bundled server, and everything is judged that appl
   expect(report.notChecked.filter(({ kind }) => kind !== 'not-applicable')).toEqual([]);
   expect(report.notChecked.map(({ code }) => code)).toEqual([
     'tcp/every-address',
+    'health/metrics-private',
     'stream/idle',
     'cors/single-origin',
     'cors/preflight',

@@ -113,6 +113,7 @@ test('a look that failed never gives a tick', () => {
     answers: lost,
     wellKnown: lost,
     health: lost,
+    metrics: lost,
     modern: lost,
     legacy: lost,
     session: lost,

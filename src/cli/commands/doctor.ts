@@ -43,6 +43,7 @@ export async function runDoctorCommand(
     url: target.url,
     caPem: target.caFile === null ? null : await readText(context, target.caFile, 'CA', '--ca'),
     key: target.keyFile === null ? null : (await readText(context, target.keyFile, 'key', '--key-file')).trim(),
+    otherKey: await otherKeyOf(context, options['otherKeyFile']),
     own: target.own,
     ...(typeof options['resolve'] === 'string' ? { names: namesOf(options['resolve']) } : {}),
     upstreamUrl: typeof upstream === 'string' ? parseUrl(upstream) : target.upstreamUrl,
@@ -157,6 +158,11 @@ async function readText(context: CommandContext, file: string, what: string, fla
   if (bytes.length > 1_048_576)
     throw new UserError(`The ${what} file ${file} is larger than 1 MiB.`, { next: `Check ${flag}.` });
   return bytes.toString('utf8');
+}
+
+async function otherKeyOf(context: CommandContext, file: unknown): Promise<string | null> {
+  if (typeof file !== 'string') return null;
+  return (await readText(context, resolve(context.world.cwd, file), 'key', '--other-key-file')).trim();
 }
 
 /** `mcp.example.com:192.0.2.1,2001:db8::1` */

@@ -87,6 +87,8 @@ export const beforeMcp: readonly string[] = [
   ...beforeHttp,
   'http/answers',
   'health/ready',
+  'http/not-challenged',
+  'http/not-parked',
   'http/no-redirect',
   'http/json-not-html',
   'http/host-allowed',

@@ -1,4 +1,4 @@
-import type { Answer } from '../observations.ts';
+import type { Answer, Observations } from '../observations.ts';
 import {
   answerEvidence,
   beforeHttp,
@@ -10,6 +10,7 @@ import {
   pass,
   unknown,
 } from './endpoint-check.ts';
+import { whoAnswers, type Stranger } from './who-answers.ts';
 import { isSuccess, restartFix, withAnswer, type Answered } from './with-answer.ts';
 
 export const httpChecks = checksOf('http', [
@@ -45,13 +46,66 @@ export const httpChecks = checksOf('http', [
     },
   },
   {
+    code: 'http/not-challenged',
+    title: 'no bot protection stands in front of the endpoint',
+    label: 'no bot check',
+    hop: 'proxy',
+    severity: 'error',
+    needs: ['answers'],
+    after: [...beforeHttp, 'http/answers'],
+    explanation:
+      'A protection against bots asks the browser of a person to prove itself, with a page or a script. An MCP client is a ' +
+      'program and cannot; it sees 403, 405 or 503 with HTML. It often comes and goes with the address of the client. The ' +
+      'protection is told by its own headers and pages.',
+    judge: (seen) =>
+      withAnswer(seen, () => {
+        const found = strangerOf(seen, 'challenge');
+        if (found === null) return pass();
+        return fail({
+          title: `the bot protection of ${found.name} answers in place of the MCP server`,
+          cause: `${found.name} takes MCP clients for bots`,
+          evidence: [answerEvidence('', found.answer, 'an answer from the MCP server')],
+          fix: {
+            summary: `Exempt the MCP path from the bot protection of ${found.name} (a rule that skips it); the server checks keys itself.`,
+            commands: [],
+          },
+        });
+      }),
+  },
+  {
+    code: 'http/not-parked',
+    title: 'the name leads to a server, not to a parking page',
+    label: 'not parked',
+    hop: 'dns',
+    severity: 'error',
+    needs: ['answers'],
+    after: [...beforeHttp, 'http/answers', 'http/not-challenged'],
+    explanation:
+      'A domain that has expired, or was never pointed at a server, is answered by the page of its registrar or of a dealer, ' +
+      'often with a good certificate. The address of the name is wrong then, not the server.',
+    judge: (seen) =>
+      withAnswer(seen, () => {
+        const found = strangerOf(seen, 'parking');
+        if (found === null) return pass();
+        return fail({
+          title: `a parking page answers for ${seen.target.host}`,
+          cause: 'the domain has expired, or its name still points to the registrar',
+          evidence: [answerEvidence(`(${found.name})`, found.answer, 'an answer from the MCP server')],
+          fix: {
+            summary: `Renew the domain, and point ${seen.target.host} to the address of the server.`,
+            commands: [],
+          },
+        });
+      }),
+  },
+  {
     code: 'http/no-redirect',
     title: 'the endpoint does not redirect',
     label: 'no redirect',
     hop: 'proxy',
     severity: 'error',
     needs: ['answers'],
-    after: [...beforeHttp, 'http/answers'],
+    after: [...beforeHttp, 'http/answers', 'http/not-challenged', 'http/not-parked'],
     explanation:
       'A 301 or 302 turns a POST into a GET without its body, and MCP clients refuse to follow any redirect to another ' +
       'origin. So the URL that clients are given must be the one that answers: https:// rather than http://, with or ' +
@@ -62,7 +116,7 @@ export const httpChecks = checksOf('http', [
         const target = redirectTarget(answer, seen.target.url);
         return fail({
           title: `the endpoint redirects to ${target?.href ?? 'nowhere'}`,
-          cause: redirectCause(target, new URL(seen.target.url)),
+          cause: namedSignIn(answer) ?? redirectCause(target, new URL(seen.target.url)),
           evidence: [answerEvidence('', answer, 'an answer from the MCP server')],
           fix:
             target !== null && isOnlySpelling(target, new URL(seen.target.url))
@@ -81,7 +135,7 @@ export const httpChecks = checksOf('http', [
     hop: 'proxy',
     severity: 'error',
     needs: ['answers'],
-    after: [...beforeHttp, 'http/answers', 'http/no-redirect'],
+    after: [...beforeHttp, 'http/answers', 'http/not-challenged', 'http/not-parked', 'http/no-redirect'],
     explanation:
       'HTML in place of JSON means that something else answers: the login page of an access product in front, a web ' +
       'application that takes every path, or the start page of a proxy. Clients then say "unexpected token <" or ' +
@@ -93,14 +147,17 @@ export const httpChecks = checksOf('http', [
         // An error page is judged by its status; a page in place of an answer is the matter here.
         const page = [main, keyless].find((answer): answer is Answered => isPage(answer));
         if (page === undefined) return pass();
-        const login = /log.?in|sign.?in|password|sso|saml/i.test(page.bodyStart);
+        const stranger = whoAnswers(page);
+        const login = stranger?.kind === 'sign-in' || /log.?in|sign.?in|password|sso|saml/i.test(page.bodyStart);
         return fail({
           title: login
             ? 'a login page answers in place of the MCP server'
             : 'an HTML page answers in place of the MCP server',
           cause: login
-            ? 'an access product in front wants a person to sign in'
-            : 'a web application or a proxy answers this path itself',
+            ? (namedSignIn(page) ?? 'an access product in front wants a person to sign in')
+            : stranger?.kind === 'default page'
+              ? `the start page of ${stranger.name} answers: no site for this name and path is set up there`
+              : 'a web application or a proxy answers this path itself',
           evidence: [
             answerEvidence(page === main ? '' : 'without a key', page, 'application/json or text/event-stream'),
           ],
@@ -146,6 +203,24 @@ export const httpChecks = checksOf('http', [
       }),
   },
 ]);
+
+type Found = Stranger & { readonly answer: Answered };
+
+/** Judged with and without the key: what stands in front may let one of them through. */
+function strangerOf(seen: Observations, kind: Stranger['kind']): Found | null {
+  const keyless = seen.answers.status === 'ok' ? seen.answers.noKey : null;
+  for (const answer of [mainAnswer(seen), keyless]) {
+    if (answer?.kind !== 'answered') continue;
+    const stranger = whoAnswers(answer);
+    if (stranger?.kind === kind) return { ...stranger, answer };
+  }
+  return null;
+}
+
+function namedSignIn(answer: Answered): string | null {
+  const stranger = whoAnswers(answer);
+  return stranger?.kind === 'sign-in' ? `${stranger.name} in front wants a person to sign in` : null;
+}
 
 function isPage(answer: Answer): boolean {
   return answer.kind === 'answered' && isHtml(answer) && isSuccess(answer);

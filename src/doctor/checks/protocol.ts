@@ -11,7 +11,7 @@ import {
   unknown,
 } from './endpoint-check.ts';
 
-const afterKey = [...beforeMcp, 'key/bearer', 'protocol/headers-kept', 'session/kept'];
+const afterKey = [...beforeMcp, 'key/bearer', 'protocol/headers-kept', 'session/kept', 'session/parallel'];
 
 export const protocolChecks = checksOf('protocol', [
   {

@@ -9,6 +9,7 @@ import {
   notApplicable,
   notSeen,
   pass,
+  unknown,
 } from './endpoint-check.ts';
 
 const afterKey = [...beforeMcp, 'key/bearer', 'protocol/headers-kept'];
@@ -83,11 +84,99 @@ export const sessionChecks = checksOf('session', [
         });
       }),
   },
+  {
+    code: 'session/foreign-key',
+    title: 'a session answers only the key that opened it',
+    label: 'own key only',
+    hop: 'server',
+    severity: 'error',
+    needs: ['session-use', 'answers'],
+    after: [...afterKey, 'key/none-refused', 'key/wrong-refused', 'session/kept', 'session/key-required'],
+    explanation:
+      'A session belongs to whoever opened it (specification, security best practices: bind session ids to the user). The ' +
+      'session is used with a key that was never given out and, where a second key is known (--other-key-file, or a second ' +
+      'key file of the deployment), with that one: both must be refused, or one holder of a key reads what another one does.',
+    judge: (seen) =>
+      withSession(seen, ({ withoutKey, wrongKey, otherKey }) => {
+        if (withoutKey === null || wrongKey === null) return notApplicable('no key was given');
+        if (seen.answers.status === 'ok' && accepted(seen.answers.noKey)) {
+          return notApplicable('the server lets everyone in');
+        }
+        const [tried, answer] = accepted(wrongKey)
+          ? (['a key that was never given out', wrongKey] as const)
+          : (['the key of somebody else', otherKey] as const);
+        if (answer === null || !accepted(answer)) return pass(otherKey === null ? undefined : 'two keys kept apart');
+        return fail({
+          title: `a session answers ${tried}`,
+          cause: 'the key of a request is not held against the key that opened the session',
+          evidence: [answerEvidence(`in a session of the first key, with ${tried}`, answer, '401, 403 or 404')],
+          fix: { summary: 'Let the server remember the key of each session and refuse every other.', commands: [] },
+        });
+      }),
+  },
+  {
+    code: 'session/parallel',
+    title: 'two sessions live side by side',
+    label: 'parallel',
+    hop: 'server',
+    severity: 'error',
+    needs: ['session-use'],
+    after: [...afterKey, 'session/kept'],
+    explanation:
+      'Every client has a session of its own, and one client may have several. A bridge around a program that speaks to one ' +
+      'client only refuses the second initialize, gives it the session of the first, or ends the first: then the second user ' +
+      'of the endpoint cannot connect, or reads the answers of the other.',
+    judge: (seen) =>
+      withBusy(seen, ({ second }) => {
+        if (second === null) return unknown('no second session was tried');
+        if (!second.opened) {
+          if (second.answer.kind === 'failed') return unknown(second.answer.failure.message);
+          if (second.answer.status === 429) return unknown('the server limits requests right now (429)');
+        } else if (!second.sameId && !isLost(second.inFirst) && !isLost(second.inSecond)) return pass();
+        const [title, observed] = !second.opened
+          ? (['a second session is refused', describeAnswer(second.answer)] as const)
+          : second.sameId
+            ? (['a second client gets the session of the first', 'the same Mcp-Session-Id twice'] as const)
+            : ([
+                'a second session ends the first',
+                describeAnswer(isLost(second.inFirst) ? second.inFirst : second.inSecond),
+              ] as const);
+        return fail({
+          title,
+          cause: 'the server keeps one session at a time: a bridge around a program that knows one client only',
+          evidence: [
+            {
+              source: 'POST initialize beside an open session',
+              observed,
+              expected: 'a session of its own, both alive',
+            },
+          ],
+          fix: {
+            summary: 'Put a gateway in front that gives each client its own session: mcp-deploy up -- COMMAND does.',
+            commands: [],
+          },
+        });
+      }),
+  },
 ]);
 
 function withSession({ sessionUse }: Observations, judge: (use: SessionUseSeen) => Verdict): Verdict {
   if (sessionUse.status !== 'ok') return notSeen(sessionUse);
   return sessionUse.opened ? judge(sessionUse) : notApplicable('the server keeps no sessions');
+}
+
+/** A server that has one session in all has it already when doctor comes for the second time. */
+function withBusy(seen: Observations, judge: (use: SessionUseSeen) => Verdict): Verdict {
+  const { sessionUse } = seen;
+  if (sessionUse.status !== 'ok' || sessionUse.refusal === null || !saysBusy(sessionUse.refusal)) {
+    return withSession(seen, judge);
+  }
+  return judge({ ...sessionUse, second: { opened: false, answer: sessionUse.refusal } });
+}
+
+/** As the SDK 1.x words it, and bridges around one program. */
+function saysBusy(answer: Answer): boolean {
+  return answer.kind === 'answered' && /already (?:been )?(?:initiali[sz]ed|connected)/i.test(answer.bodyStart);
 }
 
 /** A client that was given a session and then told that it is not known: another server than the first answered. */

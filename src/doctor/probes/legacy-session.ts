@@ -1,3 +1,4 @@
+import type { Answer } from '../observations.ts';
 import { askOnce } from './ask-once.ts';
 import { keyHeaders } from './look-with-client.ts';
 import type { EndpointLook } from './probe-answers.ts';
@@ -17,11 +18,25 @@ export async function openLegacySession(
   look: EndpointLook,
   signal: AbortSignal,
 ): Promise<LegacySession | 'refused' | 'unanswered'> {
+  const { answer, session } = await tryLegacySession(look, signal);
+  if (session !== null) return session;
+  return isUnanswered(answer) ? 'unanswered' : 'refused';
+}
+
+/** It says nothing of sessions: the server was not reached, is busy, or fails. */
+export function isUnanswered(answer: Answer): boolean {
+  return answer.kind === 'failed' || answer.status === 429 || answer.status >= 500;
+}
+
+/** The same with what initialize was answered; null: no session came about. */
+export async function tryLegacySession(
+  look: EndpointLook,
+  signal: AbortSignal,
+): Promise<{ readonly answer: Answer; readonly session: LegacySession | null }> {
   const ask = (request: Parameters<typeof askOnce>[0]['request']) =>
     askOnce({ http: look.http, url: look.url, request, timeoutMs: look.timeoutMs, secret: look.key }, signal);
   const answer = await ask(initializeRequest(keyHeaders(look.key)));
-  if (answer.kind === 'failed' || answer.status === 429 || answer.status >= 500) return 'unanswered';
-  if (answer.status !== 200) return 'refused';
+  if (answer.kind === 'failed' || answer.status !== 200) return { answer, session: null };
   const id = answer.headers['mcp-session-id'];
   const headers = {
     ...keyHeaders(look.key),
@@ -29,11 +44,8 @@ export async function openLegacySession(
     ...(id === undefined ? {} : { 'mcp-session-id': id }),
   };
   await ask(legacyRequest('notifications/initialized', {}, headers, null));
-  return {
-    headers,
-    hasId: id !== undefined,
-    end: async () => {
-      if (id !== undefined) await ask({ method: 'DELETE', headers });
-    },
+  const end = async (): Promise<void> => {
+    if (id !== undefined) await ask({ method: 'DELETE', headers });
   };
+  return { answer, session: { headers, hasId: id !== undefined, end } };
 }

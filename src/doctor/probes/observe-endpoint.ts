@@ -34,6 +34,8 @@ export interface ObserveSpec {
   readonly url: string;
   readonly caPem: string | null;
   readonly key: string | null;
+  /** Another good key of the same server; null when none is known. */
+  readonly otherKey: string | null;
   readonly own: OwnFacts | null;
   /** Addresses of names in place of those that the system knows. */
   readonly names?: ResolvedNames | undefined;
@@ -85,6 +87,7 @@ function waySpec(spec: ObserveSpec, target: TargetFacts, url: string, caPem: str
     url,
     caPem,
     key: spec.key,
+    otherKey: spec.otherKey,
     own: spec.own !== null,
     rebindable: protocol === 'http:' && target.loopback,
     page: { origin: spec.pageOrigin ?? origin, promised: spec.pageOrigin !== null },

@@ -6,6 +6,7 @@ import type { Patience } from './patience.ts';
 import { probeAnswers, type EndpointLook } from './probe-answers.ts';
 import { probeClient } from './probe-clients.ts';
 import { probeHealth } from './probe-health.ts';
+import { probeMetrics } from './probe-metrics.ts';
 import { probeIdle } from './probe-idle.ts';
 import { probeCors, probeErrors, probeGuards, probeSizes } from './probe-requests.ts';
 import { probeSession } from './probe-session.ts';
@@ -18,6 +19,8 @@ export interface WaySpec {
   /** Authority that is trusted; null: those that Node trusts. */
   readonly caPem: string | null;
   readonly key: string | null;
+  /** Another good key of the same server, for the look whether sessions are kept apart; null when none is known. */
+  readonly otherKey: string | null;
   readonly lookup: LookupFunction | undefined;
   /** The server is ours: its health paths are known. */
   readonly own: boolean;
@@ -52,22 +55,26 @@ export async function observeWay(spec: WaySpec, signal: AbortSignal): Promise<Wa
           : notAsked;
     const harmless = { ...look, era: knowsDiscover(answers) ? 'modern' : 'legacy' } as const;
     spec.onProgress('connecting with clients of both eras');
-    const [wellKnown, health, modern, legacy, session, sessionUse, sizes, errors, guards, cors] = await Promise.all([
-      wanted.has('well-known') ? probeWellKnown(look, challengeOf(answers), signal) : notAsked,
-      !spec.own
-        ? skipped('the paths of health answers are known on our own server only')
-        : wanted.has('health')
-          ? probeHealth(look, signal)
-          : notAsked,
-      client('modern'),
-      client('legacy'),
-      ifOpen('session', () => probeSession(look, signal)),
-      ifOpen('session-use', () => probeSessionUse(look, () => createFetch(fetchWith), signal)),
-      ifOpen('sizes', () => probeSizes(harmless, signal)),
-      ifOpen('errors', () => probeErrors(harmless, signal)),
-      ifOpen('guards', () => probeGuards(harmless, spec.rebindable, signal)),
-      ifOpen('cors', () => probeCors(harmless, spec.page, signal)),
-    ]);
+    const [wellKnown, health, metrics, modern, legacy, session, sessionUse, sizes, errors, guards, cors] =
+      await Promise.all([
+        wanted.has('well-known') ? probeWellKnown(look, challengeOf(answers), signal) : notAsked,
+        !spec.own
+          ? skipped('the paths of health answers are known on our own server only')
+          : wanted.has('health')
+            ? probeHealth(look, signal)
+            : notAsked,
+        wanted.has('metrics') ? probeMetrics(look, spec.own, signal) : notAsked,
+        client('modern'),
+        client('legacy'),
+        ifOpen('session', () => probeSession(look, signal)),
+        ifOpen('session-use', () =>
+          probeSessionUse({ ...look, otherKey: spec.otherKey, freshFetch: () => createFetch(fetchWith) }, signal),
+        ),
+        ifOpen('sizes', () => probeSizes(harmless, signal)),
+        ifOpen('errors', () => probeErrors(harmless, signal)),
+        ifOpen('guards', () => probeGuards(harmless, spec.rebindable, signal)),
+        ifOpen('cors', () => probeCors(harmless, spec.page, signal)),
+      ]);
     const [stream, idle] = await Promise.all([
       observeStream(spec, look, modern, legacy, signal),
       observeIdle(spec, look, modern, legacy, signal),
@@ -76,6 +83,7 @@ export async function observeWay(spec: WaySpec, signal: AbortSignal): Promise<Wa
       answers,
       wellKnown,
       health,
+      metrics,
       modern,
       legacy,
       session,
@@ -99,6 +107,7 @@ export function nothingBeyond(reason: string): WaySeen {
     answers: none,
     wellKnown: none,
     health: none,
+    metrics: none,
     modern: none,
     legacy: none,
     session: none,

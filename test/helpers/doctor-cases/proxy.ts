@@ -78,7 +78,18 @@ export const proxyTripping: readonly Tripping[] = [
     hop: 'proxy',
     change: (seen) => ({
       ...through(seen, {}),
-      sessionUse: { status: 'ok', initialized: true, opened: false, answers: [], withoutKey: null, badRevision: null },
+      sessionUse: {
+        status: 'ok',
+        initialized: true,
+        refusal: null,
+        opened: false,
+        answers: [],
+        withoutKey: null,
+        wrongKey: null,
+        otherKey: null,
+        second: null,
+        badRevision: null,
+      },
     }),
   },
   {
@@ -265,7 +276,18 @@ export const proxyNearMiss: readonly Case[] = [
     fact: 'a server without sessions',
     change: (seen) => ({
       ...foreign(seen),
-      sessionUse: { status: 'ok', initialized: true, opened: false, answers: [], withoutKey: null, badRevision: null },
+      sessionUse: {
+        status: 'ok',
+        initialized: true,
+        refusal: null,
+        opened: false,
+        answers: [],
+        withoutKey: null,
+        wrongKey: null,
+        otherKey: null,
+        second: null,
+        badRevision: null,
+      },
     }),
   },
   {
@@ -327,7 +349,18 @@ export const proxyNearMiss: readonly Case[] = [
     change: (seen) => ({
       ...foreign(seen),
       cors: cors({ actual: answer(200, {}, allowAll) }),
-      sessionUse: { status: 'ok', initialized: true, opened: false, answers: [], withoutKey: null, badRevision: null },
+      sessionUse: {
+        status: 'ok',
+        initialized: true,
+        refusal: null,
+        opened: false,
+        answers: [],
+        withoutKey: null,
+        wrongKey: null,
+        otherKey: null,
+        second: null,
+        badRevision: null,
+      },
     }),
   },
   {
