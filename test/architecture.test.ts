@@ -10,9 +10,9 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   deployment: [],
   pki: ['deployment'],
   render: ['deployment'],
-  server: ['deployment', 'pki'],
+  server: ['deployment', 'pki', 'clients'],
   targets: ['deployment', 'pki', 'render', 'server'],
-  clients: ['deployment', 'pki', 'render', 'server'],
+  clients: ['deployment', 'render'],
   plan: ['deployment', 'pki', 'render', 'server', 'targets', 'clients'],
   doctor: ['deployment', 'pki', 'render', 'server', 'targets', 'clients', 'plan'],
   'doctor/checks': ['deployment', 'pki', 'doctor'],
@@ -74,6 +74,36 @@ test('imports go downwards only', () => {
     }
   }
   expect(wrong).toEqual([]);
+});
+
+/** Everything that comes along with a file, our own files and packages. */
+function cameAlong(entry: string): ReadonlySet<string> {
+  const found = new Set<string>();
+  const waiting = [entry];
+  for (let file = waiting.pop(); file !== undefined; file = waiting.pop()) {
+    if (found.has(file)) continue;
+    found.add(file);
+    if (!file.endsWith('.ts')) continue;
+    for (const specifier of importsOf(file)) {
+      waiting.push(specifier.startsWith('.') ? relative(source, resolve(source, dirname(file), specifier)) : specifier);
+    }
+  }
+  return found;
+}
+
+test('the one file of the server brings neither the command line nor its libraries along', () => {
+  const along = [...cameAlong('server/main.ts')];
+  expect(along).toContain('clients/index.ts');
+  const foreign = /^(?:commander|chalk|@inquirer\/prompts|execa|listr2|handlebars|toml-eslint-parser)$/;
+  expect(along.filter((name) => /^(?:cli|host|apply|plan|targets|doctor)\//.test(name))).toEqual([]);
+  expect(along.filter((name) => foreign.test(name))).toEqual([]);
+});
+
+test('the page is put together when its first visitor comes', () => {
+  const statically = files.filter((file) =>
+    /^import (?!type ).*from\s+'[^']*(?:\/page|clients)\//m.test(readFileSync(join(source, file), 'utf8')),
+  );
+  expect(statically.filter((file) => file.startsWith('server/') && !file.startsWith('server/page/'))).toEqual([]);
 });
 
 /** Packages that belong to one room: the hot path touches no framework, and only the command line talks to a person. */

@@ -227,6 +227,10 @@ const serverSchema = z.strictObject({
     .boolean()
     .default(false)
     .describe('whether a plain GET of the endpoint tells name, version and paths, also without a key'),
+  page: z
+    .boolean()
+    .default(false)
+    .describe('a page for browsers at / and at the endpoint: how to connect each client, and live numbers for a key'),
   trustedProxies: z.array(z.string()).default([]).describe('addresses (CIDR) whose X-Forwarded-For is believed'),
   proxyProtocol: z
     .enum(['off', 'optional', 'required'])

@@ -1,6 +1,8 @@
 import type { Settings } from './gateway-settings.ts';
 import { CompressedAnswers } from './http/compress-answers.ts';
+import type { ServedCertificate } from './http/certificate-files.ts';
 import type { ClientCertificates } from './http/client-certificates.ts';
+import { createPageVisits } from './http/page-visit.ts';
 import { Front } from './http/front.ts';
 import { createPageAccess } from './http/page-access.ts';
 import { peerAddress } from './http/peer-address.ts';
@@ -31,6 +33,8 @@ export interface FrontSources {
   readonly sseConnections: Map<string, SseConnection>;
   readonly siblings: Siblings | null;
   readonly clientCertificates: ClientCertificates | null;
+  /** The one that is served now; null without TLS. */
+  readonly certificate: () => ServedCertificate | null;
   /** Epoch ms. */
   readonly startedAtMs: number;
   readonly lastReload: () => LastReload | null;
@@ -69,24 +73,27 @@ export function buildFront(sources: FrontSources): Front {
         sessions: sessions.size,
         streams: streams.size,
         totals: metrics.totals(),
+        durations: metrics.durations(),
+        certificate: sources.certificate(),
         lastReload: lastReload(),
         memory: process.memoryUsage(),
       }),
     renderMetrics: () => metrics.render(),
     metricsContentType,
     showsMetrics: server.metrics && server.metricsListen === undefined,
-    holdsKey(req) {
-      if (keys === null) return false;
+    judgeKey(req) {
+      if (keys === null) return null;
       const { headers } = req;
       const address = readAddress(peerAddress(req), headerText(headers['x-forwarded-for']) ?? undefined);
       const plain = headers['x-api-key'];
       const decision = keys.check(headers.authorization, Array.isArray(plain) ? plain[0] : plain, address);
-      if (decision.allowed) return true;
+      if (decision.allowed) return decision;
       // Guesses count here as they do at the endpoint.
       metrics.authFailure(decision.reason);
       trail?.refused({ requestId: '', why: `key ${decision.reason}, for the status`, address });
-      return false;
+      return decision;
     },
+    page: server.page ? createPageVisits(deployment, settings.keys !== null) : null,
     refuses: ({ headers }) => built.admission.guard.refuses(headers.host, headers.origin),
     whole: siblings === null ? null : (page) => siblings.gather(page),
   });
@@ -104,6 +111,7 @@ export function buildFront(sources: FrontSources): Front {
           resourceMetadataUrl: resource?.metadataUrl ?? null,
         }
       : null,
+    hasPage: server.page,
     sseConnections: sources.sseConnections,
     bodyBytes: limits.bodyBytes,
     streams,

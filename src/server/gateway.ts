@@ -261,6 +261,7 @@ export function createGateway(
       sseConnections,
       siblings,
       clientCertificates,
+      certificate,
       startedAtMs,
       lastReload: () => lastReload,
     });

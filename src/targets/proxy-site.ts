@@ -92,7 +92,7 @@ export function describeProxySite(input: TargetInput): ProxySite {
       ]),
     ],
     // Of a request that came through a proxy the server asks a key before it says more than yes or no.
-    pages: [...new Set(['/health', '/livez', '/readyz', '/status', server.health.path])],
+    pages: [...new Set(['/health', '/livez', '/readyz', '/status', server.health.path, ...(server.page ? ['/'] : [])])],
     upstream,
     balance: proxy.balance,
     sessionInQuery: server.legacySse !== 'off',

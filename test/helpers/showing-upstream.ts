@@ -27,6 +27,8 @@ export async function startShowingUpstream(
       seen.push({ method, url, headers, body: Buffer.concat(chunks).toString() });
       // The proxy must not send this header twice.
       response.setHeader('x-content-type-options', 'nosniff');
+      // Two policies would both count, and the page for people is told of by its own.
+      if (url === '/') response.setHeader('content-security-policy', "default-src 'none'; script-src 'sha256-x'");
       if (headers.accept === 'text/event-stream') {
         response.writeHead(200, { 'content-type': 'text/event-stream' }).write(firstEvent);
         streams.add(response);

@@ -94,6 +94,27 @@ describe.each(proxies)('the doors of $target', ({ target, start }) => {
     },
   );
 
+  testWithTools(
+    [target],
+    'pass the page for people on with its policy and no other, where the server has one',
+    async () => {
+      const ask = (url: string) =>
+        callHttp({ connectTo: '127.0.0.1', ca: rig.caPem, url: `${url}/`, headers: { accept: 'text/html' } });
+      await withSite(
+        async ({ url }) => {
+          const { status, rawHeaders } = await ask(url);
+          expect(status).toBe(200);
+          const policies = rawHeaders.filter(
+            (_value, at) => rawHeaders[at - 1]?.toLowerCase() === 'content-security-policy' && at % 2 === 1,
+          );
+          expect(policies).toEqual(["default-src 'none'; script-src 'sha256-x'"]);
+        },
+        { deployment: (listen) => ({ server: { listen, page: true } }) },
+      );
+      await withSite(async ({ url }) => expectProblem(await ask(url), 404, /Nothing is served here/), {});
+    },
+  );
+
   testWithTools([target], 'serve no metrics where nobody may read them', async () => {
     await withSite(async ({ url }) => expectProblem(await post(`${url}/metrics`), 404, /Nothing is served here/), {
       proxy: { metricsFrom: [] },

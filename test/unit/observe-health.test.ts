@@ -101,6 +101,8 @@ test('status tells version, uptime, memory, upstreams, sessions, streams and tot
     sessions: 4,
     streams: 5,
     totals: { requests: 10, toolExecutions: 8, authFailures: 1, rateLimited: 2, errors: 3 },
+    durations: { '0.001': 7, '0.0025': 3, more: 0 },
+    certificate: { names: ['mcp.example.com'], notAfterSeconds: sinceMs / 1_000 + 30 * 86_400 },
     lastReload: { atMs: sinceMs, result: 'refused', problem: 'The file is torn' },
     memory: { rss: 1_000, heapUsed: 500 },
   });
@@ -118,6 +120,9 @@ test('status tells version, uptime, memory, upstreams, sessions, streams and tot
       { name: 'web', state: 'down', restarts: 3, inFlight: 2, reason: expect.any(String) },
     ],
     totals: { requests: 10, toolExecutions: 8, authFailures: 1, rateLimited: 2, errors: 3 },
+    durations: { '0.001': 7, '0.0025': 3, more: 0 },
+    // 30 days from the start, of which a minute and a half is gone.
+    certificate: { names: ['mcp.example.com'], notAfter: '2026-03-31T00:00:00.000Z', daysLeft: 29 },
     lastReload: { at: '2026-03-01T00:00:00.000Z', result: 'refused', problem: 'The file is torn' },
   });
   expect(body).not.toContain('canary');

@@ -11,6 +11,7 @@ import { isPlainGet, renderInfoPage, type InfoFacts } from './info-page.ts';
 import { answerSessionDelete, answerSessionStream } from './legacy-streams.ts';
 import { cameFromWorker, peerAddress } from './peer-address.ts';
 import type { OwnPage } from './page-listeners.ts';
+import { isVisit } from './page-visit.ts';
 import { parseAccept } from './parse-accept.ts';
 import { BodyBudget, readBody } from './read-body.ts';
 import { SseTransport, type SseConnection } from './sse-transport.ts';
@@ -26,6 +27,8 @@ export interface FrontParts extends AdmissionParts {
   readonly aliases: readonly string[];
   /** What a plain GET of the endpoint is told; null when it is nothing. */
   readonly info: InfoFacts | null;
+  /** Whether a person who opens the endpoint in a browser is shown the page. */
+  readonly hasPage: boolean;
   /** Paths of the HTTP+SSE transport; null without it. */
   readonly legacySse: { readonly sse: string; readonly messages: string } | null;
   /** Open connections of that transport. */
@@ -224,6 +227,10 @@ export class Front implements ExchangeHost {
   }
 
   #answerEndpoint(req: IncomingMessage, res: ServerResponse): void {
+    if (this.#parts.hasPage && req.method === 'GET' && isVisit(req)) {
+      this.#parts.pages.visit(req, res, this.admission.draining);
+      return;
+    }
     if (this.#parts.info !== null && isPlainGet(req)) {
       this.#answerInfo(req, res, this.#parts.info);
       return;

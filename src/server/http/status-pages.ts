@@ -1,8 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import type { HealthAnswer } from '../observe/health.ts';
+import type { KeyDecision } from '../types.ts';
 import type { PageName } from '../workers/siblings.ts';
-import { inertHeaders, send, sendEmpty, sendJson, sendOAuthError } from './answers.ts';
+import { inertHeaders, send, sendEmpty, sendJson, sendOAuthError, sendKeyRefused, sendProblem } from './answers.ts';
+import { isVisit, type AnswerVisit } from './page-visit.ts';
 import type { PageAccess } from './page-access.ts';
 import { showsPath, type OwnPage } from './page-listeners.ts';
 
@@ -24,8 +26,10 @@ export interface PageSources {
   readonly noOAuthHere: string;
   /** Metadata for clients that look for a way to a token at this path; null where there is none. */
   resourceMetadata(path: string): string | null;
-  /** Null when the request carries no accepted key. */
-  holdsKey(req: IncomingMessage): boolean;
+  /** What the key of a request is worth; null where there are no keys. A guess counts as one at the endpoint. */
+  judgeKey(req: IncomingMessage): KeyDecision | null;
+  /** The page for a person at the server's own address; null when it is off. */
+  readonly page: AnswerVisit | null;
   /** Answer to a browser page that reached us under a foreign name or from a foreign origin; null when all is well. */
   refuses(req: IncomingMessage): { readonly status: number; readonly message: string } | null;
 }
@@ -96,6 +100,10 @@ export class StatusPages {
       sendOAuthError(res, 404, 'not_found', this.#sources.noOAuthHere);
       return;
     }
+    if (path === '/' && this.#sources.page !== null && isVisit(req)) {
+      this.visit(req, res, draining);
+      return;
+    }
     const hidden = (path === '/metrics' && !this.#sources.showsMetrics) || !Object.hasOwn(this.#pages, path);
     this.#answerWith(hidden ? undefined : this.#pages[path], req, res, draining, this.#main);
   }
@@ -131,18 +139,18 @@ export class StatusPages {
       this.#answerPage(res, detail ? 'readyz-detail' : 'readyz', draining);
     },
     '/status': (req, res, draining, door) => {
-      if (!door.access.isLocal(req) && !(door.takesKeys && this.#sources.holdsKey(req))) {
-        sendOAuthError(res, 401, 'invalid_token', 'The status needs a key.', [
-          'WWW-Authenticate',
-          'Bearer realm="mcp"',
-        ]);
-        return;
+      if (!door.access.isLocal(req)) {
+        const decision = door.takesKeys ? this.#sources.judgeKey(req) : null;
+        if (decision?.allowed !== true) {
+          refuseStatus(res, decision);
+          return;
+        }
       }
       if (this.#refusedAsForeign(req, res, door)) return;
       this.#answerPage(res, 'status', draining);
     },
     '/metrics': (req, res, draining, door) => {
-      const hasKey = (): boolean => door.takesKeys && presentsKey(req) && this.#sources.holdsKey(req);
+      const hasKey = (): boolean => door.takesKeys && presentsKey(req) && this.holdsKey(req);
       if (!door.access.mayReadMetrics(req) && !hasKey()) {
         sendOAuthError(res, 403, 'access_denied', 'Metrics are given to the addresses of metricsFrom, and for a key.');
         return;
@@ -152,9 +160,17 @@ export class StatusPages {
     },
   };
 
+  /** Shows a person the page, unless they came under a foreign name. */
+  visit(req: IncomingMessage, res: ServerResponse, draining: boolean): void {
+    const { page } = this.#sources;
+    if (page === null || this.#refusedAsForeign(req, res, this.#main)) return;
+    const { body } = this.#sources.describeReadiness(draining, false);
+    page(req, res, { readiness: body, isLocal: this.#main.access.isLocal(req) });
+  }
+
   /** Whether the request carries an accepted key. */
   holdsKey(req: IncomingMessage): boolean {
-    return this.#sources.holdsKey(req);
+    return this.#sources.judgeKey(req)?.allowed === true;
   }
 
   /** What this process alone has to say. */
@@ -188,6 +204,18 @@ export class StatusPages {
     sendOAuthError(res, refusal.status, 'access_denied', refusal.message);
     return true;
   }
+}
+
+function refuseStatus(res: ServerResponse, decision: KeyDecision | null): void {
+  if (decision?.allowed === false && decision.reason === 'backed-off') {
+    const seconds = String(Math.max(1, Math.ceil(decision.retryAfterSeconds ?? 1)));
+    const detail = decision.detail ?? 'Too many wrong keys came from this address.';
+    sendProblem(res, 429, 'Too Many Requests', detail, ['Retry-After', seconds, ...noStore.slice(0, 2)]);
+    return;
+  }
+  const isWrong = decision?.allowed === false && decision.reason !== 'missing';
+  const description = isWrong ? (decision.detail ?? 'The key is not accepted.') : 'The status needs a key.';
+  sendKeyRefused(res, description, !isWrong);
 }
 
 /** RFC 9728 section 3.2. Pages of any origin may read it: there is nothing of a caller in it. */

@@ -46,6 +46,10 @@ export interface StatusInput extends Readiness {
   readonly sessions: number;
   readonly streams: number;
   readonly totals: MetricTotals;
+  /** How many answers took up to so many seconds. */
+  readonly durations: Readonly<Record<string, number>>;
+  /** The one that is served; null without TLS. */
+  readonly certificate: { readonly names: readonly string[]; readonly notAfterSeconds: number } | null;
   /** Null while the configuration is that of the start. */
   readonly lastReload: LastReload | null;
   readonly memory: { readonly rss: number; readonly heapUsed: number };
@@ -117,8 +121,20 @@ export function describeStatus(input: StatusInput): HealthAnswer {
         ...(backend.serverInfo === null ? {} : { serverInfo: backend.serverInfo }),
       })),
       totals: input.totals,
+      durations: input.durations,
+      certificate: describeServed(input.certificate, input.nowMs),
       lastReload: describeReload(input.lastReload),
     }),
+  };
+}
+
+function describeServed(certificate: StatusInput['certificate'], nowMs: number): Record<string, unknown> | null {
+  if (certificate === null) return null;
+  const endsMs = certificate.notAfterSeconds * 1_000;
+  return {
+    names: certificate.names,
+    notAfter: new Date(endsMs).toISOString(),
+    daysLeft: Math.floor((endsMs - nowMs) / 86_400_000),
   };
 }
 

@@ -20,6 +20,20 @@ export function observe(histogram: Histogram, seconds: number): void {
   histogram.sum += value;
 }
 
+/** Observations of several histograms together, by upper bound in seconds; `more` is beyond every bound. */
+export function countsByBound(histograms: Iterable<Histogram>): Readonly<Record<string, number>> {
+  const counts: Record<string, number> = {};
+  for (const bound of BOUNDS) counts[bound] = 0;
+  counts['more'] = 0;
+  for (const histogram of histograms) {
+    histogram.counts.forEach((count, index) => {
+      const bound = BOUNDS[index] ?? 'more';
+      counts[bound] = (counts[bound] ?? 0) + count;
+    });
+  }
+  return counts;
+}
+
 /** The samples of one series: cumulative buckets, sum, count. `labels` is rendered label text without braces. */
 export function renderHistogram(name: string, labels: string, histogram: Histogram): string {
   const before = labels === '' ? '' : `${labels},`;

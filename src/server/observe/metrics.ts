@@ -1,5 +1,5 @@
 import type { BreakerState } from '../backends/circuit-breaker.ts';
-import { createHistogram, observe, renderHistogram, type Histogram } from './histogram.ts';
+import { countsByBound, createHistogram, observe, renderHistogram, type Histogram } from './histogram.ts';
 import { createLabelWords, createWordCounter, OTHER, renderLabels } from './label-words.ts';
 import { metricCatalogue, type MetricName } from './metric-catalogue.ts';
 import { watchProcess } from './process-metrics.ts';
@@ -99,6 +99,8 @@ export interface Metrics {
   /** The text of /metrics, Prometheus text format 0.0.4. */
   render(): string;
   totals(): MetricTotals;
+  /** How long answers took: how many by upper bound in seconds, `more` beyond the last one. */
+  durations(): Readonly<Record<string, number>>;
   /** Ends the watching of the event loop. */
   close(): void;
 }
@@ -329,6 +331,7 @@ export function createMetrics(sources: MetricSources): Metrics {
         errors: sum([...errors.counts.values()]),
       };
     },
+    durations: () => countsByBound([...methods.values()].map(({ duration }) => duration)),
     close() {
       observed.close();
     },

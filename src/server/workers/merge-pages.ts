@@ -63,6 +63,7 @@ function mergeStatus(workers: readonly WorkerPage[]): Page {
     streams: sumOf(known.map((page) => page['streams'])),
     upstreams: mergeUpstreams(known),
     totals: sumOf(known.map((page) => page['totals'])),
+    durations: sumOf(known.map((page) => page['durations'])),
     workers: workers.map(({ slot, pid, restarts }, index) => {
       const page = pages[index] ?? null;
       const { status = 'down', sessions, streams, memory } = page ?? {};

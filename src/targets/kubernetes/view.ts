@@ -104,9 +104,11 @@ export function routeHost({ proxy, server }: Deployment): string {
 
 /** What is open to clients: the endpoint with and without a slash, its aliases, the older transport, and its health. */
 export function routePaths({ server }: Deployment): readonly string[] {
-  const { path, aliases, legacySse, health } = server;
+  const { path, aliases, legacySse, health, page } = server;
   const older = legacySse === 'off' ? [] : [legacySse.sse, legacySse.messages];
-  return [...new Set([path, `${path}/`, ...aliases, ...older, '/health', health.path])];
+  // The page asks /status for its numbers, with the key of whoever looks at it.
+  const forPeople = page ? ['/', '/status'] : [];
+  return [...new Set([path, `${path}/`, ...aliases, ...older, '/health', health.path, ...forPeople])];
 }
 
 /** A JSON list is a YAML list. */
