@@ -160,6 +160,12 @@ describe('a child that cannot start', () => {
     expect(reasonOf(backend)).toContain('it refused initialize: Unsupported protocol version');
   });
 
+  test('a program that only sends back what it is sent is called so', async () => {
+    const backend = startBackend({}, { args: ['-e', 'process.stdin.pipe(process.stdout)'] });
+    await until(() => backend.state.state === 'down');
+    expect(reasonOf(backend)).toBe('it did not start: it only sends back what it is sent: it is no MCP server');
+  });
+
   test('a program that is no MCP server is explained by what it printed', async () => {
     const backend = startBackend({}, { args: ['-e', 'console.error("usage: thing FILE"); process.exit(64)'] });
     await until(() => backend.state.state === 'down');

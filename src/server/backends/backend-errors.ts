@@ -18,6 +18,8 @@ export const UPSTREAM_OPEN = -31006;
 
 /** JSON-RPC codes that the backends use with their standard meaning. */
 export const METHOD_NOT_FOUND = -32601;
+/** Answer to an upstream that asks for what only clients ask for. When it comes back, the upstream is an echo. */
+export const ASKED_AS_SERVER = 'This is the client of this connection, not its server';
 export const INVALID_PARAMS = -32602;
 export const INTERNAL_ERROR = -32603;
 

@@ -1,5 +1,5 @@
 import type { Era } from '../types.ts';
-import { METHOD_NOT_FOUND } from './backend-errors.ts';
+import { ASKED_AS_SERVER, METHOD_NOT_FOUND } from './backend-errors.ts';
 import { UpstreamRpcError } from './own-requests.ts';
 import { MODERN_VERSION, type ClientInfo } from './request-text.ts';
 import type { StdioConnection } from './stdio-connection.ts';
@@ -44,6 +44,9 @@ export async function shakeHands(
     return await initialize(LEGACY_VERSION);
   } catch (error) {
     if (!(error instanceof UpstreamRpcError)) throw error;
+    if (error.rpc.message === ASKED_AS_SERVER) {
+      throw new Error('it only sends back what it is sent: it is no MCP server', { cause: error });
+    }
     const older = olderVersionOf(error);
     if (older !== undefined) return initialize(older);
     if (!mayBeModern(error)) throw new Error(`it refused initialize: ${error.message}`, { cause: error });

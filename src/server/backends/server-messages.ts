@@ -1,5 +1,5 @@
 import type { BackendCall, RpcId } from '../types.ts';
-import { METHOD_NOT_FOUND } from './backend-errors.ts';
+import { ASKED_AS_SERVER, METHOD_NOT_FOUND } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
 import type { RpcMessage } from './rpc-message.ts';
 import type { ServerAnswer, ServerRequests } from './server-requests.ts';
@@ -77,7 +77,8 @@ function routeRequest(
     return;
   }
   if (method !== 'elicitation/create' && method !== 'sampling/createMessage' && method !== 'roots/list') {
-    reply(id, { error: { code: METHOD_NOT_FOUND, message: `Method not found: ${method}` } });
+    const message = method === 'initialize' ? ASKED_AS_SERVER : `Method not found: ${method}`;
+    reply(id, { error: { code: METHOD_NOT_FOUND, message } });
     return;
   }
   const owner = ownerOf();
