@@ -59,6 +59,11 @@ function defineCreate(command: Command): void {
     .option('--without-secrets', 'leave keys out; nothing is encrypted')
     .option('--in-clear', 'with keys and unencrypted: whoever has the file has everything')
     .option('--logs', 'with the audit file and the log')
+    .option(
+      '--install-timer [kind]',
+      'run it by the clock (backup.every, backup.at) with what this machine has: systemd, systemd-user, launchd, cron or print',
+    )
+    .option('--dry-run', 'with --install-timer: show what would be installed')
     .addHelpText(
       'after',
       `
@@ -66,6 +71,7 @@ Examples
   mcp-deploy backup key --out backup.key             once; keep the file elsewhere
   mcp-deploy backup create --recipient age1…
   mcp-deploy backup create --passphrase-file pass.txt --logs
+  mcp-deploy backup create --install-timer           daily at 02:00, or as backup.every says
 
 A backup is a tar file, gzip, encrypted by age: age -d -i backup.key FILE | tar tz
 

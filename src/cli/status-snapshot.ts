@@ -6,7 +6,9 @@ import { createFetch } from '../doctor/probes/https-fetch.ts';
 import { describeCertificate } from '../pki/describe-certificate.ts';
 import { endpointUrl } from '../plan/endpoint-url.ts';
 import { deploymentPaths } from '../plan/deployment-paths.ts';
+import { parseBackupTime } from '../server/observe/backup-record.ts';
 import { listKeysIn } from '../server/policy/key-store.ts';
+import { backupEverySeconds } from '../targets/backup-timer.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
 import type { CommandContext } from './context.ts';
 import { parseTraffic, type TrafficSample } from './traffic.ts';
@@ -24,6 +26,8 @@ export interface StatusSnapshot {
   readonly certificate: CertificateStatus | ExplainedError | null;
   readonly keys: readonly KeyStatus[] | ExplainedError;
   readonly audit: { readonly file: string; readonly bytes: number | null } | null;
+  /** Null when none was ever made. */
+  readonly backup: BackupStatus | null;
   readonly unfinished: Awaited<ReturnType<typeof readUnfinished>>;
 }
 
@@ -52,6 +56,14 @@ export interface CertificateStatus {
   readonly notAfter: string;
 }
 
+export interface BackupStatus {
+  /** ISO 8601, UTC. */
+  readonly createdAt: string;
+  readonly ageSeconds: number;
+  /** Whether it is older than the timer allows, or than a week where there is no timer. */
+  readonly overdue: boolean;
+}
+
 export type KeyStatus = ReturnType<typeof listKeysIn>[number];
 
 /** Looks at everything once. @throws UserError when there is no deployment in the folder. */
@@ -76,6 +88,7 @@ export async function readStatusSnapshot(context: CommandContext): Promise<Statu
     certificate: await orDamage(() => readCertificate(context, deployment)),
     keys: await orDamage(() => readKeys(context)),
     audit: await readAudit(context, deployment),
+    backup: await readBackupStatus(context, deployment),
     unfinished,
   };
 }
@@ -86,6 +99,20 @@ async function readAudit(context: CommandContext, deployment: Deployment | null)
   const file = resolve(context.baseDir, named);
   const found = await context.ports.files.stat(file).catch(() => null);
   return { file, bytes: found?.size ?? null };
+}
+
+/** The last backup that was written whole. */
+export async function readBackupStatus(
+  { ports, stateDir }: CommandContext,
+  deployment: Deployment | null,
+): Promise<BackupStatus | null> {
+  const bytes = await ports.files.read(deploymentPaths(stateDir).backupRecord).catch(() => null);
+  const seconds = bytes === null ? null : parseBackupTime(bytes.toString('utf8'));
+  if (seconds === null) return null;
+  const ageSeconds = Math.max(0, Math.round(Date.parse(ports.clock.now()) / 1_000 - seconds));
+  const every = deployment === null ? null : backupEverySeconds(deployment.backup);
+  const overdue = ageSeconds > (every === null ? 8 * 86_400 : 2 * every + 3_600);
+  return { createdAt: new Date(seconds * 1_000).toISOString(), ageSeconds, overdue };
 }
 
 async function readLiveStatus(

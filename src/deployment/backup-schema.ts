@@ -8,6 +8,15 @@ export const backupSchema = z
       .min(1, 'give the path of a folder')
       .default('.mcp-deploy-backups')
       .describe('where backups are kept; they stay after uninstall'),
+    every: z
+      .enum(['hourly', 'daily', 'weekly', 'monthly'])
+      .optional()
+      .describe('how often the timer makes one: mcp-deploy backup create --install-timer'),
+    at: z
+      .string()
+      .regex(/^(?:[01]\d|2[0-3]):[0-5]\d$/, 'write a time of day, hours and minutes: 02:00')
+      .default('02:00')
+      .describe('time of day of the timer (local time of the machine); of an hourly one only the minutes'),
     keep: z.int().min(1).max(10_000).default(14).describe('how many are kept; the newest is never removed'),
     keepDays: z.number().positive().max(36_500).optional().describe('older ones are removed too, but the newest'),
     recipients: z

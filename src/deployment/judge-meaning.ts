@@ -71,6 +71,7 @@ const rules: readonly Rule[] = [
   { reads: [], judge: judgeTools },
   { reads: ['auth', 'tls', 'server.publicUrl'], judge: judgeAuth },
   { reads: ['tls'], judge: judgeTls },
+  { reads: ['backup'], judge: judgeBackup },
   { reads: ['limits'], judge: judgeLimits },
   {
     reads: ['redis'],
@@ -426,4 +427,16 @@ function judgeNames(names: readonly string[]): MeaningProblem[] {
 
 function asciiName(name: string): string {
   return URL.canParse(`http://${name}/`) ? new URL(`http://${name}/`).hostname : 'its xn-- form';
+}
+
+/** A timer has nobody to ask. */
+function judgeBackup({ backup }: Deployment): readonly MeaningProblem[] {
+  if (backup.every === undefined || backup.recipients.length > 0 || backup.passphraseFile !== undefined) return [];
+  return [
+    {
+      path: ['backup', 'every'],
+      message: 'makes backups that nobody could open',
+      hint: 'say who may: recipients: [age1…] (mcp-deploy backup key) or passphraseFile',
+    },
+  ];
 }

@@ -14,6 +14,7 @@ export function deploymentPaths(stateDir: string) {
     ...folders,
     releasesDir: join(stateDir, 'releases'),
     serverConfig: join(buildDir, 'server.json'),
+    backupRecord: join(folders.configDir, 'backup.json'),
     keyStore: join(keysDir, 'keys.json'),
     firstKey: join(keysDir, 'default.key'),
     caCertificate: join(pkiDir, 'ca.crt'),

@@ -90,6 +90,7 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
           purge: [
             paths.keysDir,
             paths.pkiDir,
+            paths.backupRecord,
             paths.runDir,
             paths.logsDir,
             ...sites.flatMap(({ proxy, paths: [site] }) =>

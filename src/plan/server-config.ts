@@ -11,6 +11,7 @@ interface ServerConfig {
   /** Folder of mcp-deploy.yaml, absolute. */
   readonly baseDir: string;
   readonly keyStoreFile: string;
+  readonly backupRecordFile: string;
 }
 
 /**
@@ -48,6 +49,7 @@ export function serverConfigText(
     },
     baseDir,
     keyStoreFile: deploymentPaths(stateDir).keyStore,
+    backupRecordFile: deploymentPaths(stateDir).backupRecord,
   };
   return `${JSON.stringify(config, null, 2)}\n`;
 }

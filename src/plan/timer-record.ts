@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { RenewalTimer } from '../targets/renewal-timer.ts';
+import type { HostTimer, TimerJob } from '../targets/host-timer.ts';
 import type { Step } from './types.ts';
 
-/** What `cert renew --install-timer` put outside of the folder of the deployment: `uninstall` takes exactly that away. */
+/** What `--install-timer` put outside of the folder of the deployment: `uninstall` takes exactly that away. */
 export interface TimerRecord {
   /** Of the deployment: in a copied folder the timer is that of the original. */
   readonly stateDir: string;
@@ -14,13 +14,17 @@ export interface TimerRecord {
   readonly install: readonly (readonly string[])[];
 }
 
-export function timerRecordFile(stateDir: string): string {
-  return join(stateDir, 'timer.json');
+/** The jobs that can have a timer. */
+export const timerJobs: readonly TimerJob['job'][] = ['renew', 'backup'];
+
+export function timerRecordFile(stateDir: string, job: TimerJob['job']): string {
+  return join(stateDir, job === 'renew' ? 'timer.json' : 'backup-timer.json');
 }
 
 export function timerRecordOf(
-  timer: RenewalTimer,
+  timer: HostTimer,
   stateDir: string,
+  job: TimerJob['job'],
 ): { readonly path: string; readonly mode: number; readonly content: string } {
   const record: TimerRecord = {
     stateDir,
@@ -28,7 +32,7 @@ export function timerRecordOf(
     remove: timer.remove.map(({ argv }) => argv),
     install: timer.install.map(({ argv }) => argv),
   };
-  return { path: timerRecordFile(stateDir), mode: 0o600, content: `${JSON.stringify(record, null, 2)}\n` };
+  return { path: timerRecordFile(stateDir, job), mode: 0o600, content: `${JSON.stringify(record, null, 2)}\n` };
 }
 
 /** A record as it was read, or null when it is none or that of another folder. */
@@ -49,6 +53,7 @@ export function parseTimerRecord(text: string, stateDir: string): TimerRecord | 
  */
 export function timerRemovalSteps(
   record: TimerRecord,
+  job: TimerJob['job'],
   textOf: (path: string) => string | null,
 ): { readonly steps: readonly Step[]; readonly kept: readonly string[] } {
   const there = record.files.filter(({ path }) => textOf(path) !== null);
@@ -61,14 +66,14 @@ export function timerRemovalSteps(
     steps: [
       ...record.remove.map((argv, index): Step => ({
         ...common,
-        id: `stop-timer-${index}`,
-        title: 'stop the renewal timer',
+        id: `stop-${job}-timer-${index}`,
+        title: `stop the ${timerWords[job]}`,
         action: { type: 'run-command', argv },
         undo: start === undefined ? { type: 'none' } : { type: 'run-command', argv: start },
       })),
       ...there.map(({ path }, index): Step => ({
         ...common,
-        id: `remove-timer-${index}`,
+        id: `remove-${job}-timer-${index}`,
         title: `remove ${path}`,
         action: { type: 'remove-file', path },
         undo: { type: 'restore' },
@@ -76,6 +81,9 @@ export function timerRemovalSteps(
     ],
   };
 }
+
+/** What people call it. */
+export const timerWords: Readonly<Record<TimerJob['job'], string>> = { renew: 'renewal timer', backup: 'backup timer' };
 
 function hash(text: string): string {
   return createHash('sha256').update(text).digest('hex');

@@ -16,6 +16,7 @@ import { boundRefusals, type BoundedTrail } from './observe/bounded-refusals.ts'
 import { traceRefusals } from './observe/trace-refusals.ts';
 import { createAuditTrail, type AuditTrail, type RefusedRequest } from './observe/audit-trail.ts';
 import type { AuditWriter } from './observe/audit.ts';
+import { watchBackupRecord } from './observe/backup-record.ts';
 import type { LastReload } from './observe/health.ts';
 import type { Log } from './observe/log.ts';
 import { throttledWarning } from './observe/throttled-warning.ts';
@@ -148,6 +149,7 @@ export function createGateway(
     auditDropped: () => droppedBefore + (now.audit?.dropped ?? 0),
     unreadBytes: () => unread.heldBytes,
     keyAges: () => now.keys?.ages() ?? [],
+    lastBackupSeconds: watchBackupRecord(config.backupRecordFile),
     redis: () => now.redis && { isUp: now.redis.isUp, errors: redisErrorsBefore + now.redis.errors },
     sharedAnswers: () => now.set.kept?.shared ?? null,
     isKnownTool: (name) => registry.knowsTool(name),

@@ -13,6 +13,8 @@ export const serverConfigSchema = z.strictObject({
   baseDir: z.string().min(1),
   /** Hashes of the API keys; null when everyone is let in. */
   keyStoreFile: z.string().min(1).nullable(),
+  /** What `mcp-deploy backup create` notes of its last success; absent where nobody makes backups. */
+  backupRecordFile: z.string().min(1).optional(),
 });
 
 export type ServerConfig = z.output<typeof serverConfigSchema>;
@@ -51,6 +53,7 @@ export async function parseServerConfig(
   const { deployment } = parsed;
   return {
     baseDir,
+    backupRecordFile: join(state, 'backup.json'),
     keyStoreFile: deployment.auth.required ? join(state, 'keys/keys.json') : null,
     deployment: {
       ...deployment,

@@ -1,19 +1,32 @@
 import { posix } from 'node:path';
-import { renderRenewalTimer, type RenewalTimer, type TimerKind } from './renewal-timer.ts';
-import type { RenderedFile, TargetCommands, TargetInput, TargetName } from './types.ts';
+import { renderBackupTimer } from './backup-timer.ts';
+import type { HostTimer, TimerKind } from './host-timer.ts';
+import { renderRenewalTimer } from './renewal-timer.ts';
+import type { Command, RenderedFile, TargetCommands, TargetInput, TargetName } from './types.ts';
 
-/** A renewal timer as a target of render: the same files and commands that `cert renew --install-timer` installs. */
+/**
+ * The timers of a deployment as a target of render: renewal, and backup where `backup.every` says how often. The same files
+ * and commands that `cert renew --install-timer` and `backup create --install-timer` install.
+ */
 export function timerTarget(name: TargetName, kind: TimerKind, notices: readonly string[]) {
-  const render = ({ deployment, paths, templates }: TargetInput): RenewalTimer => {
+  const render = ({ deployment, paths, templates }: TargetInput): HostTimer => {
     const mcpDeploy = paths.cliCommand ?? ['/usr/local/bin/mcp-deploy'];
     const file = paths.deploymentFile ?? posix.join(paths.baseDir, 'mcp-deploy.yaml');
-    return renderRenewalTimer(kind, {
+    const timer = (...words: readonly string[]) => ({
       name: deployment.name,
-      argv: [...mcpDeploy, 'cert', 'renew', '--quiet', '--file', file],
+      argv: [...mcpDeploy, ...words, '--quiet', '--file', file],
       homeDir: paths.homeDir ?? '/root',
       uid: paths.uid ?? 501,
       templates,
     });
+    const renewal = renderRenewalTimer(kind, timer('cert', 'renew'));
+    if (deployment.backup.every === undefined) return renewal;
+    const backup = renderBackupTimer(kind, timer('backup', 'create'), deployment.backup);
+    return {
+      files: [...renewal.files, ...backup.files],
+      install: distinct([...renewal.install, ...backup.install]),
+      remove: [...renewal.remove, ...backup.remove],
+    };
   };
   return {
     files: (input: TargetInput): readonly RenderedFile[] =>
@@ -33,10 +46,19 @@ export function timerTarget(name: TargetName, kind: TimerKind, notices: readonly
         install,
         restart: [],
         remove,
-        notices: [...notices, 'mcp-deploy cert renew --install-timer installs the same, and uninstall takes it away.'],
+        notices: [
+          ...notices,
+          'mcp-deploy cert renew --install-timer and mcp-deploy backup create --install-timer install the same, and uninstall takes it away.',
+        ],
       };
     },
   };
+}
+
+/** Units are read again once, for both. */
+function distinct(commands: readonly Command[]): readonly Command[] {
+  const isSame = (a: Command, b: Command): boolean => a.argv.join('\0') === b.argv.join('\0');
+  return commands.filter((command, index) => commands.findIndex((other) => isSame(other, command)) === index);
 }
 
 function checksOf(kind: TimerKind, paths: readonly string[]): TargetCommands['check'] {

@@ -68,6 +68,41 @@ test('uninstall stops the timer and removes its files; installing twice changes 
   });
 }, 120_000);
 
+test('a timer makes backups that its own command line makes, when it is said who may open them; uninstall takes it away', async () => {
+  await withHome(async ({ folder, home, cli, asked }) => {
+    const install = (...more: string[]) =>
+      cli('backup', 'create', '--install-timer', 'systemd-user', '--json', ...more);
+    const unsaid = await install();
+    expect([unsaid.exitCode, unsaid.stderr]).toEqual([2, expect.stringContaining('backup.recipients')]);
+    const { recipient } = documentOf<{ recipient: string }>(await cli('backup', 'key', '--json'));
+    const yaml = `backup: { every: weekly, at: '03:30', recipients: [${recipient}] }\n`;
+    await appendFile(join(folder, 'mcp-deploy.yaml'), yaml);
+    documentOf(await cli('cert', 'renew', '--install-timer', 'systemd-user', '--json'));
+    expect(documentOf(await install('--dry-run'))).toMatchObject({ installed: false });
+    expect(documentOf(await install())).toMatchObject({ changed: true });
+    expect(documentOf(await install())).toMatchObject({ changed: false });
+    const units = join(home, '.config/systemd/user');
+    const names = await readdir(units);
+    expect(names.length).toBe(4);
+    const read = (suffix: string) =>
+      readFile(join(units, names.find((name) => name.endsWith(`-backup.${suffix}`)) ?? ''), 'utf8');
+    expect(await read('timer')).toContain('OnCalendar=Sun *-*-* 03:30:00\n');
+
+    // What the timer starts, as it starts it: without a shell and from nowhere.
+    const [, ...words] = /^ExecStart="?([^"\n]+)"? (.+)$/m.exec(await read('service'))?.[2]?.split(' ') ?? [];
+    expect(words.slice(0, 2)).toEqual(['backup', 'create']);
+    documentOf(await runBin([...words, '--json'], { cwd: '/' }));
+    const { backup } = documentOf<{ backup: { overdue: boolean } }>(await cli('status', '--json'));
+    expect(backup.overdue).toBe(false);
+    expect((await cli('status')).stdout).toMatch(/Backup +✓ \d+ s old/);
+
+    const gone = await cli('uninstall', '--yes');
+    expect(gone.exitCode, gone.stderr).toBe(0);
+    expect((await asked()).filter((line) => line.includes('disable')).length).toBe(2);
+    expect(await readdir(units)).toEqual([]);
+  });
+}, 120_000);
+
 test('a timer that was changed since is the user’s: uninstall says so and leaves it', async () => {
   await withHome(async ({ home, cli, asked }) => {
     documentOf(await cli('cert', 'renew', '--install-timer', 'systemd-user', '--json'));

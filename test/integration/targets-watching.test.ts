@@ -31,6 +31,7 @@ const input = targetInput({
   name: 'notes',
   server: { sessions: { max: 50 }, workers: 4 },
   service: { memoryMax: '2G', openFiles: 1_000 },
+  backup: { every: 'hourly', recipients: [`age1${'q'.repeat(58)}`] },
 });
 const job = 'mcp-notes';
 const alerts = alertRules(job, input.deployment);
@@ -141,6 +142,15 @@ const cases: Readonly<Record<string, { readonly fires: Series; readonly near: Se
   McpKeyOld: {
     fires: { 'mcp_key_age_seconds label=ci': '8000000x500' },
     near: { 'mcp_key_age_seconds label=ci': '7700000x500' },
+  },
+  // In a test the clock begins at 0; the cases are looked at after 100 minutes, and the limit is three hours.
+  McpBackupOld: {
+    fires: { mcp_backup_last_success_timestamp_seconds: '-7200x500' },
+    near: { mcp_backup_last_success_timestamp_seconds: '-4000x500' },
+  },
+  McpBackupMissing: {
+    fires: { up: '1x800' },
+    near: { up: '1x800', mcp_backup_last_success_timestamp_seconds: '0x800' },
   },
   McpRateLimited: {
     fires: { 'mcp_rate_limited_total scope=key': '0+3x500', 'mcp_requests_total status=ok': '0+20x500' },

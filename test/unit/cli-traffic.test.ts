@@ -86,6 +86,7 @@ const healthy: StatusSnapshot = {
     { id: 'k1', label: 'laptop', createdAt: '2026-01-01T00:00:00Z', state: 'active', ageDays: 12, rotationDue: false },
   ],
   audit: { file: '/srv/audit.jsonl', bytes: 123_456 },
+  backup: { createdAt: '2026-01-12T02:00:00.000Z', ageSeconds: 36_000, overdue: false },
   unfinished: null,
 };
 const show = { style: new Chalk({ level: 0 }), path: (path: string) => path, stateDir: '/srv/.mcp-deploy' };
@@ -100,6 +101,7 @@ test('a healthy deployment is one glance', () => {
   Certificate   ✓ 300 days left, localhost
   Keys          ✓ 1 working: laptop (12 d)
   Audit         ✓ /srv/audit.jsonl, 123 kB
+  Backup        ✓ 10 h old, 2026-01-12 02:00 UTC
   Files         /srv/.mcp-deploy
 
   Next   mcp-deploy doctor        check everything; mcp-deploy status --watch follows it`);
@@ -113,6 +115,13 @@ test.each<[string, Partial<StatusSnapshot>, RegExp, RegExp]>([
     { certificate: { daysLeft: 9, names: ['a'], notAfter: '' } },
     /! 9 days left/,
     /cert renew/,
+  ],
+  ['no backup', { backup: null }, /Backup +! none yet: mcp-deploy backup create/, /Next/],
+  [
+    'an old backup',
+    { backup: { createdAt: '2026-01-12T02:00:00.000Z', ageSeconds: 900_000, overdue: true } },
+    /! 10 d old, 2026-01-12 02:00 UTC: mcp-deploy backup create/,
+    /Next/,
   ],
   ['a damaged key file', { keys: new EnvironmentError('keys.json is broken') }, /✗ keys.json is broken/, /up/],
   [

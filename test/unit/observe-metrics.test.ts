@@ -345,6 +345,7 @@ describe('docs/metrics.md', () => {
       upstreams: () => [{ name: 'files', up: true, restarts: 0, breaker: 'closed', cache: { hits: 3, misses: 1 } }],
       certificateNotAfterSeconds: () => 1_800_000_000,
       keyAges: () => [{ label: 'laptop', seconds: 60 }],
+      lastBackupSeconds: () => 1_760_000_000,
       redis: () => ({ isUp: true, errors: 1 }),
       sharedAnswers: () => ({ lookups: { hit: 1 }, writes: { written: 1 } }),
     });

@@ -335,8 +335,9 @@ describe('server.json', () => {
     );
     const config = JSON.parse(text) as { deployment: Deployment; baseDir: string; keyStoreFile: string };
     expect(text).toBe(`${JSON.stringify(config, null, 2)}\n`);
-    expect(Object.keys(config)).toEqual(['deployment', 'baseDir', 'keyStoreFile']);
+    expect(Object.keys(config)).toEqual(['deployment', 'baseDir', 'keyStoreFile', 'backupRecordFile']);
     expect(config).toMatchObject({ baseDir: '/srv/app', keyStoreFile: `${state}/keys/keys.json` });
+    expect(config).toMatchObject({ backupRecordFile: `${state}/backup.json` });
     const { deployment } = config;
     expect(deploymentSchema.parse(deployment)).toEqual(deployment);
     expect(deployment.tls).toEqual({ source: 'files', certificate: '/srv/app/certs/a.pem', key: '/etc/ssl/a.key' });

@@ -9,7 +9,7 @@ import type { Deployment } from '../../deployment/schema.ts';
 import { checkRecipient } from '../../host/backup/check-recipient.ts';
 import { collectFiles, type Collected } from '../../host/backup/collect-files.ts';
 import { writeArchive, type Lock, type WrittenArchive } from '../../host/backup/write-archive.ts';
-import { deploymentPaths } from '../../plan/deployment-paths.ts';
+import { deploymentPaths, scopeOf } from '../../plan/deployment-paths.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
 import { withLock } from '../apply-desired.ts';
 import { backupFolder, listBackups } from '../backup-folder.ts';
@@ -24,6 +24,7 @@ import { givenPassphrase, readPassphrase } from '../read-passphrase.ts';
  */
 export async function runBackupCreate(context: CommandContext, options: Record<string, unknown>): Promise<number> {
   const deployment = await deploymentToKeep(context);
+  if (options['installTimer'] !== undefined) return installBackupTimer(context, deployment, options);
   const secrets = options['withoutSecrets'] !== true;
   const lock = secrets ? await decideLock(context, deployment, options) : null;
   const withLogs = options['logs'] === true || deployment.backup.logs;
@@ -55,6 +56,28 @@ export async function runBackupCreate(context: CommandContext, options: Record<s
   } finally {
     await collected.close();
   }
+}
+
+/** Nobody is there to be asked when a timer runs, so who can open the backup must be written down. */
+async function installBackupTimer(
+  context: CommandContext,
+  deployment: Deployment,
+  options: FlagValues,
+): Promise<number> {
+  const { recipients, passphraseFile } = deployment.backup;
+  if (recipients.length === 0 && passphraseFile === undefined) {
+    throw new UserError('It is not written down who may open what the timer backs up.', {
+      why: 'A timer has nobody to ask, and its command holds no secret.',
+      next: 'mcp-deploy backup key        then write its public key into backup.recipients of mcp-deploy.yaml',
+    });
+  }
+  await decideLock(context, deployment, {});
+  const { installTimer } = await import('./install-timer.ts');
+  return installTimer(context, deployment, {
+    job: 'backup',
+    kind: options['installTimer'],
+    dryRun: options['dryRun'] === true,
+  });
 }
 
 /** What runs, or what is wanted when nothing was applied yet. */
@@ -157,7 +180,7 @@ async function removeOld(
   return gone.map((each) => each.name);
 }
 
-/** Read by status, doctor and the metrics of the server. */
+/** Read by status, doctor and the metrics of the server, whose group may read it on a host. */
 async function noteSuccess(
   { ports, stateDir }: CommandContext,
   file: string,
@@ -166,7 +189,11 @@ async function noteSuccess(
 ): Promise<void> {
   if ((await ports.files.stat(stateDir)) === null) return;
   const record = { createdAt, file, size, sha256 };
-  await ports.files.writeAtomic(join(stateDir, 'backup.json'), `${JSON.stringify(record, null, 2)}\n`, 0o600);
+  const text = `${JSON.stringify(record, null, 2)}\n`;
+  const { backupRecord, keyStore } = deploymentPaths(stateDir);
+  const store = scopeOf(stateDir) === 'system' ? await ports.files.stat(keyStore) : null;
+  if (store?.kind === 'file') await ports.files.writeAtomic(backupRecord, text, 0o640, store.owner);
+  else await ports.files.writeAtomic(backupRecord, text, 0o600);
 }
 
 const takeAwayMs = 3_600_000;

@@ -31,7 +31,11 @@ export async function runCertRenew(context: CommandContext, options: Record<stri
   }
   if (options['installTimer'] !== undefined) {
     const { installTimer } = await import('./install-timer.ts');
-    return installTimer(context, deployment, { kind: options['installTimer'], dryRun: options['dryRun'] === true });
+    return installTimer(context, deployment, {
+      job: 'renew',
+      kind: options['installTimer'],
+      dryRun: options['dryRun'] === true,
+    });
   }
   const renewal = {
     force: options['force'] === true,

@@ -5,7 +5,15 @@ import { EnvironmentError, UserError } from '../../deployment/errors.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import type { HostFacts } from '../../plan/facts.ts';
 import type { Plan, Step } from '../../plan/types.ts';
-import { cronLine, renderRenewalTimer, type RenewalTimer, type TimerKind } from '../../targets/renewal-timer.ts';
+import { backupTimerJob, renderBackupTimer } from '../../targets/backup-timer.ts';
+import {
+  cronTimerLine,
+  type HostTimer,
+  type TimerInput,
+  type TimerJob,
+  type TimerKind,
+} from '../../targets/host-timer.ts';
+import { renderRenewalTimer, renewalCronLine } from '../../targets/renewal-timer.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
 import { changeHost, lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
@@ -13,12 +21,48 @@ import { timerRecordFile, timerRecordOf } from '../../plan/timer-record.ts';
 
 const kinds: readonly (TimerKind | 'print')[] = ['systemd', 'systemd-user', 'launchd', 'cron', 'print'];
 
-/** `mcp-deploy cert renew --install-timer [KIND]`: what this machine has runs `cert renew` twice a day. */
+interface Job {
+  readonly job: TimerJob['job'];
+  readonly words: readonly string[];
+  readonly why: string;
+  /** What it does, behind the two spaces of a result. */
+  readonly says: string;
+  render(kind: TimerKind, timer: TimerInput): HostTimer;
+  cronLine(name: string, argv: readonly string[]): string;
+}
+
+const renewal: Job = {
+  job: 'renew',
+  words: ['cert', 'renew'],
+  why: 'renewal twice a day',
+  says: 'The certificate is looked at twice a day',
+  render: renderRenewalTimer,
+  cronLine: (name, argv) => renewalCronLine(name, argv, null),
+};
+
+function backupJob({ backup }: Deployment): Job {
+  const { every = 'daily', at } = backup;
+  return {
+    job: 'backup',
+    words: ['backup', 'create'],
+    why: `${every} backup`,
+    says: `A backup is made ${every} (${every === 'hourly' ? `minute ${at.slice(3)}` : at})`,
+    render: (kind, timer) => renderBackupTimer(kind, timer, backup),
+    cronLine: (_, argv) => cronTimerLine(backupTimerJob(backup), argv, null),
+  };
+}
+
+/** `--install-timer [KIND]` of `cert renew` and `backup create`: what this machine has runs the command by the clock. */
 export async function installTimer(
   context: CommandContext,
   deployment: Deployment,
-  { kind: asked, dryRun }: { readonly kind: unknown; readonly dryRun: boolean },
+  {
+    job: name,
+    kind: asked,
+    dryRun,
+  }: { readonly job: TimerJob['job']; readonly kind: unknown; readonly dryRun: boolean },
 ): Promise<number> {
+  const job = name === 'renew' ? renewal : backupJob(deployment);
   const { output } = context;
   const kind = typeof asked === 'string' ? asked : await chooseKind(context);
   if (!kinds.includes(kind as TimerKind)) {
@@ -28,14 +72,14 @@ export async function installTimer(
     });
   }
   const bin = join(context.package.root, 'bin', 'mcp-deploy.js');
-  const argv = [process.execPath, bin, 'cert', 'renew', '--quiet', '--file', context.deploymentFile];
+  const argv = [process.execPath, bin, ...job.words, '--quiet', '--file', context.deploymentFile];
   if (kind === 'print') {
-    const line = cronLine(deployment.name, argv, null);
+    const line = job.cronLine(deployment.name, argv);
     output.document({ ok: true, installed: false, kind, cron: line });
     output.result(`  Nothing was installed. As a line for crontab -e:\n\n${line}`);
     return 0;
   }
-  const timer = renderRenewalTimer(kind as TimerKind, {
+  const timer = job.render(kind as TimerKind, {
     name: deployment.name,
     argv,
     homeDir: context.world.env['HOME'] ?? homedir(),
@@ -46,17 +90,18 @@ export async function installTimer(
   const texts = await Promise.all(
     timer.files.map(async ({ path }) => (await context.ports.files.read(path))?.toString('utf8')),
   );
-  const recorded = (await context.ports.files.read(timerRecordFile(context.stateDir)))?.toString('utf8') ?? null;
+  const recorded =
+    (await context.ports.files.read(timerRecordFile(context.stateDir, job.job)))?.toString('utf8') ?? null;
   if (dryRun) {
     const facts = await lookAtHost(context, deployment);
-    const plan = planTimer(timer, { deployment, facts, folders, texts, recorded });
+    const plan = planTimer(timer, job, { deployment, facts, folders, texts, recorded });
     output.document({ ok: true, installed: false, kind, files: timer.files, commands: timer.install });
-    output.result(describePlan(plan, facts, 'mcp-deploy cert renew --install-timer'));
+    output.result(describePlan(plan, facts, `mcp-deploy ${job.words.join(' ')} --install-timer`));
     return 0;
   }
   const outcome = await changeHost(context, 'apply', async (look) => {
     const facts = await look(deployment);
-    return { plan: planTimer(timer, { deployment, facts, folders, texts, recorded }), facts };
+    return { plan: planTimer(timer, job, { deployment, facts, folders, texts, recorded }), facts };
   });
   output.document({
     ok: true,
@@ -66,14 +111,13 @@ export async function installTimer(
     files: timer.files.map(({ path }) => path),
   });
   const paths = timer.files.map(({ path }) => path);
-  output.result(
-    `  The certificate is looked at twice a day (${kind}): ${paths.join(', ')}\n\n  uninstall takes it away again.`,
-  );
+  output.result(`  ${job.says} (${kind}): ${paths.join(', ')}\n\n  uninstall takes it away again.`);
   return 0;
 }
 
 function planTimer(
-  timer: RenewalTimer,
+  timer: HostTimer,
+  { job, why }: Job,
   options: {
     readonly deployment: Deployment;
     readonly facts: HostFacts;
@@ -84,8 +128,8 @@ function planTimer(
 ): Plan {
   const { deployment, facts, folders, texts, recorded } = options;
   const changed = timer.files.filter(({ content }, index) => texts[index] !== content);
-  const record = timerRecordOf(timer, facts.stateDir);
-  const common = { why: 'renewal twice a day', group: 'configuration' } as const;
+  const record = timerRecordOf(timer, facts.stateDir, job);
+  const common = { why, group: 'configuration' } as const;
   const restore = { type: 'restore' } as const;
   const steps: readonly Step[] =
     changed.length === 0 && recorded === record.content
@@ -147,7 +191,7 @@ async function chooseKind({ ports, world }: CommandContext): Promise<TimerKind |
 }
 
 /** Folders above the files that are not there yet, outermost first. */
-async function missingFolders({ ports }: CommandContext, { files }: RenewalTimer): Promise<readonly string[]> {
+async function missingFolders({ ports }: CommandContext, { files }: HostTimer): Promise<readonly string[]> {
   const missing: string[] = [];
   for (const { path } of files) {
     for (let folder = dirname(path); !missing.includes(folder); folder = dirname(folder)) {

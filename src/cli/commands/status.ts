@@ -74,6 +74,7 @@ function documentOf(now: StatusSnapshot, traffic: Traffic | null): object {
       ...(expiresAt === undefined ? {} : { expiresAt }),
     })),
     audit,
+    backup: now.backup,
     unfinished: now.unfinished,
     damaged: [damageOf(certificate), damageOf(keys)].filter((damage) => damage !== null),
   };

@@ -4,8 +4,14 @@ import type { HostFacts } from '../../plan/facts.ts';
 import { scopeOf } from '../../plan/deployment-paths.ts';
 import { planSystemRemoval } from '../../plan/plan-system-removal.ts';
 import { planRemoval } from '../../plan/plan-removal.ts';
-import { parseTimerRecord, timerRecordFile, timerRemovalSteps } from '../../plan/timer-record.ts';
-import type { Plan } from '../../plan/types.ts';
+import {
+  parseTimerRecord,
+  timerJobs,
+  timerRecordFile,
+  timerRemovalSteps,
+  timerWords,
+} from '../../plan/timer-record.ts';
+import type { Notice, Plan, Step } from '../../plan/types.ts';
 import { removeEntry } from '../../clients/client-settings.ts';
 import { clientEntry } from '../../clients/index.ts';
 import type { McpClient } from '../../clients/types.ts';
@@ -114,23 +120,30 @@ function settingsFlag(context: CommandContext, client: McpClient, path: string):
   return path === settingsPath(context, client, false) ? '' : ` --settings ${path}`;
 }
 
-/** The renewal timer first: it must not run while what it renews is taken away. */
+/** The timers first: they must not run while what they renew or back up is taken away. */
 export async function planWithTimer(
   { ports, stateDir }: CommandContext,
   facts: HostFacts,
   purge = false,
 ): Promise<Plan> {
   const plan = facts.system === undefined ? planRemoval(facts) : planSystemRemoval(facts, { purge });
-  const text = (await ports.files.read(timerRecordFile(stateDir)))?.toString('utf8') ?? null;
-  const record = text === null ? null : parseTimerRecord(text, stateDir);
-  if (record === null) return plan;
-  const now = new Map<string, string | null>();
-  for (const { path } of record.files) now.set(path, (await ports.files.read(path))?.toString('utf8') ?? null);
-  const { steps, kept } = timerRemovalSteps(record, (path) => now.get(path) ?? null);
-  const notices = kept.map((path) => ({
-    level: 'warning' as const,
-    text: `${path} was changed since it was written; the renewal timer stays.`,
-  }));
+  const steps: Step[] = [];
+  const notices: Notice[] = [];
+  for (const job of timerJobs) {
+    const text = (await ports.files.read(timerRecordFile(stateDir, job)))?.toString('utf8') ?? null;
+    const record = text === null ? null : parseTimerRecord(text, stateDir);
+    if (record === null) continue;
+    const now = new Map<string, string | null>();
+    for (const { path } of record.files) now.set(path, (await ports.files.read(path))?.toString('utf8') ?? null);
+    const removal = timerRemovalSteps(record, job, (path) => now.get(path) ?? null);
+    steps.push(...removal.steps);
+    for (const path of removal.kept) {
+      notices.push({
+        level: 'warning',
+        text: `${path} was changed since it was written; the ${timerWords[job]} stays.`,
+      });
+    }
+  }
   return { ...plan, steps: [...steps, ...plan.steps], notices: [...plan.notices, ...notices] };
 }
 

@@ -51,9 +51,16 @@ export function describeStatus(
         : `${green('✓')} ${show.path(audit.file)}, ${size(audit.bytes)}`,
     );
   }
+  add('Backup', backupWords(now, show.style));
   add('Files', show.path(show.stateDir));
   lines.push('', `  Next   ${nextCommand(now)}`);
   return lines;
+}
+
+function backupWords({ backup }: StatusSnapshot, { green, yellow }: ChalkInstance): string {
+  if (backup === null) return `${yellow('!')} none yet: mcp-deploy backup create`;
+  const age = `${duration(backup.ageSeconds)} old, ${backup.createdAt.slice(0, 16).replace('T', ' ')} UTC`;
+  return backup.overdue ? `${yellow('!')} ${age}: mcp-deploy backup create` : `${green('✓')} ${age}`;
 }
 
 /** The same in one line, for a log or a terminal that cannot be redrawn. */

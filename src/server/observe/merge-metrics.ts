@@ -4,6 +4,7 @@ const notSummed: Readonly<Record<string, (a: number, b: number) => number>> = {
   mcp_redis_up: Math.min,
   mcp_upstream_up: Math.min,
   mcp_key_age_seconds: Math.max,
+  mcp_backup_last_success_timestamp_seconds: Math.max,
   mcp_tls_certificate_not_after_seconds: Math.min,
   process_start_time_seconds: Math.min,
   nodejs_eventloop_lag_mean_seconds: Math.max,

@@ -30,6 +30,7 @@ export const metricCatalogue = [
   describe('mcp_errors_total', 'counter', ['kind'], 'Failures of the server and its upstreams.'),
   describe('mcp_tls_certificate_not_after_seconds', 'gauge', [], 'End of the served certificate, Unix time.'),
   describe('mcp_key_age_seconds', 'gauge', ['label'], 'Age of the newest key of a label, of the 100 oldest.'),
+  describe('mcp_backup_last_success_timestamp_seconds', 'gauge', [], 'Last backup of the deployment, Unix time.'),
   describe('mcp_redis_up', 'gauge', [], '1 while Redis can be asked, else 0; only where Redis is configured.'),
   describe('mcp_redis_errors_total', 'counter', [], 'Failed commands to Redis and lost or failed connections.'),
   describe('mcp_audit_dropped_total', 'counter', [], 'Audit lines that could not be written.'),

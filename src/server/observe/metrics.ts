@@ -55,6 +55,8 @@ export interface MetricSources {
   /** Unix time in seconds; null without TLS. */
   certificateNotAfterSeconds(): number | null;
   auditDropped?(): number;
+  /** Unix time in seconds; null when none was noted. */
+  lastBackupSeconds?(): number | null;
   /** Bytes that wait for readers. */
   unreadBytes?(): number;
   /** The connection to Redis; null without Redis. */
@@ -263,6 +265,8 @@ export function createMetrics(sources: MetricSources): Metrics {
     for (const { label, seconds } of sources.keyAges?.() ?? []) {
       add('mcp_key_age_seconds', renderLabels({ label }), seconds);
     }
+    const lastBackup = sources.lastBackupSeconds?.() ?? null;
+    if (lastBackup !== null) add('mcp_backup_last_success_timestamp_seconds', '', lastBackup);
     const redis = sources.redis?.() ?? null;
     if (redis !== null) {
       add('mcp_redis_up', '', redis.isUp ? 1 : 0);

@@ -207,6 +207,7 @@ export function dashboardsOf(job: string): readonly Dashboard[] {
         stat('Certificate ends in', `${of('mcp_tls_certificate_not_after_seconds')} - time()`, 's'),
         stat('Oldest key', `max(${of('mcp_key_age_seconds')})`, 's', { alarm: 90 * 86_400 }),
         stat('Audit lines lost', `sum(increase(${of('mcp_audit_dropped_total')}[$__range]))`, 'short', { alarm: 1 }),
+        stat('Last backup', `time() - ${of('mcp_backup_last_success_timestamp_seconds')}`, 's', { alarm: 8 * 86_400 }),
         stat('Last change of configuration', `(time() - ${of('mcp_config_last_reload_timestamp_seconds')})`, 's'),
         line('Requests refused for their key', [[by('reason', rate('mcp_auth_failures_total')), '{{reason}}']], 'ops'),
         line('Requests refused by a limit', [[by('scope', rate('mcp_rate_limited_total')), '{{scope}}']], 'ops'),

@@ -1,4 +1,5 @@
 import type { Deployment } from '../../deployment/schema.ts';
+import { backupEverySeconds } from '../backup-timer.ts';
 
 /** One alert, or one recorded series. Expressions are about the job of this deployment alone. */
 export interface AlertRule {
@@ -42,13 +43,15 @@ export function recordingRules(job: string): readonly RecordingRule[] {
 /** Thresholds are those of the deployment where it sets them. */
 export function alertRules(
   job: string,
-  { server, service }: Pick<Deployment, 'server' | 'service'>,
+  { server, service, backup }: Pick<Deployment, 'server' | 'service' | 'backup'>,
 ): readonly AlertRule[] {
   const of = (metric: string, more = ''): string => `${metric}{job="${job}"${more}}`;
   const sessions = server.sessions.max;
   const cores = server.workers === 'auto' ? 1 : server.workers;
   const memory = bytesOf(service.memoryMax) ?? defaultMemoryBytes;
   const where = '{{ $labels.instance }}';
+  const backupEvery = backupEverySeconds(backup);
+  const backupOld = backupEvery === null ? 8 * 86_400 : 2 * backupEvery + 3_600;
   return [
     rule(
       'McpServerDown',
@@ -259,6 +262,28 @@ export function alertRules(
       `${of('mcp_key_age_seconds')} > 90 * 86400`,
       'The key {{ $labels.label }} is {{ $value | humanizeDuration }} old: mcp-deploy keys rotate {{ $labels.label }}',
     ),
+    rule(
+      'McpBackupOld',
+      'warning',
+      '0m',
+      backupEvery === null
+        ? 'A backup was made once, and none for more than a week.'
+        : `Two backups that were due (backup.every: ${backup.every ?? ''}) were not made.`,
+      `time() - ${of('mcp_backup_last_success_timestamp_seconds')} > ${backupOld}`,
+      `The last backup of ${where} is {{ $value | humanizeDuration }} old: mcp-deploy backup create says why.`,
+    ),
+    ...(backupEvery === null
+      ? []
+      : [
+          rule(
+            'McpBackupMissing',
+            'warning',
+            `${Math.round(backupEvery / 3_600)}h`,
+            'A timer is wanted, and none of its backups was ever noted.',
+            `${of('up')} == 1 unless on (job, instance) ${of('mcp_backup_last_success_timestamp_seconds')}`,
+            `No backup of ${where} was ever made: mcp-deploy backup create --install-timer`,
+          ),
+        ]),
     rule(
       'McpRateLimited',
       'info',
