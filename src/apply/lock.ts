@@ -32,6 +32,8 @@ export interface LockOptions {
   /** How long to wait for a holder that lives; 0 by default. */
   readonly waitMs?: number;
   readonly signal?: AbortSignal;
+  /** Told once for each holder that is waited for. */
+  readonly onWait?: (holder: string) => void;
 }
 
 const pollMs = 25;
@@ -63,6 +65,7 @@ export async function acquireLock(options: LockOptions): Promise<Lock> {
   const content = `${JSON.stringify(holder)}\n`;
   const isFirst = (await files.stat(stateDir)) === null;
   const giveUpAt = clock.elapsed() + (options.waitMs ?? 0);
+  let toldOf: string | null = null;
   const clearedBy = clock.elapsed() + clearingMs;
 
   try {
@@ -73,6 +76,10 @@ export async function acquireLock(options: LockOptions): Promise<Lock> {
       // A lock that someone is just clearing away is waited for in any case: that takes a moment.
       const mayWait = clock.elapsed() < (attempt.reason === 'held' ? giveUpAt : Math.max(giveUpAt, clearedBy));
       if (!mayWait) throw heldBy(attempt.by, path);
+      if (attempt.reason === 'held' && attempt.by !== null && attempt.by.nonce !== toldOf) {
+        toldOf = attempt.by.nonce;
+        options.onWait?.(describeHolder(attempt.by));
+      }
       await clock.sleep(pollMs, options.signal);
     }
   } catch (error) {
@@ -200,9 +207,13 @@ function heldBy(by: LockHolder | null, path: string): EnvironmentError {
       next: 'Run the command again in a moment.',
     });
   }
-  const since = by.since.replace('T', ' ').replace(/\..*$/, '');
   return new EnvironmentError('Another mcp-deploy is changing this deployment.', {
-    why: `Process ${by.pid} on ${by.hostName} holds the lock since ${since} UTC, for "${by.purpose}".`,
-    next: `Wait until it has ended, or see what it does: ps -p ${by.pid} -o pid,etime,args\nIf ${by.hostName} is another machine that no longer works on it: rm ${path}`,
+    why: `${describeHolder(by)}.`,
+    next: `Wait until it has ended (--wait 60), or see what it does: ps -p ${by.pid} -o pid,etime,args\nIf ${by.hostName} is another machine that no longer works on it: rm ${path}`,
   });
+}
+
+function describeHolder({ pid, hostName, purpose, since }: LockHolder): string {
+  const at = since.replace('T', ' ').replace(/\..*$/, '');
+  return `Process ${pid} on ${hostName} holds the lock since ${at} UTC, for "${purpose}"`;
 }

@@ -62,7 +62,14 @@ export interface Outcome {
  */
 export async function withLock<T>(context: CommandContext, purpose: string, change: () => Promise<T>): Promise<T> {
   const { ports, stateDir, baseDir, output, signal } = context;
-  const lock = await acquireLock({ ports, stateDir, purpose, signal });
+  const lock = await acquireLock({
+    ports,
+    stateDir,
+    purpose,
+    signal,
+    waitMs: context.lockWaitMs,
+    onWait: (holder) => output.progress(`  ${output.err.dim('·')} waiting: ${holder}`),
+  });
   try {
     const recovered = await recoverUnfinished({ ports, stateDir, baseDir });
     if (recovered !== null) output.warning(recovered.summary);

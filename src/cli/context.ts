@@ -2,6 +2,7 @@ import { dirname, resolve } from 'node:path';
 import type { ApplyPorts } from '../apply/ports.ts';
 import { createPorts } from '../host/ports.ts';
 import type { Output } from './output/output.ts';
+import { numberFlag } from './flag-values.ts';
 import { findStateDir } from './find-state-dir.ts';
 import { findPackageFiles, type PackageFiles } from './package-root.ts';
 import type { World } from './world.ts';
@@ -14,6 +15,7 @@ export interface CommonOptions {
   readonly verbose?: boolean;
   readonly file?: string;
   readonly root?: string;
+  readonly wait?: string;
 }
 
 /** What a command gets: its folder, its output, the adapters, and when to stop. */
@@ -26,6 +28,8 @@ export interface CommandContext {
   /** True when questions may be asked: a terminal on both sides, no --yes, no --json. */
   readonly interactive: boolean;
   readonly yes: boolean;
+  /** How long to wait for another mcp-deploy that is changing the deployment. */
+  readonly lockWaitMs: number;
   /** mcp-deploy.yaml, absolute. */
   readonly deploymentFile: string;
   /** Folder of mcp-deploy.yaml, absolute. */
@@ -61,6 +65,7 @@ export function createContext(parts: {
       options.json !== true &&
       (world.env['CI'] === undefined || world.env['CI'] === ''),
     yes: options.yes === true,
+    lockWaitMs: numberFlag({ ...options }, 'wait', '--wait', 0) * 1_000,
     deploymentFile,
     baseDir,
     stateDir: findStateDir(deploymentFile),

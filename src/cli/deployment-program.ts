@@ -34,7 +34,7 @@ export function addDeploymentCommands(make: MakeCommand): void {
     (await import('./commands/logs.ts')).runLogs(context, options),
   );
   for (const name of ['start', 'stop', 'restart'] as const) {
-    make(name, `${name} the server of this deployment`, noFlags, async (context) =>
+    make(name, `${name} the server of this deployment`, addWait, async (context) =>
       (await import('./commands/service.ts')).runService(context, name),
     );
   }
@@ -46,7 +46,13 @@ export function addDeploymentCommands(make: MakeCommand): void {
   );
 }
 
+/** For commands that change a deployment. */
+function addWait(command: Command): void {
+  command.option('--wait <seconds>', 'wait this long for another mcp-deploy that is changing it (default: 0)');
+}
+
 function defineUp(command: Command): void {
+  addWait(command);
   command
     .usage('[options] [-- YOUR MCP SERVER COMMAND]')
     .option('--name <name>', 'name of the deployment (default: the folder)')
@@ -106,6 +112,7 @@ Exit codes
 }
 
 function defineApply(command: Command): void {
+  addWait(command);
   command
     .usage('[options] [PLAN]')
     .option('--adopt', 'leave files that were edited by hand as they are')
@@ -122,6 +129,7 @@ Exit codes
 }
 
 function defineRollback(command: Command): void {
+  addWait(command);
   command.usage('[options] [RELEASE]').addHelpText(
     'after',
     `
@@ -154,6 +162,7 @@ Exit codes
 }
 
 function defineUninstall(command: Command): void {
+  addWait(command);
   command
     .option('--clients', 'also take the endpoint out of the settings of MCP clients')
     .option('--purge', 'of a service of the host: also keys, certificates, logs and data')

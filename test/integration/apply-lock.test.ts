@@ -46,12 +46,23 @@ describe('one holder', () => {
     expect(await readdir(stateDir)).toEqual(['server.json']);
   });
 
-  test('waiting takes it when the holder gives it back', async () => {
+  test('waiting takes it when the holder gives it back, and says once whom it waits for', async () => {
     const stateDir = await freshStateDir();
     const first = await acquireLock({ ports, stateDir, purpose: 'apply' });
-    const second = acquireLock({ ports, stateDir, purpose: 'stop', waitMs: 20_000 });
-    await first.release();
+    const told: string[] = [];
+    const second = acquireLock({
+      ports,
+      stateDir,
+      purpose: 'stop',
+      waitMs: 20_000,
+      onWait: (holder) => {
+        told.push(holder);
+        // Not at once: a few rounds of waiting must not say it again.
+        setTimeout(() => void first.release(), 150);
+      },
+    });
     await (await second).release();
+    expect(told).toEqual([expect.stringMatching(`^Process ${process.pid} on .* since .* UTC, for "apply"$`)]);
   });
 
   test('an interrupt ends the wait', async () => {
