@@ -16,7 +16,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   plan: ['deployment', 'pki', 'render', 'server', 'targets', 'clients'],
   doctor: ['deployment', 'pki', 'render', 'server', 'targets', 'clients', 'plan'],
   'doctor/checks': ['deployment', 'pki', 'doctor'],
-  'doctor/report': ['deployment', 'doctor', 'doctor/checks'],
+  'doctor/report': ['deployment', 'render', 'doctor', 'doctor/checks'],
   'doctor/probes': ['deployment', 'pki', 'server', 'plan', 'doctor', 'doctor/checks'],
   backup: ['deployment', 'plan'],
   apply: ['deployment', 'pki', 'render', 'server', 'targets', 'clients', 'plan'],

@@ -26,6 +26,10 @@ function defineDoctor(command: Command): void {
     .option('--resolve <name:address>', 'address of the name in place of what is looked up, before a change of DNS')
     .option('--origin <url>', 'a browser page that is meant to call, for example https://app.example.com')
     .option('--deep', 'also watch an idle stream for 90 seconds')
+    .option('--junit', 'print JUnit XML, for CI systems')
+    .option('--markdown', 'print Markdown, for an issue')
+    .option('--html', 'print one self-contained page')
+    .option('--out <file>', 'also write it to this file, by its ending: .html .xml .md .json .txt', collect, [])
     .option('--only <codes>', 'only these codes or categories, separated by commas')
     .option('--skip <codes>', 'all but these codes or categories')
     .addHelpText(
@@ -36,9 +40,15 @@ Examples
   mcp-deploy doctor https://mcp.example.com/mcp --key-file k   any MCP server
   mcp-deploy doctor https://mcp.example.com/mcp --key-file k --upstream http://127.0.0.1:8080/mcp --proxy-config auto
                                                                is it the proxy or the server, and which line
+  mcp-deploy doctor --out report.html --out junit.xml          one look, several reports
 
 Exit codes
   0 healthy, warnings allowed   1 an error was found   2 wrong input   3 nothing could be judged
 `,
     );
+}
+
+/** For flags that may be given several times. */
+function collect(value: string, earlier: readonly string[]): readonly string[] {
+  return [...earlier, value];
 }

@@ -1,5 +1,6 @@
 import { blameHop } from './blame-hop.ts';
 import { someClientWorks, type EndpointCheck } from './checks/endpoint-check.ts';
+import { describeMeasures } from './describe-measures.ts';
 import type { Observations } from './observations.ts';
 import {
   hops,
@@ -73,6 +74,7 @@ export function judgeObservations({ observations, checks, selected, durationMs }
     passed,
     notChecked,
     durationMs: Math.round(durationMs),
+    measures: describeMeasures(observations),
   };
   return { ...report, path: describePath(observations, report, checks) };
 }

@@ -82,6 +82,8 @@ export interface NameSeen {
   readonly literal: boolean;
   readonly v4: readonly string[];
   readonly v6: readonly string[];
+  /** How long the look-up took; absent when there was nothing to look up. */
+  readonly durationMs?: number;
 }
 
 export interface TcpSeen {
@@ -115,6 +117,8 @@ export interface TlsSeen {
   readonly chain: readonly CertificateDescription[];
   /** What is wrong with the chain, name, dates and strength, judged offline. */
   readonly problems: readonly CertificateProblem[];
+  /** How long the ordinary handshake took, the connection included. */
+  readonly durationMs?: number;
 }
 
 /** One HTTP exchange, cut to what is judged. The API key never occurs in it. */
@@ -244,6 +248,8 @@ export interface IdleSeen {
   readonly endedAfterMs: number | null;
   /** Longest silence, milliseconds. */
   readonly longestSilenceMs: number;
+  /** When something came, from the request on: the first 64 times. */
+  readonly heardAtMs?: readonly number[];
 }
 
 /** The same harmless request, made large. */
@@ -305,6 +311,8 @@ export interface LimitsSeen {
   readonly declared: { readonly quota: number; readonly windowSeconds: number | null } | null;
   /** The status most requests got before. */
   readonly usualStatus: number;
+  /** Every answer in the order in which it came, from the first request on. */
+  readonly answered?: readonly { readonly atMs: number; readonly status: number }[];
 }
 
 export interface HostSeen {

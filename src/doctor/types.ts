@@ -1,3 +1,5 @@
+import type { Measures } from './describe-measures.ts';
+
 /**
  * Doctor in one line: probes (I/O, at most once each) give observations;
  * checks (pure) judge them; the report shows findings, root cause first.
@@ -178,4 +180,6 @@ export interface DoctorReport {
   readonly passed: readonly PassedCheck[];
   readonly notChecked: readonly NotChecked[];
   readonly durationMs: number;
+  /** For the plots of the formats that have any. */
+  readonly measures: Measures;
 }

@@ -2,14 +2,16 @@ import Handlebars from 'handlebars';
 
 /**
  * Compiles a template that lays out values and decides nothing. Values are
- * put in as they are: the view has quoted them for the format. The helpers
- * are each, if and unless.
+ * put in as they are: the view has quoted them for the format; for markup
+ * (HTML, SVG, XML) Handlebars quotes them, but for {{{…}}}. The helpers are
+ * each, if and unless.
  * Throws when the template asks for a value that the view does not have, or
  * that is null or undefined, and for any other helper.
  */
-export function compileTemplate(source: string): (view: object) => string {
-  const compiled = compiledBySource.get(source) ?? compile(source);
-  compiledBySource.set(source, compiled);
+export function compileTemplate(source: string, format: 'text' | 'markup' = 'text'): (view: object) => string {
+  const known = compiledBySource[format];
+  const compiled = known.get(source) ?? compile(source, format);
+  known.set(source, compiled);
   return (view) => {
     requireValues(view, 'view');
     return compiled(view);
@@ -17,11 +19,14 @@ export function compileTemplate(source: string): (view: object) => string {
 }
 
 /** Compiling costs far more than filling in, and a plan fills in the same few templates again and again. */
-const compiledBySource = new Map<string, HandlebarsTemplateDelegate>();
+const compiledBySource = {
+  text: new Map<string, HandlebarsTemplateDelegate>(),
+  markup: new Map<string, HandlebarsTemplateDelegate>(),
+};
 
-function compile(source: string): HandlebarsTemplateDelegate {
+function compile(source: string, format: 'text' | 'markup'): HandlebarsTemplateDelegate {
   return layoutOnly().compile(source, {
-    noEscape: true,
+    noEscape: format === 'text',
     strict: true,
     knownHelpers: { with: false, log: false, lookup: false },
     knownHelpersOnly: true,

@@ -10,6 +10,9 @@ export interface IdleSpec extends EndpointLook {
   readonly watchMs: number;
 }
 
+/** More is not drawn. */
+const maxHeard = 64;
+
 /** Keeps a stream open, asks nothing of it and notes how long it is silent and whether it is cut. */
 export async function probeIdle(spec: IdleSpec, signal: AbortSignal): Promise<Observed<IdleSeen>> {
   if (spec.era === 'modern') {
@@ -32,6 +35,7 @@ async function watch(spec: IdleSpec, request: RequestInit, signal: AbortSignal):
   const over = AbortSignal.timeout(spec.watchMs);
   let lastAt = 0;
   let longestSilenceMs = 0;
+  const heardAtMs: number[] = [];
   let opened = false;
   const heard = (): void => {
     longestSilenceMs = Math.max(longestSilenceMs, sinceStart() - lastAt);
@@ -49,13 +53,14 @@ async function watch(spec: IdleSpec, request: RequestInit, signal: AbortSignal):
       const part = await reader?.read();
       heard();
       if (part === undefined || part.done) break;
+      if (heardAtMs.length < maxHeard) heardAtMs.push(lastAt);
     }
   } catch (error) {
     signal.throwIfAborted();
     heard();
-    if (over.aborted) return { status: 'ok', watchedMs: sinceStart(), endedAfterMs: null, longestSilenceMs };
+    if (over.aborted) return { status: 'ok', watchedMs: sinceStart(), endedAfterMs: null, longestSilenceMs, heardAtMs };
     const failure = describeNetworkFailure(error);
     if (!opened) return { status: 'failed', reason: failure.message, failure };
   }
-  return { status: 'ok', watchedMs: sinceStart(), endedAfterMs: sinceStart(), longestSilenceMs };
+  return { status: 'ok', watchedMs: sinceStart(), endedAfterMs: sinceStart(), longestSilenceMs, heardAtMs };
 }

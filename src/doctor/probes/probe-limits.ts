@@ -43,6 +43,7 @@ async function burst(
 ): Promise<Observed<LimitsSeen>> {
   const startedAt = performance.now();
   const statuses = new Map<number, number>();
+  const answered: { atMs: number; status: number }[] = [];
   let sent = 0;
   let refusal: Answer | null = null;
   let broken: Answer | null = null;
@@ -58,6 +59,7 @@ async function burst(
       );
       if (answer.kind === 'failed') broken ??= answer;
       else {
+        answered.push({ atMs: performance.now() - startedAt, status: answer.status });
         declared = largerPolicy(declared, answer.headers['ratelimit-policy']);
         if (answer.status === 429) refusal ??= answer;
         else statuses.set(answer.status, (statuses.get(answer.status) ?? 0) + 1);
@@ -79,6 +81,7 @@ async function burst(
     refusal: seen.refusal,
     declared,
     usualStatus: usual?.[0] ?? 429,
+    answered,
   };
 }
 

@@ -25,12 +25,14 @@ export async function probeName(
     const of = (wanted: number): readonly string[] => given.filter((address) => isIP(address) === wanted);
     return { status: 'ok', literal: false, v4: of(4), v6: of(6) };
   }
+  const startedAt = performance.now();
   try {
     const found = await within(lookup(host, { all: true }), timeoutMs, signal);
+    const durationMs = performance.now() - startedAt;
     const addresses = (wanted: number): string[] => [
       ...new Set(found.filter((entry) => entry.family === wanted).map((entry) => entry.address)),
     ];
-    return { status: 'ok', literal: false, v4: addresses(4), v6: addresses(6) };
+    return { status: 'ok', literal: false, v4: addresses(4), v6: addresses(6), durationMs };
   } catch (error) {
     signal.throwIfAborted();
     const failure = describeNetworkFailure(error);

@@ -13,6 +13,7 @@ interface Ordinary {
   readonly authorised: boolean;
   readonly trustError: string | null;
   readonly nameMatches: boolean;
+  readonly durationMs: number;
 }
 
 /**
@@ -64,6 +65,7 @@ export async function probeTls(
       trustedByRoots || (seen.authorised && caPem === null) ? 'public roots' : seen.authorised ? 'given CA' : null,
     trustError: seen.authorised || trustedByRoots ? null : seen.trustError,
     nameMatches: seen.nameMatches,
+    durationMs: seen.durationMs,
     ...judgeOffline(pem.done ? pem.value : '', trustedByRoots ? null : caPem, to.host),
   };
 }
@@ -74,6 +76,7 @@ function ordinaryHandshake(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<Ordinary> {
+  const startedAt = performance.now();
   const options = { ALPNProtocols: ['h2', 'http/1.1'], ...(caPem === null ? {} : { ca: caPem }) };
   return handshake(to, options, timeoutMs, signal, (socket) => ({
     protocol: socket.getProtocol(),
@@ -82,6 +85,7 @@ function ordinaryHandshake(
     // The types say Error; with rejectUnauthorized: false Node sets OpenSSL's code as a string.
     trustError: socket.authorized ? null : String(socket.authorizationError),
     nameMatches: isForName(to.host, socket.getPeerCertificate()),
+    durationMs: performance.now() - startedAt,
   }));
 }
 

@@ -1,6 +1,7 @@
 import { catalogue } from '../checks/catalogue.ts';
-import { printable } from '../printable.ts';
 import { categories, type Category, type DoctorReport, type Finding, type NotChecked, type PathHop } from '../types.ts';
+import { categoryNames } from './category-names.ts';
+import { shownText } from './shown-text.ts';
 import { wrapText } from './wrap-text.ts';
 
 /** How words are shown; plain text passes functions that change nothing. Colour only repeats what the glyphs say. */
@@ -15,24 +16,6 @@ export interface ReportStyle {
 const columns = 80;
 const lineIndent = 12;
 const blockIndent = 15;
-
-const categoryNames: Readonly<Record<Category, string>> = {
-  host: 'Host',
-  name: 'Name',
-  tcp: 'TCP',
-  tls: 'TLS',
-  http: 'HTTP',
-  key: 'Keys',
-  session: 'Sessions',
-  protocol: 'Protocol',
-  tools: 'Tools',
-  stream: 'Streams',
-  sizes: 'Sizes',
-  cors: 'Browsers',
-  proxy: 'Proxy',
-  limits: 'Limits',
-  health: 'Health',
-};
 
 /** The report for a terminal: the path, a line per category, a block per finding with the root cause first, a summary. */
 export function formatReportText(report: DoctorReport, style: ReportStyle): string {
@@ -51,8 +34,8 @@ export function formatReportText(report: DoctorReport, style: ReportStyle): stri
 function formatPath(path: readonly PathHop[], style: ReportStyle): string {
   const glyphs = { ok: style.good('✓'), warning: style.warn('!'), error: style.bad('✗'), unknown: style.dim('-') };
   const items = path.map(({ label, state }, index) => ({
-    width: printable(label).length + 2 + (index < path.length - 1 ? 3 : 0),
-    text: `${printable(label)} ${glyphs[state]}${index < path.length - 1 ? ' ->' : ''}`,
+    width: shownText(label).length + 2 + (index < path.length - 1 ? 3 : 0),
+    text: `${shownText(label)} ${glyphs[state]}${index < path.length - 1 ? ' ->' : ''}`,
   }));
   return flow('Path', [{ width: 6, text: 'you ->' }, ...items], ' ');
 }
@@ -73,7 +56,7 @@ function formatCategory(category: Category, report: DoctorReport, style: ReportS
   }
   const notTried = report.notChecked.find(({ code, kind }) => kind === 'not-tried' && categoryOf(code) === category);
   if (items.length === 0 && notTried !== undefined) {
-    const lines = wrapText(`- ${printable(notTried.reason)}`, columns - lineIndent);
+    const lines = wrapText(`- ${shownText(notTried.reason)}`, columns - lineIndent);
     return lines.map(
       (line, index) => (index === 0 ? head(categoryNames[category]) : ' '.repeat(lineIndent)) + style.dim(line),
     );
@@ -87,7 +70,7 @@ function formatCategory(category: Category, report: DoctorReport, style: ReportS
 
 function formatItem(code: string, label: string, report: DoctorReport, style: ReportStyle): Item | null {
   const passed = report.passed.find((each) => each.code === code);
-  if (passed !== undefined) return item('✓', printable(passed.detail ?? label), style.good);
+  if (passed !== undefined) return item('✓', shownText(passed.detail ?? label), style.good);
   const finding = report.findings.find((each) => each.code === code);
   if (finding !== undefined)
     return finding.severity === 'error' ? item('✗', label, style.bad) : item('!', label, style.warn);
@@ -127,7 +110,7 @@ function formatFinding(finding: Finding, report: DoctorReport, style: ReportStyl
   const isRoot = finding.code === report.rootCause;
   const paint = finding.severity === 'error' ? style.bad : style.warn;
   const rank = isRoot ? 'ROOT CAUSE' : finding.severity.toUpperCase();
-  const title = printable(finding.title);
+  const title = shownText(finding.title);
   const fits = 2 + rank.length + 3 + finding.code.length + 3 + title.length <= columns;
   return [
     `  ${paint(rank)}   ${style.bold(finding.code)}${fits ? `   ${title}` : ''}`,
@@ -138,10 +121,12 @@ function formatFinding(finding: Finding, report: DoctorReport, style: ReportStyl
     ]),
     ...(finding.cause === 'undetermined' ? [] : row('because', finding.cause)),
     ...row('fix', finding.fix.summary),
-    ...(finding.fix.diff ?? '').split('\n').flatMap((line) => (line === '' ? [] : [' '.repeat(blockIndent) + line])),
+    ...(finding.fix.diff ?? '')
+      .split('\n')
+      .flatMap((line) => (line === '' ? [] : [' '.repeat(blockIndent) + shownText(line)])),
     // Commands are never broken: they are there to be copied.
     ...finding.fix.commands.map(
-      (command, index) => (index === 0 ? '    then' : '').padEnd(blockIndent) + printable(command),
+      (command, index) => (index === 0 ? '    then' : '').padEnd(blockIndent) + shownText(command),
     ),
     ...formatFollowers(finding, report),
   ].join('\n');
@@ -159,7 +144,7 @@ function formatFollowers(finding: Finding, report: DoctorReport): readonly strin
 }
 
 function row(name: string, text: string): readonly string[] {
-  return wrapText(printable(text), columns - blockIndent).map(
+  return wrapText(shownText(text), columns - blockIndent).map(
     (line, index) => (index === 0 && name !== '' ? `    ${name}` : '').padEnd(blockIndent) + line,
   );
 }
@@ -170,7 +155,7 @@ function formatUnknowns(report: DoctorReport, style: ReportStyle): string | null
   const byReason = new Map<string, NotChecked[]>();
   for (const each of unknowns) byReason.set(each.reason, [...(byReason.get(each.reason) ?? []), each]);
   const lines = [...byReason].flatMap(([reason, checks]) =>
-    wrapText(`${printable(reason)}: ${checks.map(({ code }) => code).join(', ')}`, columns - blockIndent),
+    wrapText(`${shownText(reason)}: ${checks.map(({ code }) => code).join(', ')}`, columns - blockIndent),
   );
   return lines
     .map((line, index) => (index === 0 ? `  ${style.warn('NOT JUDGED')}   ` : ' '.repeat(blockIndent)) + line)
