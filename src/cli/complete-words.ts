@@ -1,4 +1,5 @@
 import type { CommandFact, FlagFact } from './describe-program.ts';
+import { certificateKinds, profileIds } from './wizard/profile-ids.ts';
 
 /** Words that are only known on this machine. */
 export interface KnownWords {
@@ -88,8 +89,16 @@ function valuesOf(flag: FlagFact, known: KnownWords): Completions {
     return { words: known.codes.map((word) => ({ word, description: '' })) };
   }
   if (flag.names.includes('--key')) return { words: known.labels.map((word) => ({ word, description: '' })) };
+  const fixed = fixedWords[flag.names.at(-1) ?? ''];
+  if (fixed !== undefined) return { words: fixed.map((word) => ({ word, description: '' })) };
   return 'files';
 }
+
+/** Flags whose words are always the same. */
+const fixedWords: Readonly<Record<string, readonly string[]>> = {
+  '--profile': profileIds,
+  '--certificate': certificateKinds,
+};
 
 function matching(list: readonly Completion[], typed: string): Completions {
   return { words: list.filter(({ word }) => word.startsWith(typed)) };

@@ -79,20 +79,40 @@ Exit codes
 function defineInit(command: Command): void {
   command
     .usage('[options] [-- YOUR MCP SERVER COMMAND]')
+    .option('--profile <name>', 'where and how it runs: local, linux-nginx, docker …')
+    .option('--list-profiles', 'show the profiles and what each is for')
+    .option('--answers <file>', 'answers from a file (YAML or JSON); flags go before it')
+    .option('--write-answers <file>', 'keep the answers in such a file; secrets by reference')
     .option('--name <name>', 'name of the deployment')
     .option('--listen <address>', 'where to listen, for example localhost:8443')
     .option('--names <names>', 'names and addresses of the certificate, separated by commas')
-    .option('--server-name <name>', 'public DNS name, when nginx or Caddy stands in front')
+    .option('--server-name <name>', 'public DNS name, where a proxy stands in front')
+    .option('--certificate <kind>', 'private-ca, letsencrypt or files')
+    .option('--email <address>', "contact for Let's Encrypt")
+    .option('--agree-tos', "accept the terms of Let's Encrypt")
+    .option('--certificate-file <file>', 'your certificate with its chain (PEM)')
+    .option('--key-file <file>', 'its private key (PEM)')
+    .option('--image <name>', 'name of the container image')
     .option('--no-keys', 'let everyone in without a key (loopback only)')
     .option('--env <name...>', 'environment variables that your server needs, by name')
+    .option('--url <url>', 'an MCP server that is reached over HTTP, in place of a command')
+    .option('--header <name=value...>', 'sent to it; secrets as ${NAME}, read from the environment')
+    .option('--out <dir>', 'folder of the files for Docker and Kubernetes (default: deploy)')
     .option('--apply', 'apply right away')
-    .option('--no-apply', 'only write the file')
+    .option('--no-apply', 'only write mcp-deploy.yaml')
+    .option('--plain', 'ask line by line, for screen readers; also by ACCESSIBLE=1 or TERM=dumb')
     .addHelpText(
       'after',
       `
 Examples
   mcp-deploy init
+  mcp-deploy init --profile linux-nginx --write-answers answers.yaml
+  mcp-deploy init --answers answers.yaml --apply --yes --json
   mcp-deploy init --yes --name notes --listen localhost:9443 --no-apply -- node ./server.js
+
+At a question
+  Enter takes what is offered, ? explains, < goes back, Ctrl-C leaves everything as it is.
+  mcp-deploy.yaml that is there is edited: its settings are offered, its comments stay.
 `,
     );
 }

@@ -9,13 +9,18 @@ import { slugFrom } from './slug.ts';
  * file is for whoever reads it whole.
  */
 export function findStateDir(deploymentFile: string): string {
-  const own = join(dirname(deploymentFile), '.mcp-deploy');
   let text: string;
   try {
     text = readFileSync(deploymentFile, 'utf8');
   } catch {
-    return own;
+    text = '';
   }
+  return stateDirOf(deploymentFile, text);
+}
+
+/** The same for a text that is not, or not yet, in the file. Pure. */
+export function stateDirOf(deploymentFile: string, text: string): string {
+  const own = join(dirname(deploymentFile), '.mcp-deploy');
   // Parsing costs milliseconds of every command, and most files have no service.
   if (!/\bmanager\b/.test(text)) return own;
   const document: unknown = parseDocument(text).toJS();

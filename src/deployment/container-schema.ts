@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 /** `[host[:port]/]path[:tag][@sha256:…]`, as Docker and Kubernetes read it. Source: github.com/distribution/reference. */
-const imageReference = z
+export const imageReference = z
   .string()
   .max(255)
   .regex(

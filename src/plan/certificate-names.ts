@@ -11,7 +11,7 @@ const loopbackNames = ['localhost', '127.0.0.1', '::1'];
  * The names that a certificate gets when the deployment lists none: loopback,
  * the host's own name when it is a DNS name, the listen addresses and the host of publicUrl.
  */
-export function defaultCertificateNames(options: {
+function defaultCertificateNames(options: {
   readonly listen: Deployment['server']['listen'];
   readonly publicUrl?: string | undefined;
   readonly hostName: string;

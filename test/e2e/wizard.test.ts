@@ -1,9 +1,8 @@
-import { readFile, readdir } from 'node:fs/promises';
+import { readFile, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect } from 'vitest';
+import { expect, test } from 'vitest';
 import { binFile, documentOf, runBin, withFolder } from '../helpers/cli.ts';
 import { Terminal } from '../helpers/terminal.ts';
-import { test } from 'vitest';
 import { testWithTools } from '../helpers/tools.ts';
 
 const command = (words: string): string => `${process.execPath} ${binFile} ${words}; echo "exit=$?"; sleep 60`;
@@ -16,14 +15,15 @@ testWithTools(
       const terminal = new Terminal({
         socket: join(folder, '../', `tmux-${process.pid}-a.sock`),
         cwd: folder,
-        command: command('init'),
+        command: `HOME=${folder} ${command('init')}`,
       });
       try {
-        await terminal.shows('Command that starts your MCP server');
+        await terminal.shows('Where does it run?');
         expect(await readdir(folder)).toEqual([]);
         terminal.press('Enter');
+        await terminal.shows('Command or URL of your MCP server');
+        terminal.press('Enter');
         await terminal.shows('Name of the deployment');
-        terminal.press('C-u');
         terminal.type('Not A Name');
         terminal.press('Enter');
         await terminal.shows('not-a-name');
@@ -31,11 +31,6 @@ testWithTools(
         terminal.type('notes');
         terminal.press('Enter');
         await terminal.shows('Listen on');
-        terminal.press('Enter');
-        await terminal.shows('Names and addresses');
-        terminal.press('Enter');
-        await terminal.shows('Public name');
-        terminal.type('mcp.example.com');
         terminal.press('Enter');
         await terminal.shows('Require an API key');
         terminal.press('Enter');
@@ -45,13 +40,12 @@ testWithTools(
         const screen = await terminal.shows(/exit=\d+/, 40_000);
         expect(screen).toContain('exit=0');
         expect(screen).toMatch(/https:\/\/localhost:\d+\/mcp/);
-        expect(screen).toContain('mcp-deploy init --yes --name notes');
+        expect(screen.replaceAll('\n', '')).toContain('mcp-deploy init --yes --profile local --name notes');
       } finally {
         terminal.close();
       }
       const text = await readFile(join(folder, 'mcp-deploy.yaml'), 'utf8');
       expect(text).toContain('name: notes');
-      expect(text).toContain('mcp.example.com');
       expect(text.split('\n').filter((line) => line.trimStart().startsWith('#')).length).toBeGreaterThan(5);
       expect(documentOf(await runBin(['status', '--json'], { cwd: folder }))).toMatchObject({
         server: { state: 'running' },
@@ -69,12 +63,12 @@ testWithTools(
       const terminal = new Terminal({
         socket: join(folder, '../', `tmux-${process.pid}-b.sock`),
         cwd: folder,
-        command: command('init'),
+        command: `HOME=${folder} ${command('init')}`,
       });
       try {
-        await terminal.shows('Command that starts your MCP server');
+        await terminal.shows('Where does it run?');
         terminal.press('Enter');
-        await terminal.shows('Name of the deployment');
+        await terminal.shows('Command or URL of your MCP server');
         terminal.press('C-c');
         expect(await terminal.shows(/exit=\d+/)).toContain('exit=130');
       } finally {
@@ -96,7 +90,7 @@ test('without a terminal init asks nothing and writes a file that apply takes', 
     expect(await readdir(folder)).toEqual(['mcp-deploy.yaml']);
     const text = await readFile(join(folder, 'mcp-deploy.yaml'), 'utf8');
     expect(text).toContain('command: node');
-    expect(init.stderr).toContain('mcp-deploy init --yes --name notes');
+    expect(init.stderr).toContain('mcp-deploy init --yes --profile local --name notes');
     expect((await runBin(['plan', '--check'], { cwd: folder })).exitCode).toBe(1);
 
     // A second init changes only what it was told, and keeps the user's comments.
@@ -104,5 +98,25 @@ test('without a terminal init asks nothing and writes a file that apply takes', 
     expect(again.exitCode, again.stderr).toBe(0);
     const edited = await readFile(join(folder, 'mcp-deploy.yaml'), 'utf8');
     expect(edited).toBe(text.replace('name: notes', 'name: notebook'));
+  });
+}, 60_000);
+
+test('an answers file sets up and applies in one run without a terminal: one JSON document, exit 0', async () => {
+  await withFolder(async (folder) => {
+    await writeFile(join(folder, 'answers.yaml'), 'version: 1\nname: ${SITE_NAME}\nlisten: localhost:0\n');
+    const refused = await runBin(['init', '--answers', 'answers.yaml', '--json'], { cwd: folder });
+    expect(documentOf(refused, 2)).toMatchObject({ ok: false });
+    expect(refused.stderr).toContain('answers.yaml:2:7  name needs SITE_NAME, which is not set');
+    expect(await readdir(folder)).toEqual(['answers.yaml']);
+
+    await writeFile(join(folder, 'answers.yaml'), 'version: 1\nname: ${SITE_NAME}\n');
+    const init = await runBin(
+      ['init', '--answers', 'answers.yaml', '--apply', '--json', '--write-answers', 'again.json'],
+      { cwd: folder, env: { SITE_NAME: 'scripted' } },
+    );
+    const document = documentOf(init);
+    expect(document).toMatchObject({ ok: true, applied: true, changed: true, profile: 'local', verified: {} });
+    const again = await runBin(['init', '--answers', 'again.json', '--json'], { cwd: folder });
+    expect(documentOf(again)).toMatchObject({ ok: true, applied: true, changed: false, url: document['url'] });
   });
 }, 60_000);

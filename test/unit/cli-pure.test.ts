@@ -62,6 +62,7 @@ describe('a command line is split as a shell splits words and quotes', () => {
 test('wizard answers are judged with a sentence that shows a right one', () => {
   expect(judgeName('ok-name')).toBe(true);
   expect(judgeName('Not Ok')).toContain('not-ok');
+  expect(judgeName('')).not.toBe(true);
   expect(judgeListen('localhost:8443')).toBe(true);
   expect(judgeListen('8443')).toContain('localhost:8443');
   expect(judgeNames('localhost, 127.0.0.1')).toBe(true);

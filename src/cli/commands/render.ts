@@ -133,7 +133,8 @@ async function listTargets(context: CommandContext, asked: boolean): Promise<num
   return 0;
 }
 
-function inputFor(context: CommandContext): Omit<TargetInput, 'deployment'> {
+/** What every target is given of this deployment beside its settings. */
+export function inputFor(context: CommandContext): Omit<TargetInput, 'deployment'> {
   const paths = deploymentPaths(context.stateDir);
   return {
     templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),

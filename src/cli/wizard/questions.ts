@@ -1,22 +1,16 @@
 import { listenAddress } from '../../deployment/schema.ts';
 import { parseCertificateName } from '../../pki/names.ts';
 import { slugFrom } from '../slug.ts';
-
-/** What the wizard asks, in this order; every answer has a flag. */
-export interface Answers {
-  readonly command: readonly string[] | null;
-  readonly name: string;
-  readonly listen: string;
-  readonly names: readonly string[];
-  readonly serverName: string | null;
-  readonly keys: boolean;
-}
+import type { GivenAnswers } from './answers.ts';
 
 /** True, or the sentence that says what is wrong: the form that prompts want. */
 export type Judgement = true | string;
 
 export function judgeName(text: string): Judgement {
-  return slugFrom(text, '') === text || `use 1 to 40 of a-z, 0-9 and -, for example ${slugFrom(text, 'mcp')}`;
+  return (
+    (text !== '' && slugFrom(text, '') === text) ||
+    `use 1 to 40 of a-z, 0-9 and -, for example ${slugFrom(text, 'mcp')}`
+  );
 }
 
 export function judgeListen(text: string): Judgement {
@@ -38,6 +32,35 @@ export function judgeNames(text: string): Judgement {
 export function judgeServerName(text: string): Judgement {
   if (text === '') return true;
   return text.includes('*') ? 'one name without *, for example mcp.example.com' : judgeCertificateName(text);
+}
+
+export function judgeEmail(text: string): Judgement {
+  return (
+    text === '' || /^[^\s@]+@[^\s@.]+(?:\.[^\s@.]+)+$/.test(text) || 'write an address, for example ops@example.com'
+  );
+}
+
+export function judgePath(text: string): Judgement {
+  return (text.trim() !== '' && !text.includes('\0')) || 'give the path of a PEM file';
+}
+
+export function judgeUrlOrCommand(text: string): Judgement {
+  if (!isUrl(text)) return splitCommand(text) !== null || 'a quote is not closed';
+  if (!URL.canParse(text)) return 'that is not a whole URL, for example https://mcp.example.com/mcp';
+  const { username, password } = new URL(text);
+  return (username === '' && password === '') || 'leave name and password out of the URL: use --header and a variable';
+}
+
+/** What the words mean: a URL, a command, or nothing. Variables stay with the command that they were given for. */
+export function readUrlOrCommand(text: string, before: readonly string[] | null): GivenAnswers {
+  if (isUrl(text)) return { url: text.trim(), command: null, env: [] };
+  const command = splitCommand(text) ?? [];
+  const isSame = JSON.stringify(command) === JSON.stringify(before);
+  return { url: null, headers: {}, command: command.length === 0 ? null : command, ...(isSame ? {} : { env: [] }) };
+}
+
+function isUrl(text: string): boolean {
+  return /^\s*https?:\/\//i.test(text);
 }
 
 /** Splits a command line as a shell would for plain words and quotes; no variables, no operators. Null when a quote stays open. */

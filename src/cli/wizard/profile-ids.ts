@@ -1,0 +1,19 @@
+/** Where and how a deployment runs, by the name that `--profile` takes. */
+export const profileIds = [
+  'local',
+  'linux-nginx',
+  'linux-caddy',
+  'linux-haproxy',
+  'macos',
+  'docker',
+  'kubernetes',
+  'desktop-automation',
+  'team-service',
+  'configured-tools',
+  'rpc-gateway',
+  'terminal-daemon',
+] as const;
+export type ProfileId = (typeof profileIds)[number];
+
+export const certificateKinds = ['private-ca', 'letsencrypt', 'files'] as const;
+export type CertificateKind = (typeof certificateKinds)[number];

@@ -1,0 +1,92 @@
+import { profileIds, type ProfileId } from './profile-ids.ts';
+import { composeDraft, hostDraft, kubernetesDraft, kubernetesNext, localDraft } from './drafts.ts';
+import type { Profile } from './profile.ts';
+import { productProfiles } from './product-profiles.ts';
+
+const onHost = (program: 'nginx' | 'caddy' | 'haproxy', title: string, about: string): Profile => ({
+  id: `linux-${program}`,
+  title,
+  about,
+  asks: ['serverName', 'certificate', 'email', 'agreeTos', 'certificateFile', 'keyFile'],
+  needs: [program, 'systemctl'],
+  platform: 'linux',
+  publicName: 'needed',
+  renders: [],
+  next: () => [],
+  draft: (answers) => hostDraft(answers, program),
+});
+
+/** In the order in which they are offered. */
+export const profiles: readonly Profile[] = [
+  {
+    id: 'local',
+    title: 'Try it on this machine',
+    about: 'A process of this folder with a certificate of its own; nothing outside of the folder is touched.',
+    asks: ['listen'],
+    needs: [],
+    publicName: 'possible',
+    renders: [],
+    next: () => [],
+    draft: localDraft,
+  },
+  onHost(
+    'nginx',
+    'Linux host, nginx in front',
+    'A systemd service with nginx before it, installed as one change that can be undone.',
+  ),
+  onHost(
+    'caddy',
+    'Linux host, Caddy in front',
+    "A systemd service with Caddy before it, which gets certificates from Let's Encrypt by itself.",
+  ),
+  onHost(
+    'haproxy',
+    'Linux host, HAProxy in front',
+    'A systemd service with HAProxy before it, for hosts that balance by it already.',
+  ),
+  {
+    id: 'macos',
+    title: 'Mac, started by launchd',
+    about: 'A server on this Mac that other machines of the network may use, started at login.',
+    asks: ['listen', 'names'],
+    needs: ['launchctl'],
+    platform: 'darwin',
+    publicName: 'possible',
+    renders: [],
+    next: (_, folder) => [`mcp-deploy render launchd --out ${folder}`],
+    draft: localDraft,
+  },
+  {
+    id: 'docker',
+    title: 'Docker Compose',
+    about: 'An image with the server, and a Compose file with a proxy where there is a public name.',
+    asks: ['serverName', 'certificate', 'certificateFile', 'keyFile', 'image'],
+    needs: ['docker'],
+    publicName: 'possible',
+    renders: ['docker'],
+    next: (_, folder) => [
+      'mcp-deploy apply && mcp-deploy stop        makes keys and certificate, and tries the server once',
+      `docker compose --file ${folder}/docker/compose.yaml up --detach --build`,
+    ],
+    draft: composeDraft,
+  },
+  {
+    id: 'kubernetes',
+    title: 'Kubernetes',
+    about: 'Manifests with probes, network policy, autoscaling and an Ingress for the public name.',
+    asks: ['serverName', 'image'],
+    needs: [],
+    publicName: 'needed',
+    renders: ['docker', 'kubernetes'],
+    next: kubernetesNext,
+    draft: kubernetesDraft,
+  },
+  ...productProfiles,
+];
+
+/** The profile of an id that has been judged. */
+export function profileOf(id: ProfileId): Profile {
+  const found = profiles.find((profile) => profile.id === id);
+  if (found === undefined) throw new Error(`no profile ${id} among ${profileIds.join(', ')}`);
+  return found;
+}
