@@ -59,7 +59,7 @@ export async function act(action: Action, context: ActContext): Promise<string |
     case 'trial-server':
       return trialServer(action, context);
     case 'service':
-      return changeUnits(action.units, context.ports);
+      return changeUnits(action.units, context.ports, action.manager);
     case 'remove-file':
       await files.removeFile(action.path);
       return shown(action.path, context);

@@ -144,7 +144,7 @@ async function beginStep(step: Step, index: number, journal: Journal, ports: App
   const ran =
     server === null ? {} : { serverRan: (await ports.processes.serverState(server.pidFile)).state === 'running' };
   const { action } = step;
-  const units = action.type === 'service' ? { units: await readUnits(action.units, ports) } : {};
+  const units = action.type === 'service' ? { units: await readUnits(action.units, ports, action.manager) } : {};
   const isAccount = action.type === 'ensure-user' || action.type === 'remove-user';
   const account = isAccount ? { account: await readAccount(ports.files, action.user) } : {};
   await journal.append({ type: 'begin', index, step: step.id, preImages, ...ran, ...units, ...account });

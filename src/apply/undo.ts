@@ -49,7 +49,7 @@ export async function undoJournal(
   for (const entry of open) {
     const undo = undoOf(header.plan.steps[entry.index]);
     if (undo.type === 'restore-units') {
-      const left = await stopWhatWasNotThere(entry.units ?? [], ports).then(
+      const left = await stopWhatWasNotThere(entry.units ?? [], ports, undo.manager).then(
         () => null,
         (error: unknown) => describeLeftover(entry, error),
       );
@@ -99,7 +99,7 @@ async function undoStep(
       await runCommand(undo.argv, ports);
       return [];
     case 'restore-units':
-      await putUnitsBack(undo.units, entry.units ?? [], ports);
+      await putUnitsBack(undo.units, entry.units ?? [], ports, undo.manager);
       return [];
     case 'stop-trial':
       await endTrial(undo, ports);

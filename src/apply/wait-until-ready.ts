@@ -53,9 +53,11 @@ async function hasConfig({ configSha256, pidFile }: WaitAction, { ports }: ActCo
 /** A unit that was started anew this often does not come up. */
 const mostRestarts = 3;
 
-async function isGone({ unit, pidFile }: WaitAction, { ports }: ActContext): Promise<boolean> {
+async function isGone({ unit, pidFile, manager }: WaitAction, { ports }: ActContext): Promise<boolean> {
+  // launchd starts it again for ever; when that is of no use the time runs out.
+  if (manager?.type === 'launchd') return false;
   if (unit === undefined) return (await ports.processes.serverState(pidFile)).state === 'stopped';
-  const { ActiveState, NRestarts } = await showUnit(unit, ports);
+  const { ActiveState, NRestarts } = await showUnit(unit, ports, manager);
   return ActiveState === 'failed' || ActiveState === 'inactive' || Number(NRestarts ?? 0) >= mostRestarts;
 }
 
@@ -139,7 +141,11 @@ function upstreamFailed({ name, reason, lastWords }: UpstreamReadiness): Environ
 }
 
 async function serverGone(action: WaitAction, context: ActContext): Promise<EnvironmentError> {
-  const where = action.unit === undefined ? action.logFile : `the journal: journalctl --unit ${action.unit}`;
+  const isOfUser = action.manager !== undefined;
+  const where =
+    action.unit === undefined
+      ? action.logFile
+      : `the journal: journalctl ${isOfUser ? '--user ' : ''}--unit ${action.unit}`;
   return new EnvironmentError('The server ended while it was starting.', {
     why: `Its last words are in ${where}.`,
     next: 'Mend what it says there, then run this command again.',
@@ -176,10 +182,12 @@ async function timedOut(
 }
 
 async function readWordsSinceStart(
-  { logFile, unit }: WaitAction,
+  { logFile, unit, manager }: WaitAction,
   { ports, logStart }: ActContext,
 ): Promise<readonly string[]> {
-  if (unit !== undefined) return describeLogTail((await readUnitWords(unit, ports)).join('\n'));
+  if (unit !== undefined && manager?.type !== 'launchd') {
+    return describeLogTail((await readUnitWords(unit, ports, manager)).join('\n'));
+  }
   const bytes = await ports.files.read(logFile).catch(() => null);
   return bytes === null ? [] : describeLogTail(bytes.subarray(logStart.get(logFile) ?? 0).toString('utf8'));
 }

@@ -13,7 +13,9 @@ import { watchedProxyFiles } from '../plan/host-proxies.ts';
 import { refuseWithoutRights } from '../plan/plan-system.ts';
 import { nameOnHost } from '../targets/name-on-host.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
-import { renderHost, unitsOf } from './render-host.ts';
+import type { PersonalWish } from '../host/read-personal-facts.ts';
+import { isPersonal } from '../plan/personal-service.ts';
+import { renderHost, renderPersonal, unitsOf } from './render-host.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import type { Plan } from '../plan/types.ts';
 import type { CommandContext } from './context.ts';
@@ -31,8 +33,20 @@ export async function lookAtHost(context: CommandContext, deployment: Deployment
     now: new Date(context.ports.clock.now()),
     ports: context.ports,
     stateDir: context.stateDir,
-    ...(scopeOf(context.stateDir) === 'system' ? { system: await systemOptions(context, deployment) } : {}),
+    ...(scopeOf(context.stateDir) === 'system'
+      ? { system: await systemOptions(context, deployment) }
+      : await personalOptions(context, deployment)),
   });
+}
+
+/** The service of a person that is wanted, or was applied last. */
+async function personalOptions(
+  context: CommandContext,
+  deployment: Deployment | null,
+): Promise<{ readonly personal?: PersonalWish }> {
+  const applied = await readAppliedDeployment(context).catch(() => null);
+  const found = [deployment, applied].find((each) => each !== null && isPersonal(each));
+  return found === undefined || found === null ? {} : { personal: renderPersonal(context, found).wish };
 }
 
 /** What is looked at beside: what the targets would write now, or, without a wish, what they wrote last. */

@@ -1,7 +1,10 @@
 import { readFileSync } from 'node:fs';
+import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Deployment } from '../deployment/schema.ts';
 import { deploymentPaths, scopeOf } from '../plan/deployment-paths.ts';
+import type { PersonalWish } from '../host/read-personal-facts.ts';
+import { isPersonal } from '../plan/personal-service.ts';
 import { hostProxies, hostProxyOf } from '../plan/host-proxies.ts';
 import type { HostFile, RenderedHost } from '../plan/system-facts.ts';
 import { renderTarget } from '../targets/index.ts';
@@ -11,6 +14,7 @@ import type { CommandContext } from './context.ts';
 
 /** What the targets write for a deployment in system scope; null in any other. Throws a UserError where a format cannot carry it. */
 export function renderHost(context: CommandContext, deployment: Deployment): RenderedHost | null {
+  if (isPersonal(deployment)) return renderPersonal(context, deployment).host;
   if (scopeOf(context.stateDir) !== 'system') return null;
   const input = hostInput(context, deployment);
   const from = (program: HostFile['program']): readonly HostFile[] =>
@@ -24,6 +28,48 @@ export function renderHost(context: CommandContext, deployment: Deployment): Ren
   return {
     files: [...from('systemd'), ...(proxy === null ? [] : from(proxy.name))],
     proxyUrl: proxy === null ? null : localUrl(input),
+  };
+}
+
+/** The service of a person: its file, and who reads it. */
+export function renderPersonal(
+  context: CommandContext,
+  deployment: Deployment,
+): { readonly host: RenderedHost; readonly wish: PersonalWish } {
+  const paths = deploymentPaths(context.stateDir);
+  const isLaunchd = deployment.service.manager === 'launchd';
+  const program = isLaunchd ? 'launchd' : 'systemd-user';
+  const homeDir = context.world.env['HOME'] ?? homedir();
+  const uid = process.getuid?.() ?? 501;
+  const input: TargetInput = {
+    deployment,
+    templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
+    paths: {
+      nodePath: process.execPath,
+      serverFile: context.package.serverFile,
+      baseDir: context.baseDir,
+      stateDir: context.stateDir,
+      configFile: paths.serverConfig,
+      caFile: paths.caCertificate,
+      certificateFile: paths.serverCertificate,
+      keyFile: paths.serverKey,
+      keyStoreFile: paths.keyStore,
+      logFile: join(paths.logsDir, 'launchd.log'),
+      pidFile: paths.pidFile,
+      homeDir,
+      uid,
+    },
+  };
+  const [file] = renderTarget(program, input);
+  if (file === undefined) throw new Error(`no file of ${program}`);
+  const { installPath, mode, content } = file;
+  return {
+    host: { files: [{ program, path: installPath, mode, content }], proxyUrl: null },
+    wish: {
+      unit: isLaunchd ? basename(installPath, '.plist') : basename(installPath),
+      file: installPath,
+      manager: isLaunchd ? { type: 'launchd', domain: `gui/${uid}`, file: installPath } : { type: 'systemd-user' },
+    },
   };
 }
 

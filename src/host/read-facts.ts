@@ -14,6 +14,7 @@ import { isPairLink, pairNumberOf } from '../plan/served-pair.ts';
 import { listKeysIn } from '../server/policy/key-store.ts';
 import { createPorts } from './ports.ts';
 import { findPortHolder } from './port-holder.ts';
+import { readPersonalFacts, type PersonalWish } from './read-personal-facts.ts';
 import { readSystemFacts, type ReadSystemOptions } from './read-system-facts.ts';
 import { readCaFact, readServerCertificateFact, type CertificateFiles } from './read-certificates.ts';
 
@@ -33,6 +34,8 @@ export interface ReadFactsOptions {
   readonly stateDir?: string;
   /** Of a host: what else is looked at, in system scope. */
   readonly system?: ReadSystemOptions;
+  /** The service of a person that runs it, or is to run it. */
+  readonly personal?: PersonalWish;
 }
 
 /**
@@ -53,7 +56,8 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
   const ca: CertificateFiles = { certificate: paths.caCertificate, key: paths.caKey };
 
   const newest = await readNewestRelease(files, stateDir);
-  const release = scopeOf(stateDir) === 'system' ? newest : withinFolder(newest, baseDir);
+  const own = await ownServiceFile(files, options.personal, stateDir);
+  const release = scopeOf(stateDir) === 'system' ? newest : withinFolder(newest, baseDir, own);
   const server = await readServer({ files, processes }, paths.pidFile, scopeOf(stateDir) === 'system' ? 5_000 : 0);
   const unfinished = await readUnfinished({ ports: { files }, stateDir });
   return {
@@ -67,7 +71,11 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
     deploymentFile: { path: deploymentFile, text: (await files.read(deploymentFile))?.toString('utf8') ?? null },
     files: await readFiles(files, {
       paths: await managedFiles(files, { stateDir, deploymentFile, release }),
-      withText: new Set([paths.serverConfig, ...(options.system?.watched ?? [])]),
+      withText: new Set([
+        paths.serverConfig,
+        ...(options.system?.watched ?? []),
+        ...(options.personal === undefined ? [] : [options.personal.file]),
+      ]),
     }),
     directories: await readDirectories(files, stateDir, release),
     servedPair: await readServedPair(files, stateDir),
@@ -86,18 +94,34 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
     ...(options.system === undefined
       ? {}
       : { system: await readSystemFacts(options.system, { files, processes }, stateDir, options) }),
+    ...(options.personal === undefined
+      ? {}
+      : { personal: await readPersonalFacts(options.personal, { files, processes }) }),
     unfinishedJournal: unfinished === null ? null : { file: unfinished.file, purpose: unfinished.purpose },
   };
 }
 
 /** Records hold absolute paths. In a folder that was copied or moved they must not reach back into the old one. */
-function withinFolder(release: ReleaseRecord | null, baseDir: string): ReleaseRecord | null {
+function withinFolder(release: ReleaseRecord | null, baseDir: string, own: string | null): ReleaseRecord | null {
   if (release === null) return null;
   return {
     ...release,
-    files: Object.fromEntries(Object.entries(release.files).filter(([path]) => isInside(path, baseDir))),
-    directories: release.directories.filter((path) => isInside(path, baseDir)),
+    files: Object.fromEntries(
+      Object.entries(release.files).filter(([path]) => isInside(path, baseDir) || path === own),
+    ),
+    directories: release.directories.filter((path) => isInside(path, baseDir) || (own !== null && isInside(own, path))),
   };
+}
+
+/** The file of our service lies elsewhere, and names this folder; that of a folder which this one was copied from names that. */
+async function ownServiceFile(
+  files: FileSystem,
+  personal: PersonalWish | undefined,
+  stateDir: string,
+): Promise<string | null> {
+  if (personal === undefined) return null;
+  const text = (await files.read(personal.file))?.toString('utf8');
+  return text === undefined || text.includes(stateDir) ? personal.file : null;
 }
 
 async function managedFiles(

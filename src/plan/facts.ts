@@ -1,3 +1,4 @@
+import type { PersonalFacts } from './personal-service.ts';
 import type { SystemFacts } from './system-facts.ts';
 import type { Plan } from './types.ts';
 
@@ -40,6 +41,8 @@ export interface HostFacts {
   /** A journal that was neither committed nor rolled back: a crash happened. */
   /** In system scope. */
   readonly system?: SystemFacts;
+  /** Where a service manager of a person runs it, or ran it. */
+  readonly personal?: PersonalFacts;
   readonly unfinishedJournal: { readonly file: string; readonly purpose: Plan['purpose'] } | null;
 }
 

@@ -9,6 +9,14 @@ import { planNotices } from './plan-notices.ts';
 import { folderStep, refuseTakenPorts, runFolderSteps, startStep, stopStep, waitSteps } from './plan-service.ts';
 import { deploymentPaths, scopeOf } from './deployment-paths.ts';
 import { planSystem, requireSystem, serviceOwner, type WantedBuild } from './plan-system.ts';
+import {
+  isPersonal,
+  leavePersonalSteps,
+  personalFileSteps,
+  personalServiceStep,
+  requirePersonal,
+  type PersonalSteps,
+} from './personal-service.ts';
 import type { RenderedHost } from './system-facts.ts';
 import { serverConfigText } from './server-config.ts';
 import type { AdoptedFile, Plan, Step } from './types.ts';
@@ -45,16 +53,22 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
   if (scopeOf(facts.stateDir) === 'system') return planOnHost(desired, { config, certificates, wanted }, facts);
   const configFile = configFileSteps(config, facts, desired);
   const keys = keySteps(deployment, facts);
-  const server = serverSteps(deployment, configFile.sha256, facts, {
-    certificatesChange: certificates.length > 0,
-    keyChanges: keys.length > 0,
-  });
-  const { adopted } = configFile;
+  const changes = { certificatesChange: certificates.length > 0, keyChanges: keys.length > 0 };
+  const personal = isPersonal(deployment) ? personalOf(desired, facts) : null;
+  const server =
+    personal === null
+      ? [
+          ...leavePersonalSteps(facts, 'service.manager is none now'),
+          ...serverSteps(deployment, configFile.sha256, facts, changes),
+        ]
+      : personalServerSteps(deployment, configFile.sha256, facts, { ...changes, unit: personal.steps.length > 0 });
+  const adopted = [...configFile.adopted, ...(personal?.adopted ?? [])];
   const steps = [
     ...deploymentFileSteps(desired, facts),
     ...keys,
     ...certificates,
     ...configFile.steps,
+    ...(personal?.steps ?? []),
     ...server,
     ...recordSteps(adopted),
   ];
@@ -68,6 +82,7 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
     notices: [
       ...planNotices(deployment, wanted, facts),
       ...configFile.notices,
+      ...(personal?.notices ?? []),
       ...(server.length > 0 ? unverifiedNotices(deployment, facts, keys.length > 0) : []),
     ],
     desired: JSON.parse(JSON.stringify(deployment)) as unknown,
@@ -219,6 +234,57 @@ function serverSteps(
     startStep(facts, server.state === 'running' ? reasons.join(', ') : 'not running'),
     ...waitSteps(facts, deployment, 'it has just been started'),
     ...verify,
+  ];
+}
+
+function personalOf({ deployment, host, adopt }: Desired, facts: HostFacts): PersonalSteps {
+  const file = host?.files[0];
+  if (file === undefined) throw new Error('a plan for a service of a person without its rendered file');
+  return personalFileSteps(deployment, file.content, facts, { adopt: adopt === true });
+}
+
+/** The same where a service manager of this person starts it: another configuration is taken by a reload. */
+function personalServerSteps(
+  deployment: Deployment,
+  configSha256: string,
+  facts: HostFacts,
+  changes: { readonly certificatesChange: boolean; readonly keyChanges: boolean; readonly unit: boolean },
+): readonly Step[] {
+  const { server } = facts;
+  const { isActive, unit, manager } = requirePersonal(facts);
+  const isOther = server.state === 'running' && server.version !== facts.serverVersion;
+  const isOutdated = server.state === 'running' && server.configSha256 !== configSha256;
+  const at =
+    !isActive || server.state === 'stopped'
+      ? 'start'
+      : changes.unit || isOther
+        ? 'restart'
+        : isOutdated
+          ? 'reload'
+          : null;
+  if (at === null && !changes.certificatesChange) return [];
+  if (at !== null) refuseTakenPorts(facts, deployment);
+  const why = !isActive
+    ? 'not running'
+    : changes.unit
+      ? 'its file changed'
+      : isOther
+        ? 'another version'
+        : 'its configuration changed';
+  const wait = waitSteps(facts, deployment, 'before anything counts on it').map((step): Step =>
+    step.action.type === 'wait-until-ready'
+      ? { ...step, action: { ...step.action, unit, manager, configSha256 } }
+      : step,
+  );
+  return [
+    ...runFolderSteps(facts),
+    // A process of this folder, from before it was a service.
+    ...(server.state === 'running' && !isActive
+      ? [stopStep(facts, deployment, 'the service manager starts it from now on')]
+      : []),
+    ...(at === null ? [] : [personalServiceStep(facts, at === 'start' && isActive ? 'restart' : at, why)]),
+    ...wait,
+    ...verifySteps(deployment, facts, changes.keyChanges),
   ];
 }
 

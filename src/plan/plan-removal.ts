@@ -1,6 +1,7 @@
 import { relative, isAbsolute } from 'node:path';
 import { deploymentSchema } from '../deployment/schema.ts';
 import type { FileFact, HostFacts } from './facts.ts';
+import { leavePersonalSteps } from './personal-service.ts';
 import { unfinishedNotices } from './plan-notices.ts';
 import { stopStep } from './plan-service.ts';
 import { sha256Hex } from './server-config.ts';
@@ -18,6 +19,8 @@ export function planRemoval(facts: HostFacts, options: { readonly purge?: boolea
   const notices: Notice[] = [...unfinishedNotices(facts)];
   const steps: Step[] = [];
 
+  // A service manager would start it again.
+  steps.push(...leavePersonalSteps(facts, 'it is removed'));
   // Also when it seems to be stopped: the step is what carries the removal of the state folder.
   if (facts.server.state === 'running' || stateExists(facts)) {
     steps.push({
@@ -30,7 +33,7 @@ export function planRemoval(facts: HostFacts, options: { readonly purge?: boolea
     });
   }
   for (const [path, written] of Object.entries(facts.release?.files ?? {})) {
-    if (isInState(path, facts)) continue;
+    if (isInState(path, facts) || path === facts.personal?.file) continue;
     const now = fileNow(path, facts);
     if (now === undefined) continue;
     if (now === written.sha256 || options.purge === true) steps.push(removeFile(path, facts));

@@ -5,6 +5,7 @@ import type { Deployment } from '../deployment/schema.ts';
 import { readyUrl } from './endpoint-url.ts';
 import type { HostFacts } from './facts.ts';
 import { deploymentPaths } from './deployment-paths.ts';
+import { personalServiceStep } from './personal-service.ts';
 import type { Action, Notice, Plan, Step, Undo } from './types.ts';
 
 /** Starts the server with the configuration that was applied last; nothing when it runs. */
@@ -20,6 +21,7 @@ export function planStart(facts: HostFacts, deployment: Deployment): Plan {
     );
   }
   refuseTakenPorts(facts, deployment);
+  if (isManaged(facts)) return managedPlan('start', facts, deployment);
   const steps = [
     ...runFolderSteps(facts),
     startStep(facts, 'not running'),
@@ -33,6 +35,7 @@ export function planStop(facts: HostFacts, deployment: Deployment): Plan {
   if (facts.server.state === 'stopped') {
     return servicePlan('stop', facts, deployment, [], [{ level: 'info', text: 'The server is not running.' }]);
   }
+  if (isManaged(facts)) return managedPlan('stop', facts, deployment);
   return servicePlan('stop', facts, deployment, [stopStep(facts, deployment, 'asked for')]);
 }
 
@@ -40,6 +43,7 @@ export function planStop(facts: HostFacts, deployment: Deployment): Plan {
 export function planRestart(facts: HostFacts, deployment: Deployment): Plan {
   refuseUnapplied(facts);
   refuseTakenPorts(facts, deployment);
+  if (isManaged(facts)) return managedPlan('restart', facts, deployment);
   const steps = [
     ...(facts.server.state === 'running' ? [stopStep(facts, deployment, 'asked for')] : []),
     ...runFolderSteps(facts),
@@ -47,6 +51,31 @@ export function planRestart(facts: HostFacts, deployment: Deployment): Plan {
     ...waitSteps(facts, deployment, 'it has just been started'),
   ];
   return servicePlan('restart', facts, deployment, steps);
+}
+
+/** Whether a service manager of this person runs what was applied. */
+function isManaged({ personal, release }: HostFacts): boolean {
+  return personal !== undefined && release?.files[personal.file] !== undefined;
+}
+
+function managedPlan(purpose: 'start' | 'stop' | 'restart', facts: HostFacts, deployment: Deployment): Plan {
+  const step = personalServiceStep(facts, purpose, 'asked for');
+  const { action, undo } = step;
+  if (action.type !== 'service' || undo.type !== 'restore-units') throw new Error('not a step of a service');
+  // Whether it starts with the session stays as it is.
+  const units = action.units.map((each) => ({ ...each, enabled: null }));
+  const asked: Step = { ...step, action: { ...action, units }, undo: { ...undo, units } };
+  return servicePlan(purpose, facts, deployment, [
+    asked,
+    ...(purpose === 'stop' ? [] : waitSteps(facts, deployment, 'it has just been started').map(withManager(facts))),
+  ]);
+}
+
+function withManager({ personal }: HostFacts): (step: Step) => Step {
+  return (step) =>
+    step.action.type !== 'wait-until-ready' || personal === undefined
+      ? step
+      : { ...step, action: { ...step.action, unit: personal.unit, manager: personal.manager } };
 }
 
 /** Refuses (exit 3) before anything is changed when a port that the server needs is held by another program. */

@@ -48,7 +48,7 @@ export interface RenderedHost {
 }
 
 export interface HostFile {
-  readonly program: 'systemd' | HostProxyName;
+  readonly program: 'systemd' | 'systemd-user' | 'launchd' | HostProxyName;
   readonly path: string;
   readonly mode: number;
   readonly content: string;

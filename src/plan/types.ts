@@ -137,6 +137,8 @@ export type Action =
       readonly timeoutMs: number;
       /** The unit that runs it, in place of a process of ours. */
       readonly unit?: string;
+      /** Of that unit. */
+      readonly manager?: UnitManager;
       /** What its pid file must say that it runs with. */
       readonly configSha256?: string;
     }
@@ -167,7 +169,7 @@ export type Action =
       readonly timeoutMs: number;
     }
   /** Brings units of the service manager to a state; how they were is in the journal. */
-  | { readonly type: 'service'; readonly units: readonly UnitChange[] }
+  | { readonly type: 'service'; readonly units: readonly UnitChange[]; readonly manager?: UnitManager }
   /** Changes nothing: the release that is made takes these files as they are. */
   | { readonly type: 'adopt'; readonly paths: readonly string[] }
   /** Runs a program to its end, without a shell; it must end with 0. `failure` says what it means when it does not. */
@@ -183,6 +185,17 @@ export type Action =
       /** A proxy that has just been told takes its time: for this long it is asked again. */
       readonly patienceMs?: number;
     };
+
+/** Who runs units, where that is not the systemd of the host. */
+export type UnitManager = { readonly type: 'systemd-user' } | LaunchdManager;
+
+export interface LaunchdManager {
+  readonly type: 'launchd';
+  /** Such as `gui/501`. */
+  readonly domain: string;
+  /** The property list of the job. */
+  readonly file: string;
+}
 
 export interface UnitChange {
   /** With its suffix. */
@@ -250,7 +263,7 @@ export type Undo =
   | { readonly type: 'restore'; readonly readBy?: string }
   | { readonly type: 'none' }
   /** Units are as they were before, in step with their files. */
-  | { readonly type: 'restore-units'; readonly units: readonly UnitChange[] }
+  | { readonly type: 'restore-units'; readonly units: readonly UnitChange[]; readonly manager?: UnitManager }
   /** Ends a trial whose command was killed. */
   | { readonly type: 'stop-trial'; readonly unit: string; readonly files: readonly string[] }
   /** Removes a user that was made by the step. */

@@ -4,7 +4,7 @@ import { bootSystemHost, siteFolder, type SystemHost } from '../helpers/system-h
 import { findProgram } from '../helpers/tools.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
-/** One host; for each proxy an install beside a site of others, and all of it gone again. */
+/** One host: each proxy beside sites of others, and a person without the rights of root. All of it is gone again each time. */
 let host: SystemHost;
 
 const canBoot = bootedDebianTools.every((tool) => findProgram(tool) !== null);
@@ -138,3 +138,87 @@ describe.skipIf(!canBoot && process.env['REQUIRE_TOOLS'] !== '1').each(proxies)(
     );
   },
 );
+
+/** A person of the host, with a service manager of their own. */
+const person = {
+  home: '/home/ada',
+  folder: '/home/ada/notes',
+  run(argv: readonly string[]) {
+    const env = ['HOME=/home/ada', 'USER=ada', 'XDG_RUNTIME_DIR=/run/user/2000'];
+    return host.debian.exec(['runuser', '-u', 'ada', '--', 'env', '-C', '/home/ada/notes', ...env, ...argv]);
+  },
+  cli(...args: readonly string[]) {
+    return person.run(['/usr/bin/node', '/usr/lib/mcp-deploy/bin/mcp-deploy.js', ...args]);
+  },
+  async must(...args: readonly string[]) {
+    const ran = await person.cli(...args);
+    if (ran.status !== 0) throw new Error(`${args.join(' ')} ended with ${ran.status}\n${ran.stdout}${ran.stderr}`);
+    return ran.stdout;
+  },
+};
+
+describe.skipIf(!canBoot && process.env['REQUIRE_TOOLS'] !== '1')('a person without root', () => {
+  beforeAll(async () => {
+    await host?.sh('useradd --create-home --uid 2000 ada; install -d -o ada -g ada /home/ada/notes');
+  });
+
+  test(
+    'has a service of their own: it is told that nobody answers, installed, changed, undone, and gone',
+    async () => {
+      const write = (more: string): Promise<unknown> =>
+        host.write(
+          `${person.folder}/mcp-deploy.yaml`,
+          `version: 1\nname: notes\nservice: { manager: systemd-user }\nserver: { listen: "localhost:9443" }\n${more}`,
+        );
+      await write('');
+      const alone = await person.cli('apply');
+      expect(alone.stderr).toContain('Your service manager does not answer.');
+      expect(alone.status).toBe(3);
+
+      await host.sh('loginctl enable-linger ada');
+      await waitUntil(
+        async () => (await person.run(['systemctl', '--user', 'is-system-running'])).stdout === 'running\n',
+        60_000,
+        'the service manager of a person',
+      );
+      const look = `cd /home/ada; find . -name journal -prune -o -printf '%p %y %m %U:%G %l\n' | sort; find . -name journal -prune -o -name logs -prune -o -path '*/run/*' -prune -o -type f -print0 | xargs -0 sha256sum | sort -k2`;
+      const untouched = await host.sh(look);
+
+      expect(await person.must('apply')).toContain('Endpoint');
+      const show = (property: string): Promise<string> =>
+        person.run(['systemctl', '--user', 'show', `--property=${property}`, 'mcp-notes']).then(({ stdout }) => stdout);
+      expect(await show('ActiveState')).toBe('ActiveState=active\n');
+      expect(await show('UnitFileState')).toBe('UnitFileState=enabled\n');
+      expect((await person.cli('plan', '--check')).status).toBe(0);
+
+      // Settings by a reload: the process stays.
+      const pid = await show('MainPID');
+      await write('logs: { level: debug }\n');
+      await person.must('apply');
+      expect(await show('MainPID')).toBe(pid);
+
+      // What does not start is undone.
+      const before = await host.sh(look);
+      await host.write(
+        `${person.folder}/mcp-deploy.yaml`,
+        'version: 1\nname: notes\nservice: { manager: systemd-user }\nserver: { listen: "localhost:9443", upstreams: { dead: { command: /usr/bin/false, startSeconds: 1 } } }\n',
+      );
+      const failed = await person.cli('apply');
+      expect(`${failed.status} ${failed.stderr}`).toMatch(/^4 /);
+      await write('logs: { level: debug }\n');
+      expect(await host.sh(look)).toBe(before);
+      expect((await person.cli('plan', '--check')).status).toBe(0);
+
+      await person.must('stop');
+      expect(await show('ActiveState')).toBe('ActiveState=inactive\n');
+      await person.must('start');
+      expect(await show('ActiveState')).toBe('ActiveState=active\n');
+
+      await person.must('uninstall', '--yes');
+      await write('');
+      expect(await show('LoadState')).toBe('LoadState=not-found\n');
+      expect(await host.sh(look)).toBe(untouched);
+    },
+    withinMs,
+  );
+});
