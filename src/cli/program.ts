@@ -36,6 +36,7 @@ export function buildProgram(
   ): void;
 } {
   let exitCode = 0;
+  let words: readonly string[] = [];
   const program = new Command('mcp-deploy')
     .description('Turns an MCP server into a verified HTTPS endpoint, and says which hop is broken when it is not.')
     .usage('COMMAND [options] [-- YOUR MCP SERVER COMMAND]')
@@ -75,7 +76,12 @@ export function buildProgram(
     addCommonOptions(made);
     made.action(async () => {
       const options = made.optsWithGlobals<CommonOptions & Record<string, unknown>>();
-      exitCode = await withContext(options, (context) => run(context, made.args, options));
+      const name = [...(parent === program ? [] : [parent.name()]), made.name()].join(' ');
+      exitCode = await withContext(options, async (context) => {
+        if (process.getuid?.() === 0) return run(context, made.args, options);
+        const { runWithSudo } = await import('./with-sudo.ts');
+        return (await runWithSudo(name, words, context)) ?? run(context, made.args, options);
+      });
     });
     return made;
   }
@@ -120,6 +126,7 @@ export function buildProgram(
         program.outputHelp();
         return 0;
       }
+      words = args;
       await program.parseAsync([...args], { from: 'user' });
       return exitCode;
     },

@@ -19,7 +19,7 @@ import {
 } from './personal-service.ts';
 import type { RenderedHost } from './system-facts.ts';
 import { serverConfigText } from './server-config.ts';
-import type { AdoptedFile, Plan, Step } from './types.ts';
+import type { AdoptedFile, Notice, Plan, Step } from './types.ts';
 
 export interface Desired {
   readonly deployment: Deployment;
@@ -139,6 +139,7 @@ function planOnHost(
     notices: [
       ...planNotices(deployment, parts.wanted, facts),
       ...system.notices,
+      ...(all.length > 0 && !requireSystem(facts).isRoot ? [rootNotice] : []),
       ...(serves ? unverifiedNotices(deployment, facts, keys.length > 0) : []),
     ],
     desired: JSON.parse(JSON.stringify(deployment)) as unknown,
@@ -147,6 +148,11 @@ function planOnHost(
     ...(desired.rollbackOf === undefined || all.length === 0 ? {} : { rollbackOf: desired.rollbackOf }),
   };
 }
+
+const rootNotice: Notice = {
+  level: 'info',
+  text: 'Every step is for root: apply carries all of them out with sudo.',
+};
 
 /** What is adopted is kept in a release, also when nothing else changes. */
 function recordSteps(adopted: readonly AdoptedFile[]): readonly Step[] {

@@ -221,4 +221,32 @@ describe.skipIf(!canBoot && process.env['REQUIRE_TOOLS'] !== '1')('a person with
     },
     withinMs,
   );
+
+  test(
+    'changes the host by sudo where that is allowed, and nothing at all where it is not',
+    async () => {
+      await host.sh('mkdir -p /srv/ada && chown ada /srv/ada');
+      await host.write(
+        '/srv/ada/mcp-deploy.yaml',
+        'version: 1\nname: ada\nservice: { manager: systemd }\nserver: { listen: "localhost:9444" }\n',
+      );
+      const file = ['--file', '/srv/ada/mcp-deploy.yaml'];
+      const plan = await person.cli('plan', ...file);
+      expect(plan.stdout).toContain('with sudo');
+
+      const refused = await person.cli('apply', ...file);
+      expect(refused.stderr).toContain('sudo does not let you');
+      expect(refused.status).toBe(3);
+      expect((await host.debian.exec(['test', '-e', '/opt/mcp-deploy'])).status).not.toBe(0);
+
+      await host.sh("echo 'ada ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/ada && chmod 440 /etc/sudoers.d/ada");
+      const applied = await person.cli('apply', '--json', ...file);
+      expect(applied.status, applied.stderr).toBe(0);
+      expect(JSON.parse(applied.stdout)).toMatchObject({ ok: true });
+      expect(await host.sh('systemctl is-active mcp-ada')).toBe('active\n');
+      await person.must('uninstall', '--yes', '--purge', ...file);
+      expect((await host.debian.exec(['test', '-e', '/opt/mcp-deploy'])).status).not.toBe(0);
+    },
+    withinMs,
+  );
 });
