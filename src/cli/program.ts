@@ -11,6 +11,7 @@ import { helpFooterOf } from './help-footers.ts';
 import { addDeploymentCommands } from './deployment-program.ts';
 import { addDoctorCommands } from './doctor-program.ts';
 import { addKeysCommands } from './keys-program.ts';
+import { addUpkeepCommands } from './upkeep-program.ts';
 import { addRenderCommands } from './render-program.ts';
 import type { CommandContext, CommonOptions } from './context.ts';
 import type { World } from './world.ts';
@@ -96,6 +97,7 @@ export function buildProgram(
   addRenderCommands(command);
   addClientCommands(command, group('client', 'MCP clients: add the endpoint to their settings, remove, check'));
   addBackupCommands(command, group('backup', 'backups: create, list, verify; back again with restore'));
+  addUpkeepCommands(command, group('drill', 'drills on a copy: does a restore work?'));
   addCompletionCommands(command, program);
 
   // `serve` is answered by bin/ before this file is loaded; it stands here for the help.

@@ -1,0 +1,26 @@
+import type { DeploymentChange } from '../deployment/edit-deployment.ts';
+import type { Deployment } from '../deployment/schema.ts';
+
+/**
+ * What is different in a copy of a deployment that is tried beside the live one: it has a port of its own on loopback and
+ * reaches nothing that both would share: no ports, logs, Redis, proxy or service of the host. Its certificate is made for
+ * the copy by the restored CA, or by one of its own where the real one is for public names. Pure.
+ */
+export function changesForCopy({ server, tls, auth }: Deployment, listen: string): readonly DeploymentChange[] {
+  const isOwnCa = tls.source === 'private-ca';
+  return [
+    { path: 'server.listen', value: listen },
+    ...['publicUrl', 'metricsListen', 'statusListen', 'healthListen', 'behindProxy', 'workers'].map(
+      (setting): DeploymentChange => ({ path: ['server', setting], value: undefined }),
+    ),
+    ...(server.cache !== 'off' && server.cache.store === 'redis'
+      ? [{ path: 'server.cache.store', value: undefined }]
+      : []),
+    ...(isOwnCa ? [] : [{ path: 'tls', value: undefined }]),
+    ...(auth.mtls === undefined ? [] : [{ path: 'auth.mtls', value: undefined }]),
+    ...['proxy', 'service', 'redis', 'logs', 'backup'].map((section): DeploymentChange => ({
+      path: [section],
+      value: undefined,
+    })),
+  ];
+}

@@ -1,0 +1,46 @@
+import { expect, test } from 'vitest';
+import { changesForCopy } from '../../src/backup/plan-copy.ts';
+import { editDeployment } from '../../src/deployment/edit-deployment.ts';
+import { parseDeployment } from '../../src/deployment/parse-deployment.ts';
+
+test('a copy shares no port, log, Redis, proxy or service with the live deployment, and keeps what it is', () => {
+  const text = `version: 1
+name: live
+server:
+  listen: ['0.0.0.0:443', 'unix:/run/live.sock']
+  publicUrl: https://mcp.example.com/mcp
+  metricsListen: 127.0.0.1:9464
+  behindProxy: true
+  workers: 4
+  cache: { store: redis, tools: { echo: { ttlSeconds: 5 } } }
+  upstreams:
+    main: { command: npx, args: [-y, notes] }
+tls: { source: files, certificate: certs/a.pem, key: certs/a.key }
+redis: { url: 'redis://127.0.0.1:6379' }
+logs: { audit: /var/log/mcp/audit.jsonl, file: /var/log/mcp/server.log }
+proxy: { program: nginx, serverName: mcp.example.com }
+service: { manager: systemd, user: notes }
+limits: { bodyBytes: 1000000 }
+`;
+  const parse = (from: string) => {
+    const parsed = parseDeployment(from, { file: 'mcp-deploy.yaml' });
+    if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+    return parsed.deployment;
+  };
+  const live = parse(text);
+  const copy = parse(editDeployment(text, changesForCopy(live, '127.0.0.1:4000')));
+  expect(copy).toMatchObject({
+    name: 'live',
+    redis: 'off',
+    tls: { source: 'private-ca' },
+    service: { manager: 'none' },
+    limits: { bodyBytes: 1_000_000 },
+  });
+  expect(copy.server).toMatchObject({ listen: '127.0.0.1:4000', behindProxy: false, upstreams: live.server.upstreams });
+  expect([copy.server.publicUrl, copy.server.metricsListen, copy.logs.file, copy.logs.audit]).toEqual([
+    undefined,
+    undefined,
+    undefined,
+    'off',
+  ]);
+});
