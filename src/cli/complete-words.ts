@@ -88,6 +88,9 @@ function valuesOf(flag: FlagFact, known: KnownWords): Completions {
   if (flag.names.includes('--only') || flag.names.includes('--skip')) {
     return { words: known.codes.map((word) => ({ word, description: '' })) };
   }
+  if (flag.names.includes('--era')) {
+    return { words: ['modern', 'legacy', 'both'].map((word) => ({ word, description: '' })) };
+  }
   if (flag.names.includes('--key')) return { words: known.labels.map((word) => ({ word, description: '' })) };
   const fixed = fixedWords[flag.names.at(-1) ?? ''];
   if (fixed !== undefined) return { words: fixed.map((word) => ({ word, description: '' })) };

@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { UserError } from '../deployment/errors.ts';
+import { addBenchCommand } from './bench-program.ts';
 import { addAuditCommands } from './audit-program.ts';
 import { addBackupCommands } from './backup-program.ts';
 import { addAcmeCommands } from './cert-acme-program.ts';
@@ -89,6 +90,7 @@ export function buildProgram(
 
   addDeploymentCommands(command);
   addDoctorCommands(command);
+  addBenchCommand(command);
   addKeysCommands(command, group('keys', 'API keys: create, list, rotate, revoke'));
   const cert = group('cert', 'certificates: make, request, import, export, judge, revoke');
   addCertCommands(command, cert);
