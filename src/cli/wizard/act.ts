@@ -84,9 +84,12 @@ export function describeWritten(preview: Preview, wroteRendered: boolean, folder
     const what = wroteRendered ? `${shown} and ${rendered.length} files in ${near} are` : `${shown} is`;
     return `  ${what} written; nothing was started.\n\n${nextLines(steps)}`;
   }
+  const apply = `${needsRoot ? 'sudo ' : ''}mcp-deploy apply`;
+  // What stands in the way comes first, and may name the command itself.
+  const first = refusal?.next === undefined ? [] : refusal.next.split('\n');
   const steps = [
-    ...(refusal?.next === undefined ? [] : [refusal.next]),
-    ...(preview.plan !== null && refusal !== null ? [] : [`${needsRoot ? 'sudo ' : ''}mcp-deploy apply`]),
+    ...first,
+    ...(first.some((step) => step.startsWith('mcp-deploy apply')) ? [] : [apply]),
     ...profile.next(answers, near),
   ];
   return `  ${shown} is written; nothing else was changed.\n\n${nextLines(steps)}`;

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import { editDeployment, type DeploymentChange } from '../../deployment/edit-deployment.ts';
+import { readYamlText } from '../../deployment/read-yaml-text.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import type { SettingPath } from '../../deployment/setting-path.ts';
 import { upstreamFromCommand } from '../../deployment/upstream-from-command.ts';
@@ -22,7 +23,7 @@ export interface ExistingDeployment {
 export function deploymentText(answers: Answers, existing: ExistingDeployment | null): string {
   const draft = draftOf(answers);
   if (existing === null) return formatDeployment(draft);
-  const changes = changesBetween(draftOf(existing.answers), draft, existing.deployment);
+  const changes = changesBetween(draftOf(existing.answers), draft, readYamlText(existing.text).data);
   return changes.length === 0 ? existing.text : editDeployment(existing.text, changes);
 }
 
@@ -97,7 +98,7 @@ function variablesOf(env: Readonly<Record<string, string>>): readonly string[] {
 /** Settings of one kind, which exclude each other: they change together. */
 const wholes: ReadonlySet<string> = new Set(['tls']);
 
-/** From one draft to the other, and only where the deployment does not say it already. */
+/** From one draft to the other, and only where the file, read as plain data, does not say it already. */
 function changesBetween(before: unknown, after: unknown, now: unknown): readonly DeploymentChange[] {
   const changes: DeploymentChange[] = [];
   const visit = (from: unknown, to: unknown, there: unknown, path: SettingPath): void => {
@@ -111,7 +112,7 @@ function changesBetween(before: unknown, after: unknown, now: unknown): readonly
       }
       return;
     }
-    if (isMap(from) && to === undefined && isMap(there)) {
+    if (isMap(from) && to === undefined && isMap(there) && Object.keys(there).some((key) => !(key in from))) {
       for (const key of Object.keys(from)) visit(from[key], undefined, there[key], [...path, key]);
       return;
     }

@@ -66,26 +66,28 @@ export async function previewAnswers(
     return { ...base, rendered, replaced, view: `${summary}\n\n${view}` };
   }
   const nothing = { ...base, rendered: [], replaced: [] };
+  const unfit = whyNotHere(profile, seen);
+  const elsewhere =
+    unfit === null
+      ? null
+      : new EnvironmentError(`The profile ${profile.id} cannot be applied on this machine: ${unfit}.`, {
+          why: 'Nothing was changed.',
+          next: 'mcp-deploy apply        on the machine that it is for',
+        });
+  const remark = unfit === null ? '' : `\n  ! It cannot be applied on this machine: ${unfit}.`;
   try {
     const facts = await lookAtHost(own, deployment);
     const wanted = text === existing?.text ? null : text;
     const plan = planDeployment({ deployment, deploymentText: wanted, ...hostOf(own, deployment) }, facts);
     const needsRoot = plan.steps.length > 0 && facts.system?.isRoot === false;
-    const applyCommand = `${needsRoot ? 'sudo ' : ''}mcp-deploy apply`;
-    const view = `${summary}\n\n${describePlan(plan, facts, applyCommand)}`;
-    const unfit = whyNotHere(profile, seen);
-    if (unfit === null) return { ...nothing, plan, needsRoot, view };
-    const refusal = new EnvironmentError(`The profile ${profile.id} cannot be applied on this machine: ${unfit}.`, {
-      why: 'Nothing was changed.',
-      next: `On the machine that it is for: mcp-deploy apply`,
-    });
-    return { ...nothing, plan, refusal, needsRoot, view: `${view}\n  ! It cannot be applied here: ${unfit}.` };
+    const shown = describePlan(plan, facts, `${needsRoot ? 'sudo ' : ''}mcp-deploy apply`);
+    return { ...nothing, plan, refusal: elsewhere, needsRoot, view: `${summary}\n\n${shown}${remark}` };
   } catch (error) {
     // The answers are fine; this machine, as it is now, cannot carry them.
     if (!(error instanceof ExplainedError) || error.exitCode !== 3) throw error;
     const lines = [error.message, ...(error.why ?? '').split('\n')].filter((line) => line !== '');
-    const view = lines.map((line, index) => `  ${index === 0 ? '!' : ' '} ${line}`).join('\n');
-    return { ...nothing, refusal: error, view: `${summary}\n\n${view}` };
+    const shown = lines.map((line, index) => `  ${index === 0 ? '!' : ' '} ${line}`).join('\n');
+    return { ...nothing, refusal: elsewhere ?? error, view: `${summary}\n\n${shown}${remark}` };
   }
 }
 

@@ -38,7 +38,7 @@ export const productProfiles: readonly Profile[] = [
     platform: 'linux',
     publicName: 'needed',
     renders: [],
-    next: (_, folder) => [`mcp-deploy render firewall logrotate prometheus --out ${folder}`],
+    next: (_, folder) => [`mcp-deploy render firewall prometheus grafana --out ${folder}`],
     draft: toolsDraft,
   },
   {
@@ -133,7 +133,11 @@ function toolsDraft(answers: Answers): DeploymentDraft {
       global: { requests: 6_000, windowSeconds: 60 },
       perTool: { fetch_page: { rate: { requests: 60, windowSeconds: 60 } } },
     },
-    logs: { audit: `/var/log/mcp-deploy/${answers.name}/audit.jsonl` },
+    logs: {
+      audit: `/var/log/mcp-deploy/${answers.name}/audit.jsonl`,
+      rotate: { megabytes: 10, keep: 5 },
+      auditRotate: { megabytes: 10, keep: 10 },
+    },
     proxy: { ...draft.proxy, limit: { requestsPerSecond: 10, burst: 20 } },
     service: { ...draft.service, memoryMax: '2G' },
     backup: { keep: 30 },
