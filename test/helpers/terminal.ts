@@ -31,8 +31,9 @@ export class Terminal {
     this.#tmux(['send-keys', key]);
   }
 
-  screen(): string {
-    return this.#tmux(['capture-pane', '-p', '-S', '-200']);
+  /** What is on it and was scrolled away; with `colours` also the codes that change them. */
+  screen(options: { readonly colours?: boolean } = {}): string {
+    return this.#tmux(['capture-pane', '-p', '-S', '-400', ...(options.colours === true ? ['-e'] : [])]);
   }
 
   /** Waits until the screen shows the words. */

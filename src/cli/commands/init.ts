@@ -5,7 +5,7 @@ import type { CommandContext } from '../context.ts';
 import { readDeployment } from '../deployment-folder.ts';
 import { textFlag } from '../flag-values.ts';
 import { createOutput } from '../output/output.ts';
-import { wrapText } from '../output/wrap-text.ts';
+import { wrapLines, wrapText } from '../output/wrap-text.ts';
 import { applyPreview, describeWritten, nextLines, writePreview, type Done } from '../wizard/act.ts';
 import type { Answers } from '../wizard/answers.ts';
 import type { Asker } from '../wizard/asker.ts';
@@ -86,7 +86,9 @@ async function decide(
   const look = async (answers: Answers): Promise<Preview> => {
     sayRemarks(context, answers, facts);
     const preview = await previewAnswers(context, answers, { existing, folder, facts });
-    context.output.progress(`\n${preview.view}\n\n`);
+    // Where nobody reads it at once, lines stay whole.
+    const view = context.interactive ? wrapLines(preview.view, context.output.columns) : preview.view;
+    context.output.progress(`\n${view}\n\n`);
     return preview;
   };
   // The prompts are loaded only where somebody can answer them.
@@ -225,10 +227,11 @@ function tellEnd(
     if (steps.length > 0) output.result(nextLines(steps));
   }
   sayEquivalent(context, decided);
-  const file = answersFile === null ? 'kept in a file with --write-answers FILE' : `kept in ${answersFile}`;
-  output.progress(
-    `\n  The answers can be ${answersFile === null ? file : `given again: they are ${file}`}, for --answers FILE`,
-  );
+  const kept =
+    answersFile === null
+      ? 'To keep the answers in a file for --answers FILE, add --write-answers FILE.'
+      : `The answers are in ${answersFile}, for: mcp-deploy init --answers ${answersFile}`;
+  output.progress(`\n${wrapText(kept, { columns: output.columns, indent: 2 })}`);
 }
 
 function sayEquivalent({ output }: CommandContext, decided: Decided): void {

@@ -20,3 +20,16 @@ export function wrapText(
   }
   return [...lines, line].map((each, index) => ' '.repeat(indent + (index === 0 ? 0 : hang)) + each).join('\n');
 }
+
+/** Every line that is longer than the columns in several, the others as they are; what is aligned stays so in the first. */
+export function wrapLines(text: string, columns: number): string {
+  return text
+    .split('\n')
+    .map((line) => {
+      if (line.length <= columns) return line;
+      const words = line.trimStart();
+      const indent = line.length - words.length;
+      return wrapText(words, { columns, indent, hang: 4 }).replaceAll(/ +$/gm, '');
+    })
+    .join('\n');
+}

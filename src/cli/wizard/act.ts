@@ -4,6 +4,7 @@ import { planDeployment } from '../../plan/plan-deployment.ts';
 import { changeHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
+import { wrapText } from '../output/wrap-text.ts';
 import { hostOf } from '../render-host.ts';
 import { writeTogether, type OutputFile } from '../write-together.ts';
 import type { ExistingDeployment } from './deployment-text.ts';
@@ -78,11 +79,12 @@ export function describeWritten(preview: Preview, wroteRendered: boolean, folder
   const shown = relative(context.world.cwd, context.deploymentFile) || context.deploymentFile;
   const profile = profileOf(answers.profile);
   const near = relative(context.world.cwd, folder) || '.';
+  const said = (text: string): string => wrapText(text, { columns: context.output.columns, indent: 2 });
   if (rendered.length > 0) {
     const render = `mcp-deploy render ${profile.renders.join(' ')} --out ${near}`;
     const steps = [...(wroteRendered ? [] : [render]), ...profile.next(answers, near)];
     const what = wroteRendered ? `${shown} and ${rendered.length} files in ${near} are` : `${shown} is`;
-    return `  ${what} written; nothing was started.\n\n${nextLines(steps)}`;
+    return `${said(`${what} written; nothing was started.`)}\n\n${nextLines(steps)}`;
   }
   const apply = `${needsRoot ? 'sudo ' : ''}mcp-deploy apply`;
   // What stands in the way comes first, and may name the command itself.
@@ -92,7 +94,7 @@ export function describeWritten(preview: Preview, wroteRendered: boolean, folder
     ...(first.some((step) => step.startsWith('mcp-deploy apply')) ? [] : [apply]),
     ...profile.next(answers, near),
   ];
-  return `  ${shown} is written; nothing else was changed.\n\n${nextLines(steps)}`;
+  return `${said(`${shown} is written; nothing else was changed.`)}\n\n${nextLines(steps)}`;
 }
 
 /** `Next` and what may follow it, one command a line. */

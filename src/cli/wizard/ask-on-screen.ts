@@ -2,6 +2,7 @@ import { confirm, input, select } from '@inquirer/prompts';
 import type { ChalkInstance } from 'chalk';
 import { UserError } from '../../deployment/errors.ts';
 import type { CommandContext } from '../context.ts';
+import type { Output } from '../output/output.ts';
 import { wrapText } from '../output/wrap-text.ts';
 import type { AskedQuestion, Asker, Reply } from './asker.ts';
 
@@ -39,7 +40,7 @@ async function askOne(context: CommandContext, question: AskedQuestion): Promise
   const onEnd = (): void => leave('end');
   context.world.stdin.on('keypress', onKey).once('end', onEnd).once('close', onEnd);
   try {
-    return await put(question, terminal, context.output.err);
+    return await put(question, terminal, context.output);
   } catch (error) {
     if (!word.signal.aborted || context.signal.aborted) throw error;
     const reason = word.signal.reason as Word;
@@ -58,12 +59,16 @@ interface Drawing {
   clearPromptOnDone: boolean;
 }
 
-async function put(question: AskedQuestion, terminal: Drawing, style: ChalkInstance): Promise<Reply> {
+async function put(question: AskedQuestion, terminal: Drawing, output: Output): Promise<Reply> {
   const { message } = question;
-  const theme = themeOf(style);
+  const theme = themeOf(output.err);
   switch (question.kind) {
     case 'choose': {
-      const choices = question.choices.map(({ value, title, about }) => ({ value, name: title, description: about }));
+      const choices = question.choices.map(({ value, title, about }) => ({
+        value,
+        name: title,
+        description: wrapText(about, { columns: output.columns, indent: 0 }),
+      }));
       const value = await select(
         { message, choices, default: question.preset, pageSize: 14, loop: false, theme },
         terminal,

@@ -11,6 +11,8 @@ export function askPlainly(context: CommandContext): Asker {
   const waiting: ((line: string | null) => void)[] = [];
   const early: string[] = [];
   let ended = false;
+  /** The list that was read out last: it is not read again after a slip or an explanation. */
+  let listed = '';
   lines.on('line', (line) => {
     const next = waiting.shift();
     if (next === undefined) early.push(line);
@@ -43,6 +45,11 @@ export function askPlainly(context: CommandContext): Asker {
   return {
     async ask(question) {
       for (;;) {
+        if (question.kind === 'choose' && listed !== JSON.stringify(question.choices)) {
+          say(question.message);
+          for (const [index, { title, about }] of question.choices.entries()) say(`${index + 1}. ${title}: ${about}`);
+        }
+        listed = question.kind === 'choose' ? JSON.stringify(question.choices) : '';
         const reply = await askOnce(question, readLine, say);
         if (reply !== null) return reply;
       }
@@ -58,11 +65,6 @@ async function askOnce(
   readLine: (prompt: string) => Promise<string>,
   say: (text: string) => void,
 ): Promise<Reply | null> {
-  const { message } = question;
-  if (question.kind === 'choose') {
-    say(message);
-    for (const [index, { title, about }] of question.choices.entries()) say(`${index + 1}. ${title}: ${about}`);
-  }
   const text = await readLine(promptFor(question));
   if (text === '?') return { kind: 'help' };
   if (text === '<') return { kind: 'back' };

@@ -121,7 +121,7 @@ export function describeKeys({ output, deploymentFile }: CommandContext, isEdit:
     ? `${deploymentFile} is there: its settings are the answers that are offered, and its comments stay.`
     : 'A few questions; nothing is changed before the last one.';
   return wrapText(
-    `${about} Enter takes the answer in brackets, ? explains a question, < goes back, Ctrl-C leaves everything as it is.`,
+    `${about} Enter takes what is offered, ? explains a question, < goes back, Ctrl-C leaves everything as it is.`,
     {
       columns: output.columns,
       indent: 2,
