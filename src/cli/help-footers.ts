@@ -23,7 +23,9 @@ const footers: Readonly<Record<string, Footer>> = {
   explain: { examples: ['mcp-deploy explain tls/name'], exitCodes: '0 explained   2 no such code' },
   'keys create': { exitCodes: keyChanged },
   'keys list': { examples: ['mcp-deploy keys list', 'mcp-deploy keys list --json'], exitCodes: shown },
-  'keys rotate': { exitCodes: keyChanged },
+  'keys rotate': {
+    exitCodes: `${keyChanged}\n  1 rotated, and --prove saw that the endpoint does not do as it should`,
+  },
   'keys revoke': { examples: ['mcp-deploy keys revoke laptop'], exitCodes: keyChanged },
   'cert renew': { examples: ['mcp-deploy cert renew', 'mcp-deploy cert renew --install-timer'] },
   'audit tail': {

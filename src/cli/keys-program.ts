@@ -57,6 +57,10 @@ function defineKeysRotate(command: Command): void {
   command
     .option('--overlap <time>', 'how long the old key still works: 24h, 7d; 0 ends it at once', '24h')
     .option('--key-file <path>', 'write the new key to this file (0600) instead of showing it')
+    .option(
+      '--prove',
+      'call the running server: the new key works, the old one does until the overlap ends, then stops',
+    )
     .addHelpText(
       'after',
       `
@@ -65,6 +69,10 @@ The new key reaches what the old one did and lives as long as it was made to liv
 Examples
   mcp-deploy keys rotate laptop --overlap 7d
   mcp-deploy keys rotate ci --overlap 0 --key-file ./ci.key
+  mcp-deploy keys rotate default --prove
+
+--prove waits for the end of an overlap of up to a minute. For a longer one, or where nobody has the old key, it takes a
+stand-in key through a rotation of five seconds on the same server; nothing is left of it.
 `,
     );
 }

@@ -145,3 +145,19 @@ async function untilCopy(): Promise<void> {
     'a copy that runs',
   );
 }
+
+test('a rotation is proven by calls to the running server; without one nothing is changed', async () => {
+  const rotate = (...more: readonly string[]) => cli(['keys', 'rotate', 'default', '--prove', '--json', ...more]);
+  const long = documentOf<{ proof: { what: string; ok: boolean }[] }>(await rotate('--overlap', '1h'));
+  expect(long.proof.length).toBeGreaterThan(4);
+  expect(long.proof.filter(({ ok }) => !ok)).toEqual([]);
+  const atOnce = documentOf<{ proof: { what: string }[] }>(await rotate('--overlap', '0'));
+  expect(atOnce.proof.map(({ what }) => what)).toContain('the old key is refused after the overlap');
+  const keys = async () => readFile(join(folder, '.mcp-deploy/keys/keys.json'), 'utf8');
+  const before = await keys();
+  expect(before).not.toContain('rotation-proof');
+  documentOf(await cli(['stop', '--json']));
+  const refused = await rotate();
+  expect([refused.exitCode, refused.stderr]).toEqual([3, expect.stringContaining('does not run')]);
+  expect(await keys()).toBe(before);
+}, 120_000);

@@ -8,6 +8,7 @@ import {
   rotationDueDays,
   type KeyPowers,
 } from '../../server/policy/key-store.ts';
+import { openKeyProbe, proveRotation, type RotationProof } from '../prove-rotation.ts';
 import { withLock } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { readDuration } from '../read-duration.ts';
@@ -43,6 +44,42 @@ export async function runKeysRotate(
   options: Record<string, unknown>,
 ): Promise<number> {
   const overlapMs = readDuration('--overlap', options['overlap'], 'h', 365 * dayMs);
+  if (options['prove'] !== true) return rotate(context, label, { overlapMs, options, prove: null });
+  const probe = await openKeyProbe(context);
+  try {
+    const oldKey = await readOldKey(context, label, options);
+    const prove = (made: KeyChange): Promise<RotationProof> =>
+      proveRotation(context, probe, { storeText: made.storeText, newKey: made.key ?? '', oldKey, overlapMs }, (text) =>
+        writeStore(context, text),
+      );
+    return await rotate(context, label, { overlapMs, options, prove });
+  } finally {
+    probe.close();
+  }
+}
+
+/** The key that is replaced, where it lies in a file of its owner. */
+async function readOldKey(
+  context: CommandContext,
+  label: string,
+  options: Record<string, unknown>,
+): Promise<string | null> {
+  const file = keyFileOf(context, options) ?? (label === 'default' ? deploymentPaths(context.stateDir).firstKey : null);
+  const bytes = file === null ? null : await context.ports.files.read(file);
+  const text = bytes?.toString('utf8').trim() ?? '';
+  return /^mcpd_[\w-]+$/.test(text) ? text : null;
+}
+
+async function rotate(
+  context: CommandContext,
+  label: string,
+  how: {
+    readonly overlapMs: number;
+    readonly options: Record<string, unknown>;
+    readonly prove: ((made: KeyChange) => Promise<RotationProof>) | null;
+  },
+): Promise<number> {
+  const { overlapMs, options, prove } = how;
   return changeKeys(context, async (storeText, now) => {
     const made = rotateKeyIn(storeText, { label, overlapSeconds: overlapMs / 1_000, now });
     // The owner's file of the first key follows the rotation, or the next `doctor` would use a dying key.
@@ -54,6 +91,7 @@ export async function runKeysRotate(
       key: made.key,
       document: { id: made.record.id, label, oldExpiresAt: made.oldExpiresAt },
       text: `  Key "${label}" rotated. The old one works until ${made.oldExpiresAt}; both work until then.`,
+      ...(prove === null ? {} : { prove }),
     };
   });
 }
@@ -113,6 +151,8 @@ interface KeyChange {
   readonly key: string | null;
   readonly document: Record<string, unknown>;
   readonly text: string;
+  /** Tries it on the live endpoint once the store and the file are written. */
+  readonly prove?: (made: KeyChange) => Promise<RotationProof>;
 }
 
 /** Reads the store under the lock, writes it atomically, then gives the key to its owner. */
@@ -136,19 +176,26 @@ async function changeKeys(
         throw error;
       }
     }
+    const proof = made.prove === undefined ? null : await made.prove(made);
     output.document({
-      ok: true,
+      ok: proof?.ok ?? true,
       ...made.document,
+      ...(proof === null ? {} : { proof: proof.facts }),
       ...(made.key === null ? {} : made.keyFile === null ? { key: made.key } : { keyFile: made.keyFile }),
     });
     output.result(made.text);
+    for (const { what, ok } of proof?.facts ?? []) {
+      output.result(`  ${ok ? output.out.green('✓') : output.out.red('✗')} ${what}`);
+    }
     if (made.key !== null && !output.json) {
       if (made.keyFile === null) {
         output.result('  It is shown this once and kept nowhere:\n');
         output.result(made.key);
       } else output.result(`  It is in ${made.keyFile} (0600).`);
     }
-    return 0;
+    if (proof?.ok === false)
+      output.warning('The rotation is done, and the endpoint does not do as it should: mcp-deploy doctor');
+    return proof?.ok === false ? 1 : 0;
   });
 }
 
