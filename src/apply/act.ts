@@ -5,6 +5,7 @@ import { ensureUser, readOwner, removeUser } from './accounts.ts';
 import { actAcme, createAccountKey } from './act-acme.ts';
 import { actCertificate } from './act-certificate.ts';
 import { movePair } from './act-pair.ts';
+import { changeContainers, removeStopped, switchContainers } from './act-containers.ts';
 import { actServer } from './act-server.ts';
 import { trialServer } from './act-trial.ts';
 import { sha256Of } from './pre-images.ts';
@@ -13,6 +14,9 @@ import { runCommand } from './run-command.ts';
 import { serveCertificate } from './serve-certificate.ts';
 import { waitUntilReady } from './wait-until-ready.ts';
 import type { ApplyPorts, VerifiedEndpoint } from './ports.ts';
+
+/** Packages are downloaded while an image is built, and layers while it is pulled. */
+const imageTimeoutMs = 1_800_000;
 
 /** What acting on one step may need from the run that it belongs to. */
 export interface ActContext {
@@ -58,6 +62,17 @@ export async function act(action: Action, context: ActContext): Promise<string |
       return action.user;
     case 'trial-server':
       return trialServer(action, context);
+    case 'copy-secret':
+      return copySecret(action, context);
+    case 'make-image':
+      await runCommand(action.argv, context.ports, imageTimeoutMs);
+      return action.image;
+    case 'switch-containers':
+      return switchContainers(action, context);
+    case 'remove-stopped':
+      return removeStopped(action.project, context);
+    case 'containers':
+      return changeContainers(action, context);
     case 'service':
       return changeUnits(action.units, context.ports, action.manager);
     case 'remove-file':
@@ -112,6 +127,22 @@ async function copyFile(
     });
   }
   await files.writeAtomic(path, bytes, mode);
+  return shown(path, context);
+}
+
+async function copySecret(
+  { from, path, mode, uid, gid }: Extract<Action, { type: 'copy-secret' }>,
+  context: ActContext,
+): Promise<string> {
+  const { files } = context.ports;
+  const bytes = await files.read(from);
+  if (bytes === null) {
+    throw new EnvironmentError(`${from} is not there.`, {
+      why: 'The container is given a copy of it.',
+      next: 'Put it back, or correct its path in mcp-deploy.yaml.',
+    });
+  }
+  await files.writeAtomic(path, bytes, mode, { uid, gid });
   return shown(path, context);
 }
 

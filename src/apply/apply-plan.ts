@@ -1,6 +1,7 @@
 import type { Plan, Step } from '../plan/types.ts';
 import { readAccount } from './accounts.ts';
 import { removeFormerPairs } from './act-pair.ts';
+import { readForUndo } from './act-containers.ts';
 import { act, type ActContext } from './act.ts';
 import { capturePreImages } from './pre-images.ts';
 import { commitPlan } from './commit.ts';
@@ -145,9 +146,10 @@ async function beginStep(step: Step, index: number, journal: Journal, ports: App
     server === null ? {} : { serverRan: (await ports.processes.serverState(server.pidFile)).state === 'running' };
   const { action } = step;
   const units = action.type === 'service' ? { units: await readUnits(action.units, ports, action.manager) } : {};
+  const containers = await readForUndo(action, ports);
   const isAccount = action.type === 'ensure-user' || action.type === 'remove-user';
   const account = isAccount ? { account: await readAccount(ports.files, action.user) } : {};
-  await journal.append({ type: 'begin', index, step: step.id, preImages, ...ran, ...units, ...account });
+  await journal.append({ type: 'begin', index, step: step.id, preImages, ...ran, ...units, ...containers, ...account });
 }
 
 /**
@@ -162,7 +164,7 @@ async function clearUp(plan: Plan, journal: Journal, options: ApplyOptions): Pro
     else {
       await ports.files.removeTree(journal.preImageDir);
       await removeFormerPairs(ports.files, stateDir);
-      if (plan.purpose === 'apply') await pruneReleases(ports.files, stateDir, options.keepReleases ?? defaultKept);
+      if (plan.purpose === 'apply') await pruneReleases(ports, stateDir, options.keepReleases ?? defaultKept);
     }
     return [];
   } catch (error) {

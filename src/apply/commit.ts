@@ -99,7 +99,8 @@ async function makeRelease(
 ): Promise<ReleaseRecord> {
   const before = await readNewestRelease(ports.files, stateDir);
   const touched = plan.steps.flatMap((step) =>
-    step.action.type === 'make-directory' ? [] : pathsTouchedBy(step.action),
+    // Copies follow what they are copies of: no file of their own that somebody may edit.
+    step.action.type === 'make-directory' || step.action.type === 'copy-secret' ? [] : pathsTouchedBy(step.action),
   );
   const files: Record<string, FileFact> = {};
   // What no step touched keeps the hash that we wrote: edited since, it is the user's, and uninstall must leave it.
@@ -127,6 +128,7 @@ async function makeRelease(
     files,
     directories,
     ...(plan.build === undefined ? {} : { build: plan.build }),
+    ...(plan.image === undefined ? {} : { image: plan.image }),
     ...(plan.rollbackOf === undefined ? {} : { rollbackOf: plan.rollbackOf }),
   };
 }

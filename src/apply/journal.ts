@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Plan } from '../plan/types.ts';
 import type { ApplyPorts, FileSystem } from './ports.ts';
+import type { ContainerFact } from '../plan/container-facts.ts';
 import type { Account } from '../plan/accounts.ts';
 import type { PreImage } from './pre-images.ts';
 import type { UnitState } from './units.ts';
@@ -22,6 +23,10 @@ export type JournalLine =
       readonly serverRan?: boolean;
       /** How the units of the step were before. */
       readonly units?: readonly UnitState[];
+      /** How the containers of the step were before. */
+      readonly containers?: readonly ContainerFact[];
+      /** Whether the image of the step was there before. */
+      readonly hadImage?: boolean;
       /** The account that the step makes or removes, as it was before; null when there was none. */
       readonly account?: Account | null;
     }

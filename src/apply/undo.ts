@@ -1,5 +1,6 @@
 import { ExplainedError } from '../deployment/errors.ts';
 import type { Step } from '../plan/types.ts';
+import { removeImage, restoreContainers } from './act-containers.ts';
 import { ensureUser, removeUser } from './accounts.ts';
 import { endTrial } from './act-trial.ts';
 import { putUnitsBack, stopWhatWasNotThere } from './units.ts';
@@ -55,6 +56,11 @@ export async function undoJournal(
       );
       if (left === null) startedLast.push(entry);
       else await takeBack(entry, () => Promise.resolve([left]));
+    } else if (undo.type === 'restore-containers' && hadContainers(entry)) {
+      startedLast.push(entry);
+    } else if (undo.type === 'remove-image') {
+      // Behind the containers that were made of it.
+      startedLast.push(entry);
     } else if (undo.type === 'start-server' || undo.type === 'serve-certificate') startedLast.push(entry);
     else await takeBack(entry, () => undoStep(entry, undo, journal.preImageDir, options));
   }
@@ -85,6 +91,11 @@ function readerOf(step: Step | undefined): readonly string[] {
   return step?.undo.type === 'restore' && step.undo.readBy !== undefined ? [step.undo.readBy] : [];
 }
 
+/** Their files have to be back before they are. */
+function hadContainers({ containers }: Begun): boolean {
+  return (containers ?? []).length > 0;
+}
+
 async function undoStep(
   entry: Begun,
   undo: Step['undo'],
@@ -100,6 +111,12 @@ async function undoStep(
       return [];
     case 'restore-units':
       await putUnitsBack(undo.units, entry.units ?? [], ports, undo.manager);
+      return [];
+    case 'restore-containers':
+      await restoreContainers(undo.project, entry.containers ?? [], ports);
+      return [];
+    case 'remove-image':
+      if (entry.hadImage !== true) await removeImage(undo.image, ports);
       return [];
     case 'stop-trial':
       await endTrial(undo, ports);

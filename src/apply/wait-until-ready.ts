@@ -10,6 +10,21 @@ const mostFailures = 3;
 
 type WaitAction = Extract<Action, { type: 'wait-until-ready' }>;
 
+/** Something that is starting, and how to look at it. */
+export interface Starting {
+  /** What its readiness page answers; null when nothing does. */
+  readonly ask: () => Promise<{ readonly status: number; readonly body: string } | null>;
+  readonly isGone: () => Promise<boolean>;
+  /** Whether what answers is what was started. */
+  readonly isTheOne: () => Promise<boolean>;
+  /** Its last words, and where the others are. */
+  readonly words: () => Promise<readonly string[]>;
+  readonly where: string;
+  /** Name of the page. */
+  readonly page: string;
+  readonly timeoutMs: number;
+}
+
 /**
  * Waits for /readyz to answer 200. Fails as soon as waiting is of no use: the
  * server is gone, or every upstream has failed for good or three times.
@@ -17,19 +32,42 @@ type WaitAction = Extract<Action, { type: 'wait-until-ready' }>;
  * @throws EnvironmentError that names what is in the way, with its last words
  */
 export async function waitUntilReady(action: WaitAction, context: ActContext): Promise<string> {
-  const { clock, endpoint, files } = context.ports;
+  const { endpoint, files } = context.ports;
   const caPem = action.caFile === undefined ? null : ((await files.read(action.caFile))?.toString('utf8') ?? null);
+  return waitForStarting(
+    {
+      ask: () => endpoint.ready(action.readyUrl, caPem),
+      isGone: () => isGone(action, context),
+      isTheOne: () => hasConfig(action, context),
+      words: () => readWordsSinceStart(action, context),
+      where:
+        action.unit === undefined
+          ? action.logFile
+          : `the journal: journalctl ${action.manager === undefined ? '' : '--user '}--unit ${action.unit}`,
+      page: action.readyUrl,
+      timeoutMs: action.timeoutMs,
+    },
+    context,
+  );
+}
+
+/** The same for anything that has such a page. */
+export async function waitForStarting(
+  starting: Starting,
+  context: Pick<ActContext, 'ports' | 'signal' | 'onDoing'>,
+): Promise<string> {
+  const { clock } = context.ports;
   const startedAt = clock.elapsed();
   const failures = new FailureCount();
   let last: Readiness | null = null;
 
   for (;;) {
     context.signal.throwIfAborted();
-    if (await isGone(action, context)) throw await serverGone(action, context);
+    if (await starting.isGone()) throw await serverGone(starting);
 
-    const answer = await endpoint.ready(action.readyUrl, caPem);
+    const answer = await starting.ask();
     if (answer !== null) {
-      if (answer.status === 200 && (await hasConfig(action, context)))
+      if (answer.status === 200 && (await starting.isTheOne()))
         return `ready in ${Math.round(clock.elapsed() - startedAt)} ms`;
       last = parseReadiness(answer.body);
       failures.note(last.upstreams);
@@ -38,7 +76,7 @@ export async function waitUntilReady(action: WaitAction, context: ActContext): P
     }
     const waitedMs = clock.elapsed() - startedAt;
     context.onDoing(describeWait(last), waitedMs);
-    if (waitedMs >= action.timeoutMs) throw await timedOut(action, context, answer?.status ?? null, last);
+    if (waitedMs >= starting.timeoutMs) throw await timedOut(starting, answer?.status ?? null, last);
     await clock.sleep(pollMs, context.signal);
   }
 }
@@ -140,26 +178,16 @@ function upstreamFailed({ name, reason, lastWords }: UpstreamReadiness): Environ
   });
 }
 
-async function serverGone(action: WaitAction, context: ActContext): Promise<EnvironmentError> {
-  const isOfUser = action.manager !== undefined;
-  const where =
-    action.unit === undefined
-      ? action.logFile
-      : `the journal: journalctl ${isOfUser ? '--user ' : ''}--unit ${action.unit}`;
+async function serverGone(starting: Starting): Promise<EnvironmentError> {
   return new EnvironmentError('The server ended while it was starting.', {
-    why: `Its last words are in ${where}.`,
+    why: `Its last words are in ${starting.where}.`,
     next: 'Mend what it says there, then run this command again.',
-    excerpt: await readWordsSinceStart(action, context),
+    excerpt: await starting.words(),
   });
 }
 
-async function timedOut(
-  action: WaitAction,
-  context: ActContext,
-  status: number | null,
-  last: Readiness | null,
-): Promise<EnvironmentError> {
-  const seconds = Math.round(action.timeoutMs / 100) / 10;
+async function timedOut(starting: Starting, status: number | null, last: Readiness | null): Promise<EnvironmentError> {
+  const seconds = Math.round(starting.timeoutMs / 100) / 10;
   const waiting = last?.upstreams.find(({ state }) => state !== 'up');
   if (waiting !== undefined) {
     return new EnvironmentError(`The MCP server "${waiting.name}" was not ready within ${seconds} s.`, {
@@ -168,16 +196,16 @@ async function timedOut(
           ? `It is still ${waiting.state}.`
           : `It is ${waiting.state}. ${sentence(waiting.reason)}`,
       next: `If it only needs longer, raise server.upstreams.${waiting.name}.startSeconds in mcp-deploy.yaml.`,
-      excerpt: waiting.lastWords.length > 0 ? waiting.lastWords : await readWordsSinceStart(action, context),
+      excerpt: waiting.lastWords.length > 0 ? waiting.lastWords : await starting.words(),
     });
   }
   return new EnvironmentError(`The server was not ready within ${seconds} s.`, {
     why:
       status === null
-        ? `It runs, and nothing answers at ${action.readyUrl}.`
-        : `${action.readyUrl} answers ${status}${last === null ? '' : ` (${last.status})`}.`,
+        ? `It runs, and nothing answers at ${starting.page}.`
+        : `${starting.page} answers ${status}${last === null ? '' : ` (${last.status})`}.`,
     next: 'mcp-deploy doctor',
-    excerpt: await readWordsSinceStart(action, context),
+    excerpt: await starting.words(),
   });
 }
 

@@ -16,6 +16,7 @@ import { readAppliedDeployment } from './applied-deployment.ts';
 import type { PersonalWish } from '../host/read-personal-facts.ts';
 import { isPersonal } from '../plan/personal-service.ts';
 import { renderHost, renderPersonal, unitsOf } from './render-host.ts';
+import { containerOptions } from './render-containers.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import type { Plan } from '../plan/types.ts';
 import type { CommandContext } from './context.ts';
@@ -23,6 +24,9 @@ import { refuseUnsetVariables } from './refuse-unset-variables.ts';
 
 /** Reads what is there now, for this run's folder. Changes nothing. */
 export async function lookAtHost(context: CommandContext, deployment: Deployment | null): Promise<HostFacts> {
+  const isSystem = scopeOf(context.stateDir) === 'system';
+  const applied = isSystem || deployment !== null ? null : await readAppliedDeployment(context).catch(() => null);
+  const containers = isSystem ? null : await containerOptions(context, deployment, applied);
   return readHostFacts({
     baseDir: context.baseDir,
     deploymentFile: context.deploymentFile,
@@ -33,9 +37,8 @@ export async function lookAtHost(context: CommandContext, deployment: Deployment
     now: new Date(context.ports.clock.now()),
     ports: context.ports,
     stateDir: context.stateDir,
-    ...(scopeOf(context.stateDir) === 'system'
-      ? { system: await systemOptions(context, deployment) }
-      : await personalOptions(context, deployment)),
+    ...(containers === null ? {} : { containers }),
+    ...(isSystem ? { system: await systemOptions(context, deployment) } : await personalOptions(context, deployment)),
   });
 }
 

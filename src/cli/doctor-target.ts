@@ -8,6 +8,7 @@ import type { DoctorOptions, OwnFacts } from '../doctor/run-doctor.ts';
 import { endpointUrl } from '../plan/endpoint-url.ts';
 import { deploymentPaths } from '../plan/deployment-paths.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
+import { readServerState } from './server-state.ts';
 import type { CommandContext } from './context.ts';
 
 interface Target {
@@ -78,7 +79,7 @@ async function ownTarget(
       : deployment.tls.source !== 'off'
         ? { certificateFile: paths.serverCertificate, keyFile: paths.serverKey }
         : { certificateFile: null, keyFile: null };
-  const server = await ports.processes.serverState(paths.pidFile);
+  const server = await readServerState(context, deployment);
   return {
     ...urlsOf(deployment),
     caFile,

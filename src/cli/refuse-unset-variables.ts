@@ -10,7 +10,7 @@ import type { Plan } from '../plan/types.ts';
  * @throws UserError (exit 3) that names every variable that is not set
  */
 export function refuseUnsetVariables(plan: Plan, env: NodeJS.ProcessEnv): void {
-  if (!plan.steps.some(({ action }) => action.type === 'start-server')) return;
+  if (!plan.steps.some(({ action }) => action.type === 'start-server' || action.type === 'switch-containers')) return;
   const applied = deploymentSchema.safeParse(plan.desired);
   if (!applied.success) return;
   const missing = new Set<string>();

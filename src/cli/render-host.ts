@@ -10,6 +10,7 @@ import type { HostFile, RenderedHost } from '../plan/system-facts.ts';
 import { renderTarget } from '../targets/index.ts';
 import { describeProxySite } from '../targets/proxy-site.ts';
 import type { TargetInput } from '../targets/types.ts';
+import { containerInput, isInContainers } from './render-containers.ts';
 import type { CommandContext } from './context.ts';
 
 /** What the targets write for a deployment in system scope; null in any other. Throws a UserError where a format cannot carry it. */
@@ -73,8 +74,12 @@ export function renderPersonal(
   };
 }
 
-/** The same as a part of what is desired. */
-export function hostOf(context: CommandContext, deployment: Deployment): { readonly host?: RenderedHost } {
+/** The same as a part of what is desired; where containers serve, what their files are made from. */
+export function hostOf(
+  context: CommandContext,
+  deployment: Deployment,
+): { readonly host?: RenderedHost; readonly containers?: TargetInput } {
+  if (isInContainers(deployment)) return { containers: containerInput(context, deployment) };
   const host = renderHost(context, deployment);
   return host === null ? {} : { host };
 }

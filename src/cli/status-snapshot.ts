@@ -11,6 +11,7 @@ import { listKeysIn } from '../server/policy/key-store.ts';
 import { backupEverySeconds } from '../targets/backup-timer.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
 import type { CommandContext } from './context.ts';
+import { readServerState, type ServerState } from './server-state.ts';
 import { parseTraffic, type TrafficSample } from './traffic.ts';
 
 /** A deployment as it is at one moment. */
@@ -18,7 +19,7 @@ export interface StatusSnapshot {
   /** Null when an apply was cut off before anything was recorded. */
   readonly deployment: Deployment | null;
   readonly url: string | null;
-  readonly server: { readonly state: 'running'; readonly pid: number } | { readonly state: 'stopped' };
+  readonly server: ServerState;
   /** What the server says about itself; null when it does not answer. */
   readonly live: LiveStatus | null;
   readonly traffic: TrafficSample | null;
@@ -69,13 +70,12 @@ export type KeyStatus = ReturnType<typeof listKeysIn>[number];
 /** Looks at everything once. @throws UserError when there is no deployment in the folder. */
 export async function readStatusSnapshot(context: CommandContext): Promise<StatusSnapshot> {
   const { ports, stateDir } = context;
-  const paths = deploymentPaths(stateDir);
   const deployment = await readAppliedDeployment(context);
   const unfinished = await readUnfinished({ ports, stateDir });
   if (deployment === null && unfinished === null) {
     throw new UserError(`There is no deployment in ${context.baseDir}.`, { next: 'mcp-deploy up' });
   }
-  const server = await ports.processes.serverState(paths.pidFile);
+  const server = await readServerState(context, deployment);
   const asked =
     deployment !== null && server.state === 'running'
       ? await readLiveStatus(context, deployment)

@@ -7,6 +7,7 @@ import { isInside } from '../apply/state-folder.ts';
 import { EnvironmentError, ExplainedError } from '../deployment/errors.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import { deploymentSchema, type Deployment } from '../deployment/schema.ts';
+import type { ContainerFacts } from '../plan/container-facts.ts';
 import type { FileFact, HostFacts, ReleaseRecord, ServerFact } from '../plan/facts.ts';
 import { isKeptAside } from '../plan/managed-file.ts';
 import { deploymentPaths, scopeOf, type Scope } from '../plan/deployment-paths.ts';
@@ -15,6 +16,7 @@ import { listKeysIn } from '../server/policy/key-store.ts';
 import { createPorts } from './ports.ts';
 import { findPortHolder } from './port-holder.ts';
 import { readPersonalFacts, type PersonalWish } from './read-personal-facts.ts';
+import { readContainerFacts, type ReadContainerOptions } from './read-container-facts.ts';
 import { readSystemFacts, type ReadSystemOptions } from './read-system-facts.ts';
 import { readCaFact, readServerCertificateFact, type CertificateFiles } from './read-certificates.ts';
 
@@ -32,6 +34,8 @@ export interface ReadFactsOptions {
   readonly ports?: Pick<ApplyPorts, 'files' | 'processes'>;
   /** `.mcp-deploy` in baseDir when absent. */
   readonly stateDir?: string;
+  /** Where containers serve, or did. */
+  readonly containers?: ReadContainerOptions;
   /** Of a host: what else is looked at, in system scope. */
   readonly system?: ReadSystemOptions;
   /** The service of a person that runs it, or is to run it. */
@@ -59,6 +63,8 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
   const own = await ownServiceFile(files, options.personal, stateDir);
   const release = scopeOf(stateDir) === 'system' ? newest : withinFolder(newest, baseDir, own);
   const server = await readServer({ files, processes }, paths.pidFile, scopeOf(stateDir) === 'system' ? 5_000 : 0);
+  const containers =
+    options.containers === undefined ? null : await readContainerFacts(options.containers, { files, processes });
   const unfinished = await readUnfinished({ ports: { files }, stateDir });
   return {
     baseDir,
@@ -75,6 +81,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
         paths.serverConfig,
         ...(options.system?.watched ?? []),
         ...(options.personal === undefined ? [] : [options.personal.file]),
+        ...(options.containers?.watched ?? []),
       ]),
     }),
     directories: await readDirectories(files, stateDir, release),
@@ -89,7 +96,12 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
     // Stopping and removing ask nothing of the keys: damaged ones must not keep a server alive.
     activeKeyLabels: deployment === null ? [] : await readKeyLabels(files, paths.keyStore, now),
     server,
-    takenPorts: deployment === null ? [] : await findTakenPorts(deployment, server, release, scopeOf(stateDir)),
+    takenPorts:
+      deployment === null
+        ? []
+        : containers === null
+          ? await findTakenPorts(deployment, server, release, scopeOf(stateDir))
+          : await findTakenPublished(options.containers?.ports ?? [], server, containers),
     release,
     ...(options.system === undefined
       ? {}
@@ -97,6 +109,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
     ...(options.personal === undefined
       ? {}
       : { personal: await readPersonalFacts(options.personal, { files, processes }) }),
+    ...(containers === null ? {} : { containers }),
     unfinishedJournal: unfinished === null ? null : { file: unfinished.file, purpose: unfinished.purpose },
   };
 }
@@ -169,6 +182,9 @@ async function readDirectories(
   const ours = [configDir, keysDir, logsDir, pkiDir, runDir];
   const known = [
     stateDir,
+    ...['docker', 'swarm'].flatMap((name) =>
+      ['.', 'nginx', 'caddy', 'haproxy', 'traefik', 'grafana', 'secrets'].map((each) => join(stateDir, name, each)),
+    ),
     ...ours,
     ...(scopeOf(stateDir) === 'system' ? [configDir, logsDir, runDir].map((path) => dirname(path)) : []),
     releasesDir,
@@ -267,6 +283,23 @@ async function findTakenPorts(
       server.state === 'running' && (found.pid === null ? ours.has(address.port) : found.pid === server.pid);
     const isOurs = isSocket || isServer;
     if (!isOurs) taken.push({ port: address.port, holder: found.holder });
+  }
+  return taken;
+}
+
+/** Ports that containers are to publish; those of the containers of before are ours. */
+async function findTakenPublished(
+  ports: readonly number[],
+  server: ServerFact,
+  { containers }: ContainerFacts,
+): Promise<HostFacts['takenPorts']> {
+  const ours = new Set(containers.filter(({ running }) => running).flatMap((each) => each.ports));
+  const taken: { port: number; holder: string | null }[] = [];
+  for (const port of ports) {
+    if (ours.has(port)) continue;
+    const found = await findPortHolder(port, ['127.0.0.1', '::1']);
+    const isServer = server.state === 'running' && found.taken && found.pid === server.pid;
+    if (found.taken && !isServer) taken.push({ port, holder: found.holder });
   }
   return taken;
 }

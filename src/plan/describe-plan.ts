@@ -102,6 +102,7 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'remove-user':
       return [entry(action.user, { glyph: '-', path: `user ${action.user}` })];
     case 'copy-file':
+    case 'copy-secret':
       return [entry(action.path)];
     case 'link':
       return [entry(action.path, { why: `-> ${action.target}, ${why}` })];
@@ -114,6 +115,10 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'run-command':
     case 'trial-server':
     case 'service':
+    case 'make-image':
+    case 'switch-containers':
+    case 'remove-stopped':
+    case 'containers':
     case 'adopt':
       return [];
   }
@@ -129,6 +134,10 @@ function isRun({ action }: Step): boolean {
     'run-command',
     'trial-server',
     'service',
+    'make-image',
+    'switch-containers',
+    'remove-stopped',
+    'containers',
     'adopt',
   ].includes(action.type);
 }

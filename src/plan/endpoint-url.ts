@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import type { Deployment } from '../deployment/schema.ts';
 
-type Endpoint = Pick<Deployment, 'server' | 'tls'>;
+type Endpoint = Pick<Deployment, 'server' | 'tls'> & Partial<Pick<Deployment, 'service' | 'container' | 'proxy'>>;
 
 /**
  * The URL of the endpoint as this machine reaches it: `https://localhost:8443/mcp`.
@@ -10,9 +10,28 @@ type Endpoint = Pick<Deployment, 'server' | 'tls'>;
  */
 export function endpointUrl(deployment: Endpoint): string {
   const { server } = deployment;
+  const front = containerFront(deployment);
+  if (front !== null) return front.url;
   const local = localOrigin(deployment, 'localhost');
   if (local !== null) return `${local}${server.path}`;
   return server.publicUrl ?? [server.listen].flat()[0] ?? server.path;
+}
+
+/** The URL of what stands in front of the server among its containers; null where the server itself is published. */
+export function containerFront(deployment: Endpoint): { readonly url: string; readonly isLocal: boolean } | null {
+  const { server, tls, service, container, proxy } = deployment;
+  const hasFront = service?.manager === 'docker' && container !== undefined && container.proxy !== 'none';
+  if (!hasFront) return null;
+  const publicUrl = server.publicUrl === undefined ? null : new URL(server.publicUrl);
+  const names = 'names' in tls && tls.names !== undefined && tls.names.length > 0 ? tls.names : ['localhost'];
+  const name =
+    proxy?.serverName ?? publicUrl?.hostname ?? (names.includes('localhost') ? 'localhost' : (names[0] ?? ''));
+  const port = publicUrl?.port ?? '';
+  const host = isIP(name) === 6 ? `[${name}]` : name;
+  return {
+    url: `https://${host}${port === '' ? '' : `:${port}`}${server.path}`,
+    isLocal: ['localhost', '127.0.0.1', '::1', '[::1]'].includes(name),
+  };
 }
 
 /** The URL of the readiness page, by address so that no name needs to be resolved; null on Unix sockets alone. */

@@ -1,4 +1,5 @@
 import type { PersonalFacts } from './personal-service.ts';
+import type { ContainerFacts } from './container-facts.ts';
 import type { SystemFacts } from './system-facts.ts';
 import type { Plan } from './types.ts';
 
@@ -43,6 +44,8 @@ export interface HostFacts {
   readonly system?: SystemFacts;
   /** Where a service manager of a person runs it, or ran it. */
   readonly personal?: PersonalFacts;
+  /** Where containers serve. */
+  readonly containers?: ContainerFacts;
   readonly unfinishedJournal: { readonly file: string; readonly purpose: Plan['purpose'] } | null;
 }
 
@@ -86,6 +89,8 @@ export interface ReleaseRecord {
   readonly directories: readonly string[];
   /** The server that it starts, where it has one of its own (system scope). */
   readonly build?: { readonly version: string; readonly sha256: string; readonly folder: number };
+  /** The image that it runs, tagged by content, where containers serve. */
+  readonly image?: string;
   /** The release that this one put back. */
   readonly rollbackOf?: number;
 }

@@ -1,9 +1,10 @@
 import { basename } from 'node:path';
+import { UserError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { wantedCertificateNames, type WantedNames } from './certificate-names.ts';
 import { certificateSteps } from './plan-certificates.ts';
 import { configFileSteps } from './plan-config-file.ts';
-import { endpointUrl } from './endpoint-url.ts';
+import { containerFront, endpointUrl } from './endpoint-url.ts';
 import type { HostFacts } from './facts.ts';
 import { planNotices } from './plan-notices.ts';
 import { folderStep, refuseTakenPorts, runFolderSteps, startStep, stopStep, waitSteps } from './plan-service.ts';
@@ -17,6 +18,8 @@ import {
   requirePersonal,
   type PersonalSteps,
 } from './personal-service.ts';
+import { clearContainerSteps, planContainers, type ContainerWishes } from './plan-containers.ts';
+import type { TargetInput } from '../targets/types.ts';
 import type { RenderedHost } from './system-facts.ts';
 import { serverConfigText } from './server-config.ts';
 import type { AdoptedFile, Notice, Plan, Step } from './types.ts';
@@ -31,6 +34,10 @@ export interface Desired {
   readonly rollbackOf?: number;
   /** What the targets wrote, in system scope. */
   readonly host?: RenderedHost;
+  /** What the targets are given, where containers serve. */
+  readonly containers?: TargetInput;
+  /** The image of the release that is put back, where containers serve. */
+  readonly image?: string;
   /** The server of the release that is put back; that of this mcp-deploy when absent. */
   readonly build?: WantedBuild;
 }
@@ -51,6 +58,10 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
 
   const certificates = certificateSteps(deployment, wanted.names, facts);
   if (scopeOf(facts.stateDir) === 'system') return planOnHost(desired, { config, certificates, wanted }, facts);
+  if (desired.containers !== undefined) {
+    return planInContainers(desired, { input: desired.containers, certificates, wanted }, facts);
+  }
+  refuseContainersLeft(facts);
   const configFile = configFileSteps(config, facts, desired);
   const keys = keySteps(deployment, facts);
   const changes = { certificatesChange: certificates.length > 0, keyChanges: keys.length > 0 };
@@ -153,6 +164,60 @@ const rootNotice: Notice = {
   level: 'info',
   text: 'Every step is for root: apply carries all of them out with sudo.',
 };
+/** The same for containers: other steps behind the same keys and certificates. */
+function planInContainers(
+  desired: Desired,
+  parts: { readonly input: TargetInput; readonly certificates: readonly Step[]; readonly wanted: WantedNames },
+  facts: HostFacts,
+): Plan {
+  const { deployment } = desired;
+  const { certificates, input, wanted } = parts;
+  const keys = keySteps(deployment, facts);
+  const wishes: ContainerWishes = {
+    input,
+    adopt: desired.adopt === true,
+    secretsChange: certificates.length > 0 || keys.length > 0,
+    ...(desired.image === undefined ? {} : { image: desired.image }),
+  };
+  const containers = planContainers(wishes, facts);
+  const steps = [
+    ...deploymentFileSteps(desired, facts),
+    ...keys,
+    ...certificates,
+    ...containers.steps,
+    ...recordSteps(containers.adopted),
+    ...(containers.serves
+      ? [...verifySteps(deployment, facts, keys.length > 0), ...clearContainerSteps(wishes, facts)]
+      : []),
+  ];
+  const release = facts.release?.release ?? 0;
+  return {
+    schemaVersion: 1,
+    deployment: deployment.name,
+    purpose: 'apply',
+    release: steps.length === 0 ? release : release + 1,
+    steps,
+    notices: [
+      ...planNotices(deployment, wanted, facts),
+      ...containers.notices,
+      ...(containers.serves ? unverifiedNotices(deployment, facts, keys.length > 0) : []),
+    ],
+    desired: JSON.parse(JSON.stringify(deployment)) as unknown,
+    image: containers.image,
+    ...(containers.adopted.length === 0 ? {} : { adopted: containers.adopted }),
+    ...(desired.rollbackOf === undefined || steps.length === 0 ? {} : { rollbackOf: desired.rollbackOf }),
+  };
+}
+
+/** Two servers with the same keys, of which one is forgotten, is what nobody wants. */
+function refuseContainersLeft({ release, containers }: HostFacts): void {
+  if (release?.image === undefined || containers === undefined) return;
+  throw new UserError('This deployment runs in containers, and mcp-deploy.yaml does not ask for them any more.', {
+    why: `Release ${release.release} has them; service.manager names something else now.`,
+    next: 'mcp-deploy uninstall        then: mcp-deploy apply',
+    exitCode: 3,
+  });
+}
 
 /** What is adopted is kept in a release, also when nothing else changes. */
 function recordSteps(adopted: readonly AdoptedFile[]): readonly Step[] {
@@ -326,7 +391,11 @@ function unverifiedNotices(deployment: Deployment, facts: HostFacts, keyChanges:
 /** Why a client on this machine cannot try the endpoint, or null when it can. */
 function whyUnverified(deployment: Deployment, facts: HostFacts, keyChanges: boolean): string | null {
   const { tls, auth, server } = deployment;
-  if ([server.listen].flat().every((address) => address.startsWith('unix:'))) {
+  const front = containerFront(deployment);
+  if (front !== null && !front.isLocal) {
+    return `its name is for others. Try it with: mcp-deploy doctor ${front.url}`;
+  }
+  if (front === null && [server.listen].flat().every((address) => address.startsWith('unix:'))) {
     return 'it listens on Unix sockets only.';
   }
   if (tls.source === 'files' || tls.source === 'acme') {

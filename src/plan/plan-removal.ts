@@ -1,8 +1,9 @@
-import { relative, isAbsolute } from 'node:path';
+import { relative, isAbsolute, join } from 'node:path';
 import { deploymentSchema } from '../deployment/schema.ts';
 import type { FileFact, HostFacts } from './facts.ts';
 import { leavePersonalSteps } from './personal-service.ts';
 import { unfinishedNotices } from './plan-notices.ts';
+import { composeProject, refuseEngine } from './plan-containers.ts';
 import { stopStep } from './plan-service.ts';
 import { sha256Hex } from './server-config.ts';
 import type { Notice, Plan, Step } from './types.ts';
@@ -21,6 +22,24 @@ export function planRemoval(facts: HostFacts, options: { readonly purge?: boolea
 
   // A service manager would start it again.
   steps.push(...leavePersonalSteps(facts, 'it is removed'));
+  const { containers } = facts;
+  if (containers !== undefined) {
+    refuseEngine(containers);
+    if (containers.compose !== null && facts.files[join(facts.stateDir, 'docker', 'compose.yaml')] !== undefined) {
+      const project = composeProject(deployment, facts.stateDir, containers.compose.argv);
+      steps.push({
+        id: 'remove-containers',
+        title: 'remove the containers',
+        why: 'they are what was applied',
+        group: 'removal',
+        action: { type: 'containers', project, at: options.purge === true ? 'down-with-volumes' : 'down' },
+        undo: { type: 'restore-containers', project },
+      });
+      if (options.purge !== true && deployment.logs.audit !== 'off') {
+        notices.push({ level: 'info', text: `Volume ${project.name}_state with the audit file stays.` });
+      }
+    }
+  }
   // Also when it seems to be stopped: the step is what carries the removal of the state folder.
   if (facts.server.state === 'running' || stateExists(facts)) {
     steps.push({
@@ -56,6 +75,17 @@ export function planRemoval(facts: HostFacts, options: { readonly purge?: boolea
       group: 'removal',
       action: { type: 'remove-directory', path },
       undo: { type: 'restore' },
+    });
+  }
+  // Last, since it is not undone: an image that is gone would have to be built again.
+  for (const image of containers?.images ?? []) {
+    steps.push({
+      id: `remove-image-${slug(image)}`,
+      title: `remove image ${image}`,
+      why: 'made by mcp-deploy',
+      group: 'removal',
+      action: { type: 'run-command', argv: ['docker', 'image', 'rm', image] },
+      undo: { type: 'none' },
     });
   }
   return {

@@ -23,6 +23,8 @@ export interface Plan {
   readonly rollbackOf?: number;
   /** The server that is live afterwards, in system scope. */
   readonly build?: { readonly version: string; readonly sha256: string; readonly folder: number };
+  /** The image that runs afterwards, where containers serve. */
+  readonly image?: string;
   /** Folders that go, with all in them, when everything else is done: not undone any more. */
   readonly purge?: readonly string[];
   /** Folders that go after these when nothing is in them. */
@@ -170,6 +172,35 @@ export type Action =
     }
   /** Brings units of the service manager to a state; how they were is in the journal. */
   | { readonly type: 'service'; readonly units: readonly UnitChange[]; readonly manager?: UnitManager }
+  /** Copies a file that a container is given, for the user that it runs as; what is in it is known only now. */
+  | {
+      readonly type: 'copy-secret';
+      readonly from: string;
+      readonly path: string;
+      readonly mode: number;
+      readonly uid: number;
+      readonly gid: number;
+    }
+  /** Builds or pulls an image. */
+  | { readonly type: 'make-image'; readonly image: string; readonly argv: readonly string[] }
+  /** Brings the containers of a project to its Compose file; how they were is in the journal. */
+  | {
+      readonly type: 'switch-containers';
+      readonly project: ComposeProject;
+      /** side-by-side: the new one is ready before the old one stops; in-place: the old one makes room first. */
+      readonly how: 'side-by-side' | 'in-place';
+      /** Tries the new one without its ports first. */
+      readonly trial: boolean;
+      readonly timeoutMs: number;
+    }
+  /** Removes what a switch has stopped. */
+  | { readonly type: 'remove-stopped'; readonly project: ComposeProject }
+  /** Starts, stops or removes all containers of a project. */
+  | {
+      readonly type: 'containers';
+      readonly project: ComposeProject;
+      readonly at: 'start' | 'stop' | 'restart' | 'down' | 'down-with-volumes';
+    }
   /** Changes nothing: the release that is made takes these files as they are. */
   | { readonly type: 'adopt'; readonly paths: readonly string[] }
   /** Runs a program to its end, without a shell; it must end with 0. `failure` says what it means when it does not. */
@@ -195,6 +226,21 @@ export interface LaunchdManager {
   readonly domain: string;
   /** The property list of the job. */
   readonly file: string;
+}
+
+/** A Compose file and what apply has to know of it. */
+export interface ComposeProject {
+  /** Program and arguments up to the command. */
+  readonly compose: readonly string[];
+  readonly name: string;
+  /** Services beside the server that start before it. */
+  readonly beside: readonly string[];
+  /** In front of the server. */
+  readonly proxy: 'nginx' | 'caddy' | 'haproxy' | 'traefik' | null;
+  /** Where the server answers in its container. */
+  readonly ready: { readonly scheme: 'http' | 'https'; readonly port: number };
+  /** How long a server may take to finish its calls. */
+  readonly graceSeconds: number;
 }
 
 export interface UnitChange {
@@ -264,6 +310,10 @@ export type Undo =
   | { readonly type: 'none' }
   /** Units are as they were before, in step with their files. */
   | { readonly type: 'restore-units'; readonly units: readonly UnitChange[]; readonly manager?: UnitManager }
+  /** The containers of before run again, and no others. */
+  | { readonly type: 'restore-containers'; readonly project: ComposeProject }
+  /** Removes an image that was not there before. */
+  | { readonly type: 'remove-image'; readonly image: string }
   /** Ends a trial whose command was killed. */
   | { readonly type: 'stop-trial'; readonly unit: string; readonly files: readonly string[] }
   /** Removes a user that was made by the step. */
@@ -289,6 +339,7 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'remove-file':
     case 'remove-directory':
     case 'copy-file':
+    case 'copy-secret':
     case 'link':
       return [action.path];
     case 'issue-private-ca':
@@ -312,6 +363,10 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'remove-user':
     case 'trial-server':
     case 'service':
+    case 'make-image':
+    case 'switch-containers':
+    case 'remove-stopped':
+    case 'containers':
     case 'adopt':
       return [];
   }

@@ -71,8 +71,23 @@ export interface TargetInput {
   readonly logToOutput?: boolean;
   /** Servers that come and go behind one name, which HAProxy asks the engine's DNS for again and again. */
   readonly discovery?: ServerDiscovery;
+  /** How apply runs the containers; without it the files are for a person who does. */
+  readonly applied?: AppliedContainers;
   /** Text of the one-file bundled server: what the container image holds. */
   readonly readServerBundle?: () => string;
+}
+
+/** What apply decides, where render leaves it to a person. */
+export interface AppliedContainers {
+  /** Tagged by its content. */
+  readonly image: string;
+  /** Folder of the copies of keys and certificates, beside the files, and its number. */
+  readonly secretsFolder: string;
+  readonly secretsNumber: number;
+  /** As whom the server runs, to whom these copies belong. */
+  readonly user: { readonly uid: number; readonly gid: number };
+  /** Of Compose: the first one knows less. */
+  readonly composeMajor: 1 | 2;
 }
 
 /** What the DNS of a container engine knows about a service. */

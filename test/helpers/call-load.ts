@@ -12,7 +12,7 @@ export interface LoadOptions {
 
 /** Clients that call without a pause, each on its own kept connection, half of them in legacy sessions. */
 export interface CallLoad {
-  readonly counts: { calls: number; failed: number; sessionsLost: number; reconnects: number };
+  readonly counts: { calls: number; failed: number; failedModern: number; sessionsLost: number; reconnects: number };
   /** What went wrong first. */
   readonly problems: string[];
   /** Ends the load once every call has its answer. */
@@ -26,7 +26,7 @@ const meta = {
 };
 
 export function startLoad(options: LoadOptions): CallLoad {
-  const counts = { calls: 0, failed: 0, sessionsLost: 0, reconnects: 0 };
+  const counts = { calls: 0, failed: 0, failedModern: 0, sessionsLost: 0, reconnects: 0 };
   const problems: string[] = [];
   const ending = new AbortController();
 
@@ -51,10 +51,12 @@ export function startLoad(options: LoadOptions): CallLoad {
           session = await initialize(send);
         } else if (answer.status !== 200 || !answer.body.includes(text)) {
           counts.failed++;
-          problems.push(`${answer.status} ${answer.body.slice(0, 200)}`);
+          if (isModern) counts.failedModern++;
+          problems.push(`${isModern ? 'modern' : 'legacy'}: ${answer.status} ${answer.body.slice(0, 200)}`);
         }
       } catch (error) {
         counts.failed++;
+        if (isModern) counts.failedModern++;
         problems.push(`${isModern ? 'modern' : 'legacy'}: ${String(error)}`);
       }
     }

@@ -151,6 +151,11 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
     case 'remove-user':
     case 'copy-file':
     case 'link':
+    case 'copy-secret':
+    case 'make-image':
+    case 'switch-containers':
+    case 'remove-stopped':
+    case 'containers':
     case 'trial-server':
     case 'service':
     case 'adopt':

@@ -145,6 +145,8 @@ testWithTools(
           `${String(error)}\n${at.logs(idOf(at, 'prometheus'))}\n${engine.docker(['exec', server, 'node', '-e', asked])}`,
         );
       });
+      const rules = "fetch('http://prometheus:9090/api/v1/rules').then((r)=>r.text()).then(console.log,()=>{})";
+      expect(engine.docker(['exec', server, 'node', '-e', rules])).toContain('"name":"mcp-alerts"');
       expect(at.commands('docker', deployment).notices.join('\n')).toContain('server.statusListen');
     } finally {
       await Promise.all(relays.map((relay) => relay.close()));

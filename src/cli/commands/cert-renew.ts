@@ -7,6 +7,7 @@ import { findProxy } from '../find-proxy.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
 import { liveCertificateOf, planRenewal, type RenewalPlan } from '../../plan/plan-renewal.ts';
 import { deploymentPaths } from '../../plan/deployment-paths.ts';
+import { isInContainers } from '../render-containers.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
 import { changeHost, lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
@@ -28,6 +29,13 @@ export async function runCertRenew(context: CommandContext, options: Record<stri
   }
   if (deployment.tls.source === 'off') {
     throw new UserError('This deployment has no certificate: tls.source is off.', { next: 'mcp-deploy status' });
+  }
+  if (isInContainers(deployment)) {
+    throw new UserError('Containers have copies of the certificate, which only apply can replace.', {
+      why: 'It renews a certificate that is due, and starts containers that have the new one.',
+      next: 'mcp-deploy apply',
+      exitCode: 3,
+    });
   }
   if (options['installTimer'] !== undefined) {
     const { installTimer } = await import('./install-timer.ts');

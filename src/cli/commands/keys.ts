@@ -13,6 +13,7 @@ import { withLock } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { readDuration } from '../read-duration.ts';
 import { deploymentPaths, scopeOf } from '../../plan/deployment-paths.ts';
+import { handToContainers } from '../render-containers.ts';
 
 const dayMs = 86_400_000;
 
@@ -256,9 +257,11 @@ function describePowers({ tools, upstreams, tier }: KeyPowers, before: string): 
 }
 
 /** On a host, the group of the service goes on to read it. */
-async function writeStore({ ports, stateDir }: CommandContext, text: string): Promise<void> {
+async function writeStore(context: CommandContext, text: string): Promise<void> {
+  const { ports, stateDir } = context;
   const { keyStore } = deploymentPaths(stateDir);
   const now = scopeOf(stateDir) === 'system' ? await ports.files.stat(keyStore) : null;
   if (now?.kind === 'file') await ports.files.writeAtomic(keyStore, text, now.mode, now.owner);
   else await ports.files.writeAtomic(keyStore, text, 0o600);
+  await handToContainers(context, text);
 }

@@ -3,6 +3,11 @@ import { resolve } from 'node:path';
 import { describeLogLine } from '../../apply/log-lines.ts';
 import { UserError } from '../../deployment/errors.ts';
 import { explainFileError } from '../../host/file-errors.ts';
+import type { Deployment } from '../../deployment/schema.ts';
+import { streamLines } from '../../host/stream-lines.ts';
+import { readAppliedDeployment } from '../applied-deployment.ts';
+import { isInContainers } from '../render-containers.ts';
+import { readServerState } from '../server-state.ts';
 import type { CommandContext } from '../context.ts';
 import { readDeployment } from '../deployment-folder.ts';
 import { deploymentPaths } from '../../plan/deployment-paths.ts';
@@ -16,20 +21,23 @@ const pollMs = 200;
  * --follow, each line as it is: a stream has no end to close a document at.
  */
 export async function runLogs(context: CommandContext, options: Record<string, unknown>): Promise<number> {
-  const logFile = await logFileOf(context);
   const lines = Number(options['lines']);
   if (!Number.isInteger(lines) || lines < 0) {
     throw new UserError(`--lines ${String(options['lines'])} is not a number of lines.`, {
       next: 'mcp-deploy logs --lines 100',
     });
   }
+  const write = (line: string): void => context.output.raw(`${context.output.json ? line : describeLogLine(line)}\n`);
+  const following = options['follow'] === true;
+  const applied = await readAppliedDeployment(context).catch(() => null);
+  if (applied !== null && isInContainers(applied)) {
+    return logsOfContainer(context, applied, { lines, following, write });
+  }
+  const logFile = await logFileOf(context);
   const size = (await context.ports.files.stat(logFile))?.size ?? null;
   if (size === null) {
     throw new UserError(`There is no log yet: ${logFile} does not exist.`, { next: 'mcp-deploy up' });
   }
-  const write = (line: string): void => context.output.raw(`${context.output.json ? line : describeLogLine(line)}\n`);
-  const following = options['follow'] === true;
-
   const start = Math.max(0, size - tailBytes);
   const tail = (await readFrom(logFile, start, size)).split('\n');
   const rest = tail.pop() ?? '';
@@ -40,6 +48,24 @@ export async function runLogs(context: CommandContext, options: Record<string, u
   if (following || !context.output.json) for (const line of shown) write(line);
   if (!following) return 0;
   await follow(context, { logFile, from: size - Buffer.byteLength(rest), write });
+  return 0;
+}
+
+/** The engine keeps what a container says. */
+async function logsOfContainer(
+  context: CommandContext,
+  applied: Deployment,
+  { lines, following, write }: { lines: number; following: boolean; write: (line: string) => void },
+): Promise<number> {
+  const server = await readServerState(context, applied);
+  if (!('container' in server)) {
+    throw new UserError('No container of the server runs here.', { next: 'mcp-deploy start' });
+  }
+  const argv = ['docker', 'logs', '--tail', String(lines), ...(following ? ['--follow'] : []), server.container];
+  const shown: string[] = [];
+  const onLine = following || !context.output.json ? write : (line: string): void => void shown.push(line);
+  await streamLines(argv, { signal: context.signal, onLine });
+  if (!following) context.output.document({ ok: true, container: server.container, lines: shown });
   return 0;
 }
 

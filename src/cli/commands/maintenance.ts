@@ -98,7 +98,7 @@ async function run(
     }
     case 'releases': {
       const keep = deployment?.service.keepReleases ?? 10;
-      await withLock(context, 'maintenance', () => pruneReleases(context.ports.files, context.stateDir, keep));
+      await withLock(context, 'maintenance', () => pruneReleases(context.ports, context.stateDir, keep));
       return { ok: true, said: `the newest ${keep} are kept` };
     }
   }

@@ -35,6 +35,7 @@ export async function runRollback(context: CommandContext, [text]: readonly stri
           rollbackOf: record.release,
           ...hostOf(context, deployment),
           ...buildOf(context, record),
+          ...(record.image === undefined ? {} : { image: record.image }),
         },
         facts,
       ),

@@ -1,11 +1,13 @@
 import { UserError } from '../../deployment/errors.ts';
 import { deploymentSchema, type Deployment } from '../../deployment/schema.ts';
+import { planContainerService } from '../../plan/plan-container-service.ts';
 import { planSystemService } from '../../plan/plan-system-service.ts';
 import { planRestart, planStart, planStop } from '../../plan/plan-service.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
 import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import { changeHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
+import { isInContainers } from '../render-containers.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
 
 /** `mcp-deploy start|stop|restart`: small plans on the same rails as apply. */
@@ -17,6 +19,7 @@ export async function runService(context: CommandContext, purpose: 'start' | 'st
   const outcome = await changeHost(context, purpose, async (look) => {
     const facts = await look(deployment);
     const isHost = facts.system !== undefined;
+    if (isInContainers(deployment)) return { plan: planContainerService(purpose, facts, deployment), facts };
     return { plan: isHost ? planSystemService(purpose, facts) : planFor(facts, deployment), facts };
   });
   const changed = outcome.plan.steps.length > 0;
@@ -36,6 +39,8 @@ async function stop(context: CommandContext, deployment: Deployment | null): Pro
   const outcome = await changeHost(context, 'stop', async (look) => {
     const facts = await look(null);
     if (facts.system !== undefined) return { plan: planSystemService('stop', facts), facts };
+    if (deployment !== null && isInContainers(deployment))
+      return { plan: planContainerService('stop', facts, deployment), facts };
     return { plan: planStop(facts, deployment ?? deploymentSchema.parse({ version: 1 })), facts };
   });
   const changed = outcome.plan.steps.length > 0;

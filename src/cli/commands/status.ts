@@ -62,7 +62,7 @@ function documentOf(now: StatusSnapshot, traffic: Traffic | null): object {
   return {
     ok: true,
     url: now.url,
-    server: server.state === 'running' ? { state: 'running', pid: server.pid, ...live } : { state: 'stopped' },
+    server: server.state === 'running' ? { ...server, ...live } : { state: 'stopped' },
     traffic,
     certificate: certificate instanceof ExplainedError ? null : certificate,
     keys: working.map(({ id, label, state, ageDays, rotationDue, expiresAt }) => ({

@@ -5,6 +5,7 @@ import { endpointUrl } from '../../plan/endpoint-url.ts';
 import type { Outcome } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { deploymentPaths } from '../../plan/deployment-paths.ts';
+import { readServerState } from '../server-state.ts';
 
 /**
  * The end of `up` and `apply`: where the endpoint is, where key and CA are, a
@@ -21,7 +22,7 @@ export async function describeEndpoint(
   const changed = outcome.plan.steps.length > 0;
   const keyFile = deployment.auth.required && (await ports.files.stat(paths.firstKey)) !== null ? paths.firstKey : null;
   const caFile = deployment.tls.source === 'private-ca' ? paths.caCertificate : null;
-  const state = await ports.processes.serverState(paths.pidFile);
+  const state = await readServerState(context, deployment);
 
   output.document({
     ok: true,
@@ -32,6 +33,7 @@ export async function describeEndpoint(
     deploymentFile: context.deploymentFile,
     release: outcome.plan.release,
     pid: state.state === 'running' ? state.pid : null,
+    ...('container' in state ? { container: state.container } : {}),
     verified: outcome.result.outcome === 'applied' ? (outcome.result.verified ?? null) : null,
     steps: outcome.plan.steps.map((step) => ({ id: step.id, title: step.title, why: step.why })),
     notices: outcome.plan.notices,

@@ -21,7 +21,7 @@ export function describeStatus(
   if (deployment === null) return lines;
 
   add('Endpoint', now.url ?? '');
-  add('Server', server.state === 'running' ? `${green('✓')} ${runningWords(server.pid, now)}` : `${red('✗')} stopped`);
+  add('Server', server.state === 'running' ? `${green('✓')} ${runningWords(now)}` : `${red('✗')} stopped`);
   if (server.state === 'running' && live === null) {
     add(
       '',
@@ -85,11 +85,13 @@ export function damageOf(value: unknown): string | null {
   return value instanceof ExplainedError ? [value.message, value.why].filter(Boolean).join(': ') : null;
 }
 
-function runningWords(pid: number, { live }: StatusSnapshot): string {
+function runningWords({ live, server }: StatusSnapshot): string {
   const { version, uptimeSeconds, status } = live ?? {};
   return [
     'running',
-    `pid ${pid}`,
+    server.state === 'running' && server.pid === null
+      ? server.words
+      : `pid ${server.state === 'running' ? server.pid : 0}`,
     ...(version === undefined ? [] : [version]),
     ...(uptimeSeconds === undefined ? [] : [`up ${duration(uptimeSeconds)}`]),
     ...(status === undefined || status === 'ready' ? [] : [status]),

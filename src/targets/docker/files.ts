@@ -1,5 +1,7 @@
 import { compileTemplate } from '../../render/compile-template.ts';
 import type { RenderedFile, TargetInput } from '../types.ts';
+import { renderGrafanaFiles } from '../grafana/files.ts';
+import { renderPrometheusRules } from '../prometheus/files.ts';
 import { containerConfigText } from './container-config.ts';
 import { renderFrontProxy, type FrontProxy } from './front-proxy.ts';
 import { dockerView } from './view.ts';
@@ -18,8 +20,22 @@ export function renderDockerFiles(input: TargetInput): readonly RenderedFile[] {
     contextFile(input, 'serve.js', input.readServerBundle()),
     ...(proxy?.files ?? []).map(({ name, content }) => contextFile(input, `${proxy?.name ?? ''}/${name}`, content)),
     ...(input.deployment.container.watch
-      ? ['prometheus.yml', 'grafana-datasource.yml'].map((name) => contextFile(input, name, layOut(name)))
+      ? [
+          ...['prometheus.yml', 'grafana-datasource.yml'].map((name) => contextFile(input, name, layOut(name))),
+          ...watchFiles(input),
+        ]
       : []),
+  ];
+}
+
+/** The same rules and dashboards as on a host, where there are metrics to judge. */
+function watchFiles(input: TargetInput): readonly RenderedFile[] {
+  const dashboards = renderGrafanaFiles(input).filter(({ path }) => !path.includes('/datasources/'));
+  return [
+    contextFile(input, 'prometheus-rules.yml', renderPrometheusRules(input, '/etc/prometheus/rules.yml')),
+    ...dashboards.map(({ path, content }) =>
+      contextFile(input, path.replace(/provisioning\/dashboards\/.*/, 'dashboards.yml'), content),
+    ),
   ];
 }
 

@@ -30,7 +30,12 @@ export const proxyPair = { certificate: '/run/secrets/mcp_tls', key: '/run/secre
 const engineDns = '127.0.0.11:53';
 
 /** Images by minor version: their files are rendered for every version that is supported. */
-const images = { nginx: 'nginx:1.28', caddy: 'caddy:2.10', haproxy: 'haproxy:3.2', traefik: 'traefik:v3.5' } as const;
+export const proxyImages = {
+  nginx: 'nginx:1.28',
+  caddy: 'caddy:2.10',
+  haproxy: 'haproxy:3.2',
+  traefik: 'traefik:v3.5',
+} as const;
 
 /**
  * The chosen proxy with the same rules as on a host, in front of the service `server`.
@@ -48,7 +53,7 @@ export function renderFrontProxy(input: TargetInput, name: FrontProxy['name'], s
       next: 'Set proxy.certificate and proxy.key in mcp-deploy.yaml, or container.proxy to caddy or traefik.',
     });
   }
-  const image = images[name];
+  const image = proxyImages[name];
   switch (name) {
     case 'nginx':
       return {

@@ -17,10 +17,20 @@ export function renderPrometheusFiles(input: TargetInput): readonly RenderedFile
     mode: 0o644,
     content,
   });
+  return [
+    file(`${job}.scrape.yml`, places.scrape, fill('scrape.yml', { ...scrapeView(input), installPath: places.scrape })),
+    file(`${job}.rules.yml`, places.rules, renderPrometheusRules(input, places.rules)),
+    file('alertmanager.example.yml', places.alertmanager, fill('alertmanager.yml', { jobMatcher: `'job="${job}"'` })),
+  ];
+}
+
+/** Recorded series and alerts of this deployment, as a file of Prometheus. */
+export function renderPrometheusRules(input: TargetInput, installPath: string): string {
+  const job = nameOnHost(input.deployment.name);
   const quoted = (text: string): string => quoteYaml(text, 'a rule');
-  const rules = {
+  return compileTemplate(input.templates('prometheus/rules.yml.hbs'))({
     name: input.deployment.name,
-    installPath: places.rules,
+    installPath,
     records: quoted(`${job}-records`),
     group: quoted(`${job}-alerts`),
     recordings: recordingRules(job).map(({ name, expression }) => ({ record: name, expression: quoted(expression) })),
@@ -30,12 +40,7 @@ export function renderPrometheusFiles(input: TargetInput): readonly RenderedFile
       expression: quoted(each.expression),
       summary: quoted(each.summary),
     })),
-  };
-  return [
-    file(`${job}.scrape.yml`, places.scrape, fill('scrape.yml', { ...scrapeView(input), installPath: places.scrape })),
-    file(`${job}.rules.yml`, places.rules, fill('rules.yml', rules)),
-    file('alertmanager.example.yml', places.alertmanager, fill('alertmanager.yml', { jobMatcher: `'job="${job}"'` })),
-  ];
+  });
 }
 
 export function planPrometheusCommands({ deployment }: TargetInput): TargetCommands {

@@ -1,0 +1,98 @@
+import { homedir } from 'node:os';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readReleases } from '../apply/commit.ts';
+import type { Deployment } from '../deployment/schema.ts';
+import { overwriteFile } from '../host/overwrite-file.ts';
+import type { ReadContainerOptions } from '../host/read-container-facts.ts';
+import { imagesBeside, projectName, secretsOf } from '../plan/plan-containers.ts';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
+import { imageName, splitImageName } from '../targets/docker/image-name.ts';
+import { publishedPorts } from '../targets/docker/published-ports.ts';
+import { describeProxySite } from '../targets/proxy-site.ts';
+import type { TargetInput } from '../targets/types.ts';
+import type { CommandContext } from './context.ts';
+
+/** Whether a deployment serves from containers of this machine's engine. */
+export function isInContainers({ service }: Pick<Deployment, 'service'>): boolean {
+  return service.manager === 'docker';
+}
+
+/** What the targets are given for this folder. */
+export function containerInput(context: CommandContext, deployment: Deployment): TargetInput {
+  const paths = deploymentPaths(context.stateDir);
+  return {
+    deployment,
+    templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
+    readServerBundle: () => readFileSync(context.package.serverFile, 'utf8'),
+    paths: {
+      nodePath: process.execPath,
+      serverFile: context.package.serverFile,
+      baseDir: context.baseDir,
+      stateDir: context.stateDir,
+      configFile: paths.serverConfig,
+      caFile: paths.caCertificate,
+      certificateFile: paths.serverCertificate,
+      keyFile: paths.serverKey,
+      keyStoreFile: paths.keyStore,
+      logFile: paths.logFile,
+      deploymentFile: context.deploymentFile,
+      homeDir: homedir(),
+    },
+  };
+}
+
+/**
+ * What is looked at where containers serve, or did: of what is wanted its images, files and ports; without a wish, what earlier
+ * releases made. Null where there are none.
+ */
+export async function containerOptions(
+  context: CommandContext,
+  wanted: Deployment | null,
+  applied: Deployment | null,
+): Promise<ReadContainerOptions | null> {
+  const { releases } = await readReleases(context.ports.files, context.stateDir);
+  const made = [...new Set(releases.flatMap(({ image }) => image ?? []))];
+  const deployment = wanted ?? applied;
+  if (deployment === null || (!isInContainers(deployment) && made.length === 0)) return null;
+  const folder = join(context.stateDir, 'docker');
+  const common = { project: projectName(deployment), copies: join(folder, 'secrets') };
+  if (wanted === null || !isInContainers(wanted))
+    return { ...common, images: made, secrets: [], watched: [], ports: [] };
+  const input = containerInput(context, wanted);
+  const site = wanted.container.proxy === 'none' ? null : describeProxySite(input);
+  const names = [
+    'Dockerfile',
+    '.dockerignore',
+    'compose.yaml',
+    'mcp-deploy.yaml',
+    'serve.js',
+    'prometheus.yml',
+    'prometheus-rules.yml',
+  ];
+  const ofProxy = ['nginx.conf', 'site.conf', 'Caddyfile', 'site.caddyfile', 'global.cfg', 'site.cfg', 'tls.yaml'].map(
+    (name) => join(wanted.container.proxy, name),
+  );
+  return {
+    ...common,
+    images: [...made, ...imagesBeside(wanted), wanted.container.baseImage],
+    repository: splitImageName(imageName(wanted)).name,
+    secrets: secretsOf(input, 'docker').map(({ file }) => file),
+    ports: [...(site === null ? [] : [site.httpsPort, site.httpPort]), ...publishedPorts(wanted).flatMap(hostPort)],
+    watched: [...names, ...ofProxy].map((name) => join(folder, name)),
+  };
+}
+
+/** Containers read copies of the key store: those of Compose are mounted and can be written into. */
+export async function handToContainers(context: CommandContext, storeText: string): Promise<void> {
+  const folder = join(context.stateDir, 'docker', 'secrets');
+  for (const number of await context.ports.files.list(folder)) {
+    await overwriteFile(join(folder, number, 'mcp_keys'), storeText);
+  }
+}
+
+/** `address:outside:inside`, or `outside:inside`. */
+function hostPort(mapping: string): readonly number[] {
+  const port = Number(mapping.split(':').at(-2));
+  return Number.isInteger(port) ? [port] : [];
+}

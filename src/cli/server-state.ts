@@ -1,0 +1,33 @@
+import { listContainers } from '../apply/containers.ts';
+import type { Deployment } from '../deployment/schema.ts';
+import { projectName } from '../plan/plan-containers.ts';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
+import type { CommandContext } from './context.ts';
+import { isInContainers } from './render-containers.ts';
+
+/** Whether the server of a deployment runs, and as what. */
+export type ServerState =
+  | { readonly state: 'stopped' }
+  | { readonly state: 'running'; readonly pid: number }
+  /** `container` is the newest one of the server. */
+  | { readonly state: 'running'; readonly pid: null; readonly container: string; readonly words: string };
+
+export async function readServerState(
+  { ports, stateDir }: Pick<CommandContext, 'ports' | 'stateDir'>,
+  deployment: Pick<Deployment, 'name' | 'service'> | null,
+): Promise<ServerState> {
+  if (deployment === null || !isInContainers(deployment)) {
+    return ports.processes.serverState(deploymentPaths(stateDir).pidFile);
+  }
+  const containers = (await listContainers(projectName(deployment), ports)) ?? [];
+  const running = containers.filter((each) => each.service === 'server' && each.running && !each.oneOff);
+  const newest = running.at(-1);
+  if (newest === undefined) return { state: 'stopped' };
+  const many = running.length === 1 ? 'container' : `${running.length} containers, the newest`;
+  return {
+    state: 'running',
+    pid: null,
+    container: newest.id,
+    words: `${many} ${newest.id.slice(0, 12)} of ${newest.image}`,
+  };
+}

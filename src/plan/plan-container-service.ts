@@ -1,0 +1,45 @@
+import { UserError } from '../deployment/errors.ts';
+import type { Deployment } from '../deployment/schema.ts';
+import type { HostFacts } from './facts.ts';
+import { composeProject, refuseEngine, requireContainers } from './plan-containers.ts';
+import type { Plan } from './types.ts';
+
+/** Starts, stops or restarts the containers that were applied. */
+export function planContainerService(
+  purpose: 'start' | 'stop' | 'restart',
+  facts: HostFacts,
+  deployment: Deployment,
+): Plan {
+  const containers = requireContainers(facts);
+  refuseEngine(containers);
+  const { compose } = containers;
+  if (compose === null || containers.containers.length === 0) {
+    throw new UserError(`There is nothing to ${purpose}: no container of this deployment is here.`, {
+      next: 'mcp-deploy apply',
+      exitCode: 3,
+    });
+  }
+  const project = composeProject(deployment, facts.stateDir, compose.argv);
+  const isDone =
+    purpose !== 'restart' && containers.containers.every(({ running }) => running === (purpose === 'start'));
+  return {
+    schemaVersion: 1,
+    deployment: deployment.name,
+    purpose,
+    release: facts.release?.release ?? 0,
+    steps: isDone
+      ? []
+      : [
+          {
+            id: `${purpose}-containers`,
+            title: `${purpose} the containers`,
+            why: 'asked for',
+            group: 'server',
+            action: { type: 'containers', project, at: purpose },
+            undo: { type: 'restore-containers', project },
+          },
+        ],
+    notices: [],
+    desired: facts.release?.desired ?? null,
+  };
+}
