@@ -1,6 +1,6 @@
 import { Chalk } from 'chalk';
 import { describe, expect, test } from 'vitest';
-import { findKnee, planSteps } from '../../src/cli/find-knee.ts';
+import { findKnee, isSaturated, planSteps } from '../../src/cli/find-knee.ts';
 import { describeCautions, describeLoad, describeSteps, drawBuckets } from '../../src/cli/output/bench-text.ts';
 import { LatencyRecord } from '../../src/host/load/latency-record.ts';
 import { chooseWork } from '../../src/host/load/look-before-load.ts';
@@ -153,11 +153,19 @@ describe('the knee', () => {
   test.each([
     ['is where twice the connections bring less than 15 % more', [step(1, 100), step(2, 190), step(4, 200)], 2],
     ['is not there while each step brings more', [step(1, 100), step(2, 190), step(4, 370)], null],
+    ['is not a step that brought nothing once', [step(1, 100), step(2, 95), step(4, 190), step(8, 195)], 4],
+    ['is not beyond two steps that brought nothing', [step(1, 100), step(2, 95), step(4, 96), step(8, 900)], 1],
     ['is before the step at which calls go wrong', [step(1, 100), step(2, 300, { errors: { reset: 1 } })], 1],
     ['is before the step that a limit holds back', [step(1, 100), step(2, 300, { rateLimited: 1 })], 1],
     ['is not found with one step', [step(1, 100)], null],
   ])('%s', (_name, steps, expected) => {
     expect(findKnee(steps)?.connections ?? null).toBe(expected);
+  });
+
+  test('ends the search when it is certain', () => {
+    const steps = [step(1, 100), step(2, 190), step(4, 200), step(8, 200)];
+    expect([2, 3, 4].map((many) => isSaturated(steps.slice(0, many)))).toEqual([false, false, true]);
+    expect(isSaturated([step(1, 100), step(2, 300, { rateLimited: 1 })])).toBe(true);
   });
 
   test('is looked for from one connection up to the last one', () => {

@@ -9,7 +9,7 @@ import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
 import type { CommandContext } from '../context.ts';
-import { findKnee, planSteps, type Knee } from '../find-knee.ts';
+import { findKnee, isSaturated, planSteps, type Knee } from '../find-knee.ts';
 import { numberFlag, textFlag, type FlagValues } from '../flag-values.ts';
 import { describeCautions, describeLoad, describeSteps } from '../output/bench-text.ts';
 
@@ -88,14 +88,13 @@ function headOf({ era }: LoadResult, work: Work): readonly string[] {
   return [`  Load        ${work.kind === 'list' ? 'tools/list' : `tools/call ${work.tool}`}, ${era} era`, ''];
 }
 
-/** Twice the connections each time, until they bring nothing or things go wrong; one step beyond the knee is enough. */
+/** Twice the connections each time, until they bring nothing or things go wrong. */
 async function climb(target: LoadTarget, plan: LoadPlan, signal: AbortSignal): Promise<readonly LoadResult[]> {
   const steps: LoadResult[] = [];
   for (const connections of planSteps(plan.connections)) {
     if (signal.aborted) break;
     steps.push(await runLoad(target, { ...plan, connections }, signal));
-    const before = findKnee(steps.slice(0, -1));
-    if (before !== null || steps.at(-1)?.ended === 'failures') break;
+    if (isSaturated(steps) || steps.at(-1)?.ended === 'failures') break;
   }
   return steps;
 }

@@ -28,7 +28,7 @@ const legacyRevision = '2025-11-25';
 const clientInfo = { name: 'mcp-deploy bench', version: '1' };
 
 /** The message of one kind of request. */
-export function renderMessage(
+function renderMessage(
   era: Era,
   method: string,
   params: Readonly<Record<string, unknown>>,
