@@ -17,7 +17,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   doctor: ['deployment', 'pki', 'render', 'server', 'targets', 'clients', 'plan'],
   'doctor/checks': ['deployment', 'pki', 'doctor'],
   'doctor/report': ['deployment', 'render', 'doctor', 'doctor/checks'],
-  'doctor/probes': ['deployment', 'pki', 'server', 'plan', 'doctor', 'doctor/checks'],
+  'doctor/probes': ['deployment', 'pki', 'server', 'clients', 'plan', 'doctor', 'doctor/checks'],
   backup: ['deployment', 'plan'],
   apply: ['deployment', 'pki', 'render', 'server', 'targets', 'clients', 'plan'],
   host: ['deployment', 'pki', 'server', 'plan', 'backup', 'apply', 'doctor', 'doctor/probes'],

@@ -93,6 +93,12 @@ async function ownTarget(
       apiKeyFile: keyFile,
       logFile: paths.logFile,
       serverRunning: server.state === 'running',
+      machine: {
+        deploymentFile: context.deploymentFile,
+        pid: server.state === 'running' ? server.pid : null,
+        env: context.world.env,
+        run: (argv, timeoutMs) => ports.processes.run(argv, timeoutMs),
+      },
       keysRequired: deployment.auth.required,
       pageOrigin: deployment.server.allowedOrigins.find((origin) => origin !== '*') ?? null,
     },

@@ -1,5 +1,6 @@
 import type { NetworkFailure } from './network-failure.ts';
 import type { CertificateDescription } from '../pki/describe-certificate.ts';
+import type { AuditSeen, MachineSeen } from './machine-observations.ts';
 import type { CertificateProblem } from '../pki/certificate-problem.ts';
 
 /**
@@ -14,6 +15,8 @@ export interface Observations extends WaySeen {
   readonly tls: Observed<TlsSeen>;
   readonly limits: Observed<LimitsSeen>;
   readonly host: Observed<HostSeen>;
+  readonly machine: Observed<MachineSeen>;
+  readonly audit: Observed<AuditSeen>;
   /** The same looks at the server itself, past everything that stands in front of it. */
   readonly direct: Observed<DirectSeen>;
   /** Configuration of the proxy in front, when it lies on this machine. */
@@ -115,6 +118,8 @@ export interface TlsSeen {
   readonly issuerUrl: string | null;
   /** As served, leaf first. */
   readonly chain: readonly CertificateDescription[];
+  /** A CA of the chain says for which addresses it may sign, and the certificate has one: BoringSSL refuses that. */
+  readonly constrainsAddresses: boolean;
   /** What is wrong with the chain, name, dates and strength, judged offline. */
   readonly problems: readonly CertificateProblem[];
   /** How long the ordinary handshake took, the connection included. */
@@ -336,6 +341,8 @@ export interface FileSeen {
   readonly what: 'state folder' | 'CA key' | 'server key' | 'key store' | 'API key' | 'certificate' | 'CA certificate';
   /** Nobody but the owner may read it. */
   readonly secret: boolean;
+  /** As a service of the host: the group of the service has to read it as well. */
+  readonly groupReads?: boolean;
   /** Permission bits, or null when it does not exist or cannot be looked at. */
   readonly mode: number | null;
 }

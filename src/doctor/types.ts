@@ -26,6 +26,21 @@ export interface OwnFacts {
   readonly keysRequired: boolean;
   /** A browser origin that the deployment lets in; null when there is none. */
   readonly pageOrigin?: string | null;
+  /** What is needed to look at the machine around the files; null or left out: it is not looked at. */
+  readonly machine?: MachineAccess | null;
+}
+
+export interface MachineAccess {
+  /** mcp-deploy.yaml, absolute. */
+  readonly deploymentFile: string;
+  /** Of the server process; null when it does not run. */
+  readonly pid: number | null;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Runs a program that changes nothing, without a shell; exitCode null when it was too slow or is not there. */
+  run(
+    argv: readonly string[],
+    timeoutMs: number,
+  ): Promise<{ readonly exitCode: number | null; readonly output: string }>;
 }
 
 export interface Evidence {
@@ -90,7 +105,9 @@ export type ProbeId =
   | 'direct'
   | 'proxy-config'
   | 'limits'
-  | 'host';
+  | 'host'
+  | 'machine'
+  | 'audit';
 
 /** The first part of every code, in the order of the report. */
 export const categories = [

@@ -8,11 +8,16 @@ export interface DriftEntry {
   readonly state: 'as written' | 'edited by hand' | 'removed';
 }
 
+/** The part of the facts that drift is told from. */
+export type DriftFacts = Pick<HostFacts, 'release' | 'files' | 'stateDir'> & {
+  readonly deploymentFile: Pick<HostFacts['deploymentFile'], 'path'>;
+};
+
 /**
  * How the files of the last release are now. Files that live on after they
  * were written (the user's mcp-deploy.yaml, keys, what the server writes) are not in it.
  */
-export function describeDrift(facts: HostFacts): readonly DriftEntry[] {
+export function describeDrift(facts: DriftFacts): readonly DriftEntry[] {
   return Object.entries(facts.release?.files ?? {})
     .filter(([path]) => isFixed(path, facts))
     .map(([path, written]) => {
@@ -23,7 +28,7 @@ export function describeDrift(facts: HostFacts): readonly DriftEntry[] {
 }
 
 /** Whether a file should stay as we wrote it until the next apply. */
-function isFixed(path: string, facts: HostFacts): boolean {
+function isFixed(path: string, facts: DriftFacts): boolean {
   if (path === facts.deploymentFile.path || isKeptAside(basename(path))) return false;
   const { keysDir, logsDir, releasesDir, runDir } = deploymentPaths(facts.stateDir);
   const folder = dirname(path);

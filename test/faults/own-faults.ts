@@ -11,6 +11,8 @@ export interface OwnFault extends OwnCase {
   readonly code: string;
   readonly hop: Hop;
   readonly severity?: Severity;
+  /** Only root can build it. */
+  readonly root?: true;
   readonly twin: OwnCase & { readonly fact: string };
 }
 
@@ -32,6 +34,18 @@ export const ownFaults: readonly OwnFault[] = [
     hop: 'host',
     change: ({ folder }) => chmod(join(folder, 'server.key'), 0o644),
     twin: { fact: 'it is read-only for its owner', change: ({ folder }) => chmod(join(folder, 'server.key'), 0o400) },
+  },
+  {
+    fault: 'everyone can read the server key of a service',
+    code: 'host/file-modes',
+    hop: 'host',
+    system: true,
+    change: ({ folder }) => chmod(join(folder, 'server.key'), 0o644),
+    twin: {
+      fact: 'the group of the service can',
+      system: true,
+      change: ({ folder }) => chmod(join(folder, 'server.key'), 0o640),
+    },
   },
   {
     fault: 'the store of keys was damaged while the server runs',

@@ -1,10 +1,12 @@
 import type { ServerResponse } from 'node:http';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { deploymentSchema } from '../../src/deployment/schema.ts';
+import { dirname, join, resolve } from 'node:path';
+import { deploymentSchema, type DeploymentInput } from '../../src/deployment/schema.ts';
 import type { OwnFacts } from '../../src/doctor/run-doctor.ts';
-import type { DoctorReport } from '../../src/doctor/types.ts';
+import type { DoctorReport, MachineAccess } from '../../src/doctor/types.ts';
+import { sha256Hex } from '../../src/plan/server-config.ts';
 import { createLog } from '../../src/server/observe/log.ts';
 import { createKeyIn } from '../../src/server/policy/key-store.ts';
 import { startServer } from '../../src/server/running-server.ts';
@@ -18,20 +20,44 @@ export interface OwnCase {
   readonly upstream?: readonly string[];
   readonly keyAgeDays?: number;
   /** Changes files, or stops the server, once all is well. */
-  readonly change?: (deployed: { readonly folder: string; stop(): Promise<void> }) => Promise<void>;
+  readonly change?: (deployed: Deployed) => Promise<void>;
   readonly own?: Partial<OwnFacts>;
+  readonly listen?: string;
+  readonly logs?: DeploymentInput['logs'];
+  readonly backup?: DeploymentInput['backup'];
+  /** In place of what this machine has. */
+  readonly machine?: (deployed: Deployed) => Partial<MachineAccess>;
+  /** Deployed as a service of a host. */
+  readonly system?: true;
+}
+
+export interface Deployed {
+  readonly folder: string;
+  readonly url: string;
+  /** The first API key. */
+  readonly key: string;
+  stop(): Promise<void>;
 }
 
 /** Deploys as `apply` does with a certificate of the laboratory, makes the change, and looks at it as the owner. */
-export async function diagnoseOwn({ server, upstream, keyAgeDays = 1, change, own }: OwnCase): Promise<DoctorReport> {
-  const folder = await mkdtemp(join(tmpdir(), 'mcpd-lab-own-'));
-  afterwards(() => rm(folder, { recursive: true, force: true }));
+export async function diagnoseOwn({
+  server,
+  upstream,
+  keyAgeDays = 1,
+  change,
+  own,
+  listen,
+  logs,
+  backup,
+  machine,
+  system,
+}: OwnCase): Promise<DoctorReport> {
+  const root = await mkdtemp(join(tmpdir(), 'mcpd-lab-own-'));
+  afterwards(() => rm(root, { recursive: true, force: true }));
+  const folder = system === true ? join(root, 'opt/mcp-deploy/lab') : root;
   const now = new Date(Date.now() - keyAgeDays * 86_400_000).toISOString();
   const { storeText, key } = createKeyIn(null, { label: 'default', now });
-  const put = async (name: string, text: string, mode: number): Promise<string> => {
-    await writeFile(join(folder, name), text, { mode });
-    return join(folder, name);
-  };
+  const put = (name: string, text: string, mode: number): Promise<string> => putAt(join(folder, name), text, mode);
   const facts: OwnFacts = {
     stateDir: folder,
     caFile: await put('ca.crt', ca.certificatePem, 0o644),
@@ -47,12 +73,33 @@ export async function diagnoseOwn({ server, upstream, keyAgeDays = 1, change, ow
   const [command, ...args] = upstream ?? [];
   const deployment = deploymentSchema.parse({
     version: 1,
-    server: { listen: '127.0.0.1:0', ...(command === undefined ? {} : { upstreams: { only: { command, args } } }) },
+    server: {
+      listen: listen ?? '127.0.0.1:0',
+      ...(command === undefined ? {} : { upstreams: { only: { command, args } } }),
+    },
     tls: { source: 'files', certificate: facts.certificateFile, key: facts.keyFile },
     limits: { perKey: { requests: 60, windowSeconds: 600, burst: 30 } },
+    logs: { ...logs, ...(logs?.audit === undefined ? {} : { audit: resolve(folder, logs.audit) }) },
+    backup,
   });
   const config = { deployment, baseDir: folder, keyStoreFile: facts.keyStoreFile };
-  await put('server.json', JSON.stringify(config), 0o600);
+  await put(system === true ? 'current/server.json' : 'server.json', JSON.stringify(config), 0o600);
+  const written = await put('site.conf', '# written by apply\n', 0o644);
+  const unitFile = join(root, 'etc/systemd/system/lab.service');
+  if (system === true) await putAt(unitFile, '# unit\n', 0o644);
+  const release = {
+    release: 1,
+    appliedAt: now,
+    toolVersion: '0.0.0',
+    desired: deployment,
+    files: {
+      [written]: { sha256: sha256Hex('# written by apply\n'), mode: 0o644 },
+      ...(system === true ? { [unitFile]: { sha256: sha256Hex('# unit\n'), mode: 0o644 } } : {}),
+    },
+    directories: [],
+  };
+  await put('releases/1.json', JSON.stringify(release), 0o600);
+  await put('mcp-deploy.yaml', 'version: 1\n', 0o644);
   const started =
     server === undefined
       ? await startBundled(config)
@@ -73,8 +120,35 @@ export async function diagnoseOwn({ server, upstream, keyAgeDays = 1, change, ow
     await started.close();
   };
   afterwards(stop);
-  await change?.({ folder, stop });
-  return diagnose(started.url, { key, own: { ...facts, ...own } });
+  const deployed: Deployed = { folder, url: started.url, key, stop };
+  await change?.(deployed);
+  const access: MachineAccess = {
+    deploymentFile: join(folder, 'mcp-deploy.yaml'),
+    pid: process.pid,
+    env: { HOME: join(folder, 'home') },
+    run: runProgram,
+    ...machine?.(deployed),
+  };
+  return diagnose(started.url, { key, own: { ...facts, machine: access, ...own } });
+}
+
+async function putAt(path: string, text: string, mode: number): Promise<string> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, text, { mode });
+  return path;
+}
+
+/** As the port of the command line does. */
+export function runProgram(
+  argv: readonly string[],
+  timeoutMs: number,
+): Promise<{ exitCode: number | null; output: string }> {
+  return new Promise((done) => {
+    const [program = '', ...args] = argv;
+    execFile(program, args, { encoding: 'utf8', timeout: timeoutMs, maxBuffer: 16_777_216 }, (error, output) => {
+      done({ exitCode: error === null ? 0 : typeof error.code === 'number' ? error.code : null, output });
+    });
+  });
 }
 
 async function startBundled(config: Parameters<typeof startServer>[0]) {
@@ -84,7 +158,7 @@ async function startBundled(config: Parameters<typeof startServer>[0]) {
     extraKeys: [],
     log: createLog({ level: 'error', write: () => {} }),
   });
-  const url = (running.urls[0] ?? '').replace('127.0.0.1', 'localhost');
+  const url = `https://localhost:${new URL(running.urls[0] ?? '').port}/mcp`;
   return { url, close: () => running.stopNow() };
 }
 

@@ -1,6 +1,8 @@
 import { randomUUID } from 'node:crypto';
 import { McpServer } from '@modelcontextprotocol/sdk/server/mcp.js';
 import { StreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/streamableHttp.js';
+import { issueCertificate as issueFrom } from '../../src/pki/issue-certificate.ts';
+import { issuePrivateCa } from '../../src/pki/issue-private-ca.ts';
 import { issueCertificate } from '../fixtures/mcp-servers/certificates.ts';
 import { answerJson, type FixtureOptions } from '../fixtures/mcp-servers/fixture-server.ts';
 import type { Fault } from './endpoint-faults.ts';
@@ -24,8 +26,26 @@ const page =
 
 const metricsText = '# HELP up Whether it is up.\n# TYPE up gauge\nup 1\n';
 
+const labNames = ['localhost', '127.0.0.1'];
+const oldCa = await issuePrivateCa({ commonName: 'Old CA', names: labNames, addressesConstrained: true });
+const newCa = await issuePrivateCa({ commonName: 'New CA', names: labNames, addressesConstrained: false });
+const underOld = await issueFrom({ ca: oldCa, names: labNames, validDays: 90 });
+const underNew = await issueFrom({ ca: newCa, names: labNames, validDays: 90 });
+
 /** Who is let in, who answers, and what strangers get to see. */
 export const securityFaults: readonly Fault[] = [
+  {
+    fault: 'a CA as early versions made it, for names and addresses',
+    code: 'tls/ca-constraints',
+    hop: 'tls',
+    server: { certificate: underOld },
+    doctor: { caPem: oldCa.certificatePem },
+    twin: {
+      fact: 'a CA that constrains names only',
+      server: { certificate: underNew },
+      doctor: { caPem: newCa.certificatePem },
+    },
+  },
   {
     fault: 'the challenge page of a CDN',
     code: 'http/not-challenged',

@@ -6,6 +6,7 @@ import { protocolNearMiss, protocolTripping } from './doctor-cases/protocol.ts';
 import { streamNearMiss, streamTripping } from './doctor-cases/stream.ts';
 import { limitsNearMiss, limitsTripping } from './doctor-cases/limits.ts';
 import { hostNearMiss, hostTripping } from './doctor-cases/host.ts';
+import { machineNearMiss, machineTripping } from './doctor-cases/machine.ts';
 import { securityNearMiss, securityTripping } from './doctor-cases/security.ts';
 import { proxyNearMiss, proxyTripping } from './doctor-cases/proxy.ts';
 
@@ -20,6 +21,7 @@ export const tripping: readonly Tripping[] = [
   ...hostTripping,
   ...proxyTripping,
   ...securityTripping,
+  ...machineTripping,
 ];
 
 /** Close to a fault and none: nothing at all is found. */
@@ -33,4 +35,5 @@ export const nearMiss: readonly Case[] = [
   ...hostNearMiss,
   ...proxyNearMiss,
   ...securityNearMiss,
+  ...machineNearMiss,
 ];

@@ -1,4 +1,5 @@
 import type { CertificateDescription } from '../../src/pki/describe-certificate.ts';
+import type { MachineSeen } from '../../src/doctor/machine-observations.ts';
 import type {
   Answer,
   AnswersSeen,
@@ -48,6 +49,7 @@ export function healthyObservations(): Observations {
       nameMatches: true,
       issuerUrl: null,
       chain: [leaf()],
+      constrainsAddresses: false,
       problems: [],
     },
     ...healthyWay(),
@@ -77,6 +79,33 @@ export function healthyObservations(): Observations {
       keys: [{ id: 'k-00000001', label: 'default', ageDays: 3 }],
       callLimit: { atOnce: 120, perSecond: 20 },
       disk: { freeBytes: 5e9, path: '/srv/x/.mcp-deploy' },
+    },
+    machine: {
+      status: 'ok',
+      secrets: [],
+      drifted: [],
+      process: { pid: 812, descriptors: { open: 41, limit: 1_024 }, nodeVersion: 'v20.19.4' },
+      strangers: [],
+      backup: {
+        newest: { file: '/srv/x/.mcp-deploy-backups/mcp.tar.gz.age', ageDays: 1 },
+        file: 'as written',
+        takenAway: false,
+        deployedDays: 30,
+      },
+      timer: {
+        files: [{ path: '/etc/systemd/system/mcp-deploy-renew-mcp.timer', state: 'as written' }],
+        unit: { name: 'mcp-deploy-renew-mcp.timer', state: 'active' },
+      },
+      unit: { name: 'mcp.service', active: 'active', enabled: true, restarts: 0, upSeconds: 90_000 },
+      clients: [],
+      foreignOwners: [],
+      firewall: { port: 443, droppedBy: null },
+    },
+    audit: {
+      status: 'ok',
+      file: '/srv/x/audit.log',
+      before: { size: 4_000, inode: 7 },
+      after: { size: 4_900, inode: 7 },
     },
     direct: { status: 'skipped', reason: 'no proxy' },
     proxyConfig: { status: 'skipped', reason: 'no proxy' },
@@ -207,6 +236,8 @@ export function foreign(seen: Observations): Observations {
     tls: tls(seen, { trustedBy: 'public roots' }).tls,
     health: { status: 'skipped', reason: 'foreign' },
     host: { status: 'skipped', reason: 'foreign' },
+    machine: { status: 'skipped', reason: 'foreign' },
+    audit: { status: 'skipped', reason: 'foreign' },
     direct: { status: 'skipped', reason: 'foreign' },
     proxyConfig: { status: 'skipped', reason: 'foreign' },
   };
@@ -244,6 +275,10 @@ export function withKey(seen: Observations, given: Answer): Observations {
 
 export function host(seen: Observations, change: Partial<HostSeen>): Observations {
   return { ...seen, host: { ...(seen.host as HostSeen & { status: 'ok' }), ...change } };
+}
+
+export function machine(seen: Observations, change: Partial<MachineSeen>): Observations {
+  return { ...seen, machine: { ...(seen.machine as MachineSeen & { status: 'ok' }), ...change } };
 }
 
 export function limits(seen: Observations, change: Partial<LimitsSeen>): Observations {

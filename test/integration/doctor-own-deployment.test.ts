@@ -9,6 +9,7 @@ import { issuePrivateCa } from '../../src/pki/issue-private-ca.ts';
 import { createLog } from '../../src/server/observe/log.ts';
 import { createKeyIn } from '../../src/server/policy/key-store.ts';
 import { startServer, type RunningServer } from '../../src/server/running-server.ts';
+import { runProgram } from '../faults/own-laboratory.ts';
 import { deploymentSchema, type DeploymentInput } from '../../src/deployment/schema.ts';
 
 /** The bundled server as `apply` leaves it: private CA, certificate, key store and first key in a state folder. */
@@ -38,7 +39,7 @@ const names = ['localhost', '127.0.0.1'];
 async function deploy(
   change: { limits?: DeploymentInput['limits']; createdAt?: string; upstream?: string[] } = {},
 ): Promise<Deployed> {
-  const ca = await issuePrivateCa({ commonName: 'mcp-deploy test CA', names });
+  const ca = await issuePrivateCa({ commonName: 'mcp-deploy test CA', names, addressesConstrained: false });
   const leaf = await issueCertificate({
     ca,
     names,
@@ -56,6 +57,12 @@ async function deploy(
     logFile: null,
     serverRunning: true,
     keysRequired: true,
+    machine: {
+      deploymentFile: join(folder, 'mcp-deploy.yaml'),
+      pid: process.pid,
+      env: { HOME: folder },
+      run: runProgram,
+    },
   };
   const [command, ...args] = change.upstream ?? [];
   const deployment = deploymentSchema.parse({
@@ -111,6 +118,14 @@ test('nothing is found on the bundled server, and everything is judged that appl
     'proxy/http-version',
     'proxy/limit-status',
     'proxy/lost-headers',
+    'host/service-steady',
+    'host/service-enabled',
+    'host/firewall',
+    'host/audit-written',
+    'host/drift',
+    'host/backup-age',
+    'host/backup-file',
+    'host/renewal-timer',
   ]);
   expect(report).toMatchObject({ ok: true, rootCause: null });
 });

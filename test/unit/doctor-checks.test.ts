@@ -120,6 +120,8 @@ test('a look that failed never gives a tick', () => {
     stream: lost,
     limits: lost,
     host: lost,
+    machine: lost,
+    audit: lost,
     sessionUse: lost,
     idle: lost,
     sizes: lost,

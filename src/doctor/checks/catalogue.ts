@@ -1,3 +1,4 @@
+import { clientSettingChecks } from './client-settings.ts';
 import { corsChecks } from './cors.ts';
 import type { EndpointCheck } from './endpoint-check.ts';
 import { guardChecks } from './guards.ts';
@@ -11,6 +12,7 @@ import { limitsChecks } from './limits.ts';
 import { nameChecks } from './name.ts';
 import { protocolChecks, toolsChecks } from './protocol.ts';
 import { proxyChecks } from './proxy.ts';
+import { secretChecks } from './secrets.ts';
 import { sessionChecks } from './session.ts';
 import { sizesChecks } from './sizes.ts';
 import { streamChecks } from './stream.ts';
@@ -18,6 +20,7 @@ import { tcpChecks } from './tcp.ts';
 import { certificateChecks } from './tls-certificate.ts';
 import { tlsKeyChecks } from './tls-key.ts';
 import { tlsChecks } from './tls.ts';
+import { portChecks, upkeepChecks } from './upkeep.ts';
 
 /**
  * Every check, in the order in which a request meets what they judge: the
@@ -29,6 +32,7 @@ export const catalogue: readonly EndpointCheck[] = [
   ...tlsKeyChecks,
   ...keyStoreChecks,
   ...processChecks,
+  ...portChecks,
   ...nameChecks,
   ...tcpChecks,
   ...tlsChecks,
@@ -48,4 +52,7 @@ export const catalogue: readonly EndpointCheck[] = [
   ...proxyChecks,
   ...limitsChecks,
   ...hostChecks,
+  ...secretChecks,
+  ...upkeepChecks,
+  ...clientSettingChecks,
 ];

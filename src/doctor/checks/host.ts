@@ -1,5 +1,6 @@
 import type { FileSeen, HostSeen, Observations } from '../observations.ts';
 import type { Verdict } from '../types.ts';
+import { shellWord } from './shell-word.ts';
 import { checksOf, fail, notApplicable, notSeen, pass, unknown } from './endpoint-check.ts';
 
 /** Practice of the field: API keys are replaced every 90 days. */
@@ -97,8 +98,8 @@ export const hostChecks = checksOf('host', [
     after: [],
     explanation:
       'The private keys of the CA and of the server, the API key of the owner and the store of key hashes must be readable ' +
-      'by their owner alone (0600 or 0400), and nobody else may write in the state folder. Windows has no such bits and is ' +
-      'not judged.',
+      'by their owner alone (0600 or 0400), in a service of the host also by its group, and nobody else may write in the ' +
+      'state folder. Windows has no such bits and is not judged.',
     judge: (seen) =>
       withHost(seen, ({ files }) => {
         if (files.length === 0) return notApplicable('this system has no permission bits');
@@ -119,7 +120,10 @@ export const hostChecks = checksOf('host', [
           })),
           fix: {
             summary: 'Close them; replace keys that others on this machine may have read.',
-            commands: open.map(({ path, secret }) => `chmod ${secret ? '600' : 'go-w'} ${shellWord(path)}`),
+            commands: open.map(
+              ({ path, secret, groupReads }) =>
+                `chmod ${secret ? (groupReads === true ? '640' : '600') : 'go-w'} ${shellWord(path)}`,
+            ),
           },
         });
       }),
@@ -195,11 +199,6 @@ function withHost({ host, target }: Observations, judge: (host: HostSeen) => Ver
   return host.status === 'ok' ? judge(host) : notSeen(host);
 }
 
-function isTooOpen({ mode, secret }: FileSeen): boolean {
-  return mode !== null && (mode & (secret ? 0o077 : 0o022)) !== 0;
-}
-
-/** Paths and labels in commands that people copy into a POSIX shell. */
-function shellWord(text: string): string {
-  return /^[A-Za-z0-9_./@%+=:,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+function isTooOpen({ mode, secret, groupReads }: FileSeen): boolean {
+  return mode !== null && (mode & (secret ? (groupReads === true ? 0o037 : 0o077) : 0o022)) !== 0;
 }

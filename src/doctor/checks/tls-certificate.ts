@@ -2,6 +2,7 @@ import type { CertificateDescription } from '../../pki/describe-certificate.ts';
 import type { Observations, TlsSeen } from '../observations.ts';
 import type { Fix, Verdict } from '../types.ts';
 import { checksOf, fail, notApplicable, notSeen, pass, unknown } from './endpoint-check.ts';
+import { shellWord } from './shell-word.ts';
 import { withTls } from './with-tls.ts';
 
 const dayMs = 86_400_000;
@@ -60,6 +61,45 @@ export const certificateChecks = checksOf('tls', [
       'private CA that curl and browsers know still fails in most MCP clients until they are given it ' +
       '(NODE_EXTRA_CA_CERTS; Codex wants CODEX_CA_CERTIFICATE).',
     judge: (seen) => withTls(seen, (tls) => judgeTrust(seen, tls)),
+  },
+  {
+    code: 'tls/ca-constraints',
+    title: 'every client understands the constraints of the CA',
+    label: 'CA constraints',
+    hop: 'tls',
+    severity: 'error',
+    needs: ['tls'],
+    after: ['tcp/reachable', 'tls/handshake', 'tls/chain-complete', 'tls/trusted'],
+    explanation:
+      'A private CA may say in itself which names and addresses it signs for. Programs on BoringSSL, Claude Code among ' +
+      'them, refuse a certificate with an address under a CA that constrains addresses ("unsupported name constraint ' +
+      'type"), while curl and Node.js take it. Early versions of mcp-deploy made such CAs; now they constrain names only.',
+    judge: (seen) =>
+      withTls(seen, ({ constrainsAddresses, address }) => {
+        if (!constrainsAddresses) return pass();
+        return fail({
+          title: 'Claude Code and others refuse the constraints of this CA',
+          cause: 'the CA says for which addresses it may sign, which BoringSSL does not understand',
+          evidence: [
+            {
+              source: `certificate sent by ${address}, and its CA`,
+              observed: 'an address in the certificate, and address ranges among the name constraints of the CA',
+              expected: 'a CA that constrains names only',
+            },
+          ],
+          fix: seen.target.own
+            ? {
+                summary:
+                  'Make the CA anew, issue a certificate from it, and hand the new CA certificate to the clients.',
+                commands: remakeCa(seen),
+              }
+            : {
+                summary:
+                  'Have the CA made anew with constraints for names only, or leave addresses out of the certificate.',
+                commands: [],
+              },
+        });
+      }),
   },
   {
     code: 'tls/name',
@@ -305,4 +345,13 @@ function listOf(names: CertificateDescription['names']): string {
 
 function shortFingerprint(fingerprint: string): string {
   return `${fingerprint.slice(0, 23)}…`;
+}
+
+/** Whoever has no CA is given a new one by apply; the old one stays beside it until the clients have the new one. */
+function remakeCa({ host }: Observations): readonly string[] {
+  const files = host.status === 'ok' ? host.files : [];
+  const old = files
+    .filter(({ what }) => what === 'CA key' || what === 'CA certificate')
+    .map(({ path }) => shellWord(path));
+  return [...old.map((path) => `mv ${path} ${path}.old`), 'mcp-deploy apply', 'mcp-deploy client list'];
 }

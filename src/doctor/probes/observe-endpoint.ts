@@ -23,7 +23,9 @@ import {
   type WaySpec,
 } from './observe-way.ts';
 import type { Patience } from './patience.ts';
+import { watchAudit } from './probe-audit.ts';
 import { probeHost } from './probe-host.ts';
+import { probeMachine } from './probe-machine.ts';
 import { probeLimits } from './probe-limits.ts';
 import { probeName } from './probe-name.ts';
 import { probeTcp } from './probe-tcp.ts';
@@ -61,6 +63,8 @@ export interface ObserveSpec {
 export async function observeEndpoint(spec: ObserveSpec, signal: AbortSignal): Promise<Observations> {
   const target = describeTarget(spec);
   const host = observeHost(spec, target.at);
+  const machine = observeMachine(spec, target.at);
+  const audit = spec.own !== null && spec.wanted.has('audit') ? await watchAudit(spec.own) : null;
   const name = await lookUp(spec, target, signal);
   const tcp = await connect(spec, target, name, signal);
   const tls = await secure(spec, target, tcp, signal);
@@ -73,7 +77,17 @@ export async function observeEndpoint(spec: ObserveSpec, signal: AbortSignal): P
   ]);
   // Last, since it uses up what the others need.
   const limits = blocked === null ? await observeLimits(spec, caPem, beyond, signal) : skipped(blocked);
-  return { target, ...way, ...beyond, limits, host: await host, direct, proxyConfig: seenConfig(spec) };
+  return {
+    target,
+    ...way,
+    ...beyond,
+    limits,
+    host: await host,
+    machine: await machine,
+    audit: audit === null ? notAsked : blocked === null ? await audit(signal) : skipped(blocked),
+    direct,
+    proxyConfig: seenConfig(spec),
+  };
 }
 
 /** Only for the host that is looked at; every other name is the system's. */
@@ -177,6 +191,12 @@ function describeKeyFlaw(key: string | null): TargetFacts['keyFlaw'] {
 function observeHost(spec: ObserveSpec, at: string): Promise<Observations['host']> | NotSeen {
   if (spec.own === null) return skipped('the files of a server that is not this folder’s cannot be seen');
   return spec.wanted.has('host') ? probeHost(spec.own, at) : notAsked;
+}
+
+function observeMachine(spec: ObserveSpec, now: string): Promise<Observations['machine']> | NotSeen {
+  if (spec.own === null) return skipped('the machine of a server that is not this folder’s cannot be seen');
+  const at = { url: spec.url, serverUrl: spec.upstreamUrl ?? spec.url, now };
+  return spec.wanted.has('machine') ? probeMachine(spec.own, at) : notAsked;
 }
 
 function lookUp(spec: ObserveSpec, target: TargetFacts, signal: AbortSignal): Promise<Observed<NameSeen>> {

@@ -3,7 +3,7 @@ import { deploymentSchema } from '../../deployment/schema.ts';
 import { describeCertificate } from '../../pki/describe-certificate.ts';
 import { keyMatchesCertificate } from '../../pki/key-matches-certificate.ts';
 import { listKeysIn } from '../../server/policy/key-store.ts';
-import { deploymentPaths } from '../../plan/deployment-paths.ts';
+import { deploymentPaths, scopeOf } from '../../plan/deployment-paths.ts';
 import type { FileSeen, HostSeen, Observed } from '../observations.ts';
 import type { OwnFacts } from '../types.ts';
 
@@ -21,10 +21,11 @@ export async function probeHost(own: OwnFacts, now: string): Promise<Observed<Ho
     [own.certificateFile, 'certificate', false],
     [own.caFile, 'CA certificate', false],
   ];
+  const groupReads = scopeOf(own.stateDir) === 'system';
   // Windows knows no permission bits; Node makes some up.
   const files = await Promise.all(
     (process.platform === 'win32' ? [] : listed).flatMap(([path, what, secret]) =>
-      path === null ? [] : [modeOf(path).then((mode): FileSeen => ({ path, what, secret, mode }))],
+      path === null ? [] : [modeOf(path).then((mode): FileSeen => ({ path, what, secret, mode, groupReads }))],
     ),
   );
   return {

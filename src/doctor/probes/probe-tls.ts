@@ -1,6 +1,7 @@
 import { checkServerIdentity, type ConnectionOptions, type PeerCertificate } from 'node:tls';
 import { describeChain } from '../../pki/describe-certificate.ts';
 import { parseCertificates } from '../../pki/parse-certificates.ts';
+import { constrainsAddresses } from '../../pki/constrains-addresses.ts';
 import { judgeCertificate } from '../../pki/verify-certificate.ts';
 import { describeNetworkFailure } from '../network-failure.ts';
 import type { Observed, TlsSeen } from '../observations.ts';
@@ -107,9 +108,9 @@ async function isLetIn(
   return kind === 'tls-refused' || kind === 'reset' ? false : null;
 }
 
-type Offline = Pick<TlsSeen, 'issuerUrl' | 'chain' | 'problems'>;
+type Offline = Pick<TlsSeen, 'issuerUrl' | 'chain' | 'problems' | 'constrainsAddresses'>;
 
-const unread: Offline = { issuerUrl: null, chain: [], problems: [] };
+const unread: Offline = { issuerUrl: null, chain: [], problems: [], constrainsAddresses: false };
 
 function judgeOffline(pem: string, caPem: string | null, host: string): Offline {
   if (pem === '') return unread;
@@ -117,6 +118,7 @@ function judgeOffline(pem: string, caPem: string | null, host: string): Offline 
     return {
       issuerUrl: issuerUrlOf(parseCertificates(pem).at(-1)?.x509.infoAccess),
       chain: describeChain(pem),
+      constrainsAddresses: constrainsAddresses(pem + (caPem ?? '')),
       problems: judgeCertificate({ chainPem: pem, name: host, ...(caPem === null ? {} : { caPem }) }),
     };
   } catch {
