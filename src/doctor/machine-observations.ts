@@ -11,6 +11,8 @@ export interface MachineSeen {
   readonly backup: BackupSeen | null;
   /** Null when none was installed. */
   readonly timer: TimerSeen | null;
+  /** The same for backups. */
+  readonly backupTimer: TimerSeen | null;
   /** Null when the deployment is no service of the host. */
   readonly unit: UnitSeen | null;
   readonly clients: readonly ClientSettingSeen[];

@@ -237,6 +237,14 @@ export const machineFaults: readonly OwnFault[] = [
     twin: { fact: 'it is there', change: async (at) => void (await haveTimer(at)) },
   },
   {
+    fault: 'the backup timer was edited by hand',
+    code: 'host/backup-timer',
+    hop: 'host',
+    severity: 'warning',
+    change: async (at) => appendFile(await haveTimer(at, 'backup-timer.json'), '# never\n'),
+    twin: { fact: 'it is as it was written', change: async (at) => void (await haveTimer(at, 'backup-timer.json')) },
+  },
+  {
     fault: 'the service restarts again and again',
     code: 'host/service-steady',
     hop: 'host',
@@ -382,11 +390,11 @@ async function haveBackup(at: Deployed, days: number): Promise<void> {
   await put(at, 'backup.json', json({ createdAt: daysAgo(days), file, size: 1_000, sha256: '' }), 0o600);
 }
 
-async function haveTimer(at: Deployed): Promise<string> {
+async function haveTimer(at: Deployed, record = 'timer.json'): Promise<string> {
   const content = '17 3,15 * * * root mcp-deploy cert renew\n';
   const path = await put(at, 'cron.d/mcp-deploy-renew', content);
   const sha256 = createHash('sha256').update(content).digest('hex');
-  await put(at, 'timer.json', json({ stateDir: at.folder, files: [{ path, sha256 }], remove: [], install: [] }), 0o600);
+  await put(at, record, json({ stateDir: at.folder, files: [{ path, sha256 }], remove: [], install: [] }), 0o600);
   return path;
 }
 

@@ -96,6 +96,7 @@ export function healthyObservations(): Observations {
         files: [{ path: '/etc/systemd/system/mcp-deploy-renew-mcp.timer', state: 'as written' }],
         unit: { name: 'mcp-deploy-renew-mcp.timer', state: 'active' },
       },
+      backupTimer: { files: [{ path: '/etc/cron.d/mcp-backup', state: 'as written' }], unit: null },
       unit: { name: 'mcp.service', active: 'active', enabled: true, restarts: 0, upSeconds: 90_000 },
       clients: [],
       foreignOwners: [],

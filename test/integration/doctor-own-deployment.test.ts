@@ -126,6 +126,7 @@ test('nothing is found on the bundled server, and everything is judged that appl
     'host/backup-age',
     'host/backup-file',
     'host/renewal-timer',
+    'host/backup-timer',
   ]);
   expect(report).toMatchObject({ ok: true, rootCause: null });
 });

@@ -1,6 +1,6 @@
 import type { ProcessSeen, UnitSeen } from '../machine-observations.ts';
 import type { Verdict } from '../types.ts';
-import { checksOf, fail, notApplicable, notSeen, pass } from './endpoint-check.ts';
+import { checksOf, fail, notApplicable, notSeen, pass, type EndpointCheck } from './endpoint-check.ts';
 import { shellWord } from './shell-word.ts';
 import { withMachine } from './with-machine.ts';
 
@@ -353,37 +353,63 @@ export const upkeepChecks = checksOf('host', [
         });
       }),
   },
-  {
+  timerCheck({
     code: 'host/renewal-timer',
-    title: 'the renewal timer that was installed is there and runs',
-    label: 'renewal timer',
+    what: 'renewal timer',
+    of: 'timer',
+    explanation:
+      '`cert renew --install-timer` wrote a timer outside of the folder of the deployment. Without it nobody renews the ' +
+      'certificate, which is noticed when it has expired.',
+    command: 'mcp-deploy cert renew --install-timer',
+  }),
+  timerCheck({
+    code: 'host/backup-timer',
+    what: 'backup timer',
+    of: 'backupTimer',
+    explanation:
+      '`backup create --install-timer` wrote a timer outside of the folder of the deployment. Without it no more backups ' +
+      'are made, which is noticed when one is needed.',
+    command: 'mcp-deploy backup create --install-timer',
+  }),
+]);
+
+function timerCheck(spec: {
+  readonly code: string;
+  readonly what: string;
+  readonly of: 'timer' | 'backupTimer';
+  readonly explanation: string;
+  readonly command: string;
+}): Omit<EndpointCheck, 'category'> {
+  const { code, what, of, explanation, command } = spec;
+  return {
+    code,
+    title: `the ${what} that was installed is there and runs`,
+    label: what,
     hop: 'host',
     severity: 'warning',
     needs: ['machine'],
     after: [],
-    explanation:
-      '`cert renew --install-timer` wrote a timer outside of the folder of the deployment. Without it nobody renews the ' +
-      'certificate, which is noticed when it has expired.',
+    explanation,
     judge: (seen) =>
-      withMachine(seen, ({ timer }) => {
+      withMachine(seen, (machine) => {
+        const timer = machine[of];
         if (timer === null) return notApplicable('no timer was installed');
-        const bad = timer.files.filter(({ state }) => state !== 'as written');
-        const stopped = timer.unit !== null && !['active', 'activating'].includes(timer.unit.state);
-        if (bad.length === 0 && !stopped) return pass();
+        const { files, unit } = timer;
+        const bad = files.filter(({ state }) => state !== 'as written');
+        const stopped = unit !== null && !['active', 'activating'].includes(unit.state) ? unit : null;
+        if (bad.length === 0 && stopped === null) return pass();
         return fail({
-          title: bad.length > 0 ? 'the renewal timer was changed or removed' : 'the renewal timer does not run',
+          title: bad.length > 0 ? `the ${what} was changed or removed` : `the ${what} does not run`,
           cause: bad.length > 0 ? 'somebody edited or deleted its files' : 'it was stopped or disabled',
           evidence: [
             ...bad.map(({ path, state }) => ({ source: path, observed: state, expected: 'as it was written' })),
-            ...(stopped
-              ? [{ source: timer.unit?.name ?? '', observed: timer.unit?.state ?? '', expected: 'active' }]
-              : []),
+            ...(stopped === null ? [] : [{ source: stopped.name, observed: stopped.state, expected: 'active' }]),
           ],
-          fix: { summary: 'Install it again.', commands: ['mcp-deploy cert renew --install-timer'] },
+          fix: { summary: 'Install it again.', commands: [command] },
         });
       }),
-  },
-]);
+  };
+}
 
 function judgeDescriptors(pid: number, { open, limit }: NonNullable<ProcessSeen['descriptors']>): Verdict {
   if (open < limit * nearShare) return pass(`${open} of ${limit} open files`);

@@ -24,22 +24,24 @@ export async function probeMachine(
   const [release] = applied.releases;
   const places = await readPlaces(stateDir, at.serverUrl);
   const outside = places.find(({ loopback }) => !loopback)?.port;
-  const [secrets, drifted, process, backup, timer, unit, clients, foreignOwners, firewall] = await Promise.all([
-    findSecrets(own, machine),
-    lookAtDrift(release, { stateDir, deploymentFile: machine.deploymentFile }),
-    lookAtProcess(machine),
-    lookAtBackup(stateDir, applied, at.now),
-    lookAtTimer(stateDir, machine),
-    lookAtUnit(stateDir, release, machine),
-    lookAtClients(own, machine, { url: at.url, applied, now: at.now }),
-    findForeignOwners(own),
-    outside === undefined ? null : lookAtFirewall(outside, machine),
-  ]);
+  const [secrets, drifted, process, backup, timer, backupTimer, unit, clients, foreignOwners, firewall] =
+    await Promise.all([
+      findSecrets(own, machine),
+      lookAtDrift(release, { stateDir, deploymentFile: machine.deploymentFile }),
+      lookAtProcess(machine),
+      lookAtBackup(stateDir, applied, at.now),
+      lookAtTimer(stateDir, 'renew', machine),
+      lookAtTimer(stateDir, 'backup', machine),
+      lookAtUnit(stateDir, release, machine),
+      lookAtClients(own, machine, { url: at.url, applied, now: at.now }),
+      findForeignOwners(own),
+      outside === undefined ? null : lookAtFirewall(outside, machine),
+    ]);
   const ports = places.map(({ port }) => port);
   const strangers = findStrangers(machine.pid, ports);
   return {
     status: 'ok',
-    ...{ secrets, drifted, process, strangers, backup, timer, unit, clients, foreignOwners, firewall },
+    ...{ secrets, drifted, process, strangers, backup, timer, backupTimer, unit, clients, foreignOwners, firewall },
   };
 }
 

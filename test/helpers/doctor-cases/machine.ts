@@ -125,6 +125,12 @@ export const machineTripping: readonly Tripping[] = [
     change: (seen) => machine(seen, { timer: { files: [], unit: { name: 'x.timer', state: 'inactive' } } }),
   },
   {
+    code: 'host/backup-timer',
+    fact: 'its file is gone',
+    severity: warning,
+    change: (seen) => machine(seen, { backupTimer: { files: [{ path: '/etc/cron.d/x', state: 'gone' }], unit: null } }),
+  },
+  {
     code: 'host/client-url',
     fact: 'an earlier port',
     hop: 'client',
@@ -189,5 +195,6 @@ export const machineNearMiss: readonly Case[] = [
     fact: 'gone, since it is taken elsewhere',
     change: (seen) => machine(seen, { backup: { ...backup, file: 'gone', takenAway: true } }),
   },
+  { code: 'host/backup-timer', fact: 'none was installed', change: (seen) => machine(seen, { backupTimer: null }) },
   { code: 'host/renewal-timer', fact: 'none was installed', change: (seen) => machine(seen, { timer: null }) },
 ];

@@ -64,9 +64,13 @@ export async function lookAtBackup(stateDir: string, applied: Applied, now: stri
   };
 }
 
-/** What `cert renew --install-timer` wrote, and whether systemd keeps it. */
-export async function lookAtTimer(stateDir: string, { run }: MachineAccess): Promise<TimerSeen | null> {
-  const record = parseTimerRecord((await textOf(timerRecordFile(stateDir))) ?? '', stateDir);
+/** What `--install-timer` wrote, and whether systemd keeps it. */
+export async function lookAtTimer(
+  stateDir: string,
+  job: Parameters<typeof timerRecordFile>[1],
+  { run }: MachineAccess,
+): Promise<TimerSeen | null> {
+  const record = parseTimerRecord((await textOf(timerRecordFile(stateDir, job))) ?? '', stateDir);
   if (record === null) return null;
   const files = await Promise.all(
     record.files.map(async ({ path, sha256 }) => {
