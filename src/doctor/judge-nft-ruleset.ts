@@ -109,8 +109,8 @@ function holdsPort(right: unknown, port: number): boolean | null {
   const { set, range } = (right ?? {}) as { set?: readonly unknown[]; range?: readonly [number, number] };
   if (range !== undefined) return range[0] <= port && port <= range[1];
   if (set === undefined) return null;
-  const each = set.map((item) => holdsPort(item, port));
-  return each.includes(true) ? true : each.includes(null) ? null : false;
+  const found = new Set(set.map((item) => holdsPort(item, port)));
+  return found.has(true) ? true : found.has(null) ? null : false;
 }
 
 function names(right: unknown, wanted: string): boolean {

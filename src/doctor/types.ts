@@ -37,10 +37,10 @@ export interface MachineAccess {
   readonly pid: number | null;
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Runs a program that changes nothing, without a shell; exitCode null when it was too slow or is not there. */
-  run(
+  readonly run: (
     argv: readonly string[],
     timeoutMs: number,
-  ): Promise<{ readonly exitCode: number | null; readonly output: string }>;
+  ) => Promise<{ readonly exitCode: number | null; readonly output: string }>;
 }
 
 export interface Evidence {

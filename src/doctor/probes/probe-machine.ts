@@ -41,7 +41,17 @@ export async function probeMachine(
   const strangers = findStrangers(machine.pid, ports);
   return {
     status: 'ok',
-    ...{ secrets, drifted, process, strangers, backup, timer, backupTimer, unit, clients, foreignOwners, firewall },
+    secrets,
+    drifted,
+    process,
+    strangers,
+    backup,
+    timer,
+    backupTimer,
+    unit,
+    clients,
+    foreignOwners,
+    firewall,
   };
 }
 

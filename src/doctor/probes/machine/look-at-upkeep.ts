@@ -115,7 +115,7 @@ export async function lookAtUnit(
   return {
     name,
     active: service['ActiveState'],
-    enabled: [service, ...others].some((unit) => /^enabled/.test(unit['UnitFileState'] ?? '')),
+    enabled: [service, ...others].some((unit) => (unit['UnitFileState'] ?? '').startsWith('enabled')),
     restarts: Number(service['NRestarts']) || 0,
     upSeconds: up ? Math.max(0, uptimeSeconds - startedSeconds) : null,
   };
