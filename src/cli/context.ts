@@ -16,6 +16,7 @@ export interface CommonOptions {
   readonly file?: string;
   readonly root?: string;
   readonly wait?: string;
+  readonly from?: string;
 }
 
 /** What a command gets: its folder, its output, the adapters, and when to stop. */
@@ -32,6 +33,8 @@ export interface CommandContext {
   readonly lockWaitMs: number;
   /** mcp-deploy.yaml, absolute. */
   readonly deploymentFile: string;
+  /** Another file that says what mcp-deploy.yaml is to say, absolute; null for none. */
+  readonly deploymentSource: string | null;
   /** Folder of mcp-deploy.yaml, absolute. */
   readonly baseDir: string;
   /** `.mcp-deploy` in it, or the one of a service of the host. */
@@ -53,6 +56,7 @@ export function createContext(parts: {
   const root = resolve(world.cwd, options.root ?? '.');
   const deploymentFile = resolve(root, options.file ?? 'mcp-deploy.yaml');
   const baseDir = dirname(deploymentFile);
+  const deploymentSource = options.from === undefined ? null : resolve(world.cwd, options.from);
   return {
     world,
     output,
@@ -68,7 +72,8 @@ export function createContext(parts: {
     lockWaitMs: numberFlag({ ...options }, 'wait', '--wait', 0) * 1_000,
     deploymentFile,
     baseDir,
-    stateDir: findStateDir(deploymentFile),
+    deploymentSource,
+    stateDir: findStateDir(deploymentFile, deploymentSource ?? deploymentFile),
     package: findPackageFiles(),
     ports: parts.overrides.ports ?? createPorts(),
   };

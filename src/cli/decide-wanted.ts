@@ -8,7 +8,7 @@ import { formatDeployment } from '../deployment/write-deployment.ts';
 import { findPortHolder } from '../host/port-holder.ts';
 import { choosePort } from '../plan/choose-port.ts';
 import type { CommandContext } from './context.ts';
-import { parseOrThrow, readDeployment } from './deployment-folder.ts';
+import { parseOrThrow, readDeployment, readWanted } from './deployment-folder.ts';
 import { readHttpUpstream, type HttpUpstreamSettings } from './http-upstream-flags.ts';
 import { slugFrom } from './slug.ts';
 
@@ -28,6 +28,10 @@ export interface Wanted {
  */
 export async function decideWanted(context: CommandContext, options: Record<string, unknown>): Promise<Wanted> {
   const flags = readFlags(context, options);
+  if (context.deploymentSource !== null) {
+    const { deployment, deploymentText } = await readWanted(context);
+    return { deployment, text: deploymentText, remarks: [], chosenPort: null };
+  }
   const existing = await readDeployment(context);
   if (existing !== null) return changeExisting(context, existing, flags);
 

@@ -18,6 +18,20 @@ export async function readDeployment(context: CommandContext): Promise<LoadedDep
   return { text, deployment: deploymentOrThrow(parsed, context.deploymentFile) };
 }
 
+/** What is wanted: the file of this folder, or the text that is to be written there (`--from`). */
+export async function readWanted(
+  context: CommandContext,
+): Promise<{ readonly deployment: Deployment; readonly deploymentText: string | null }> {
+  const { deploymentSource } = context;
+  if (deploymentSource === null)
+    return { deployment: (await requireDeployment(context)).deployment, deploymentText: null };
+  const text = (await context.ports.files.read(deploymentSource))?.toString('utf8');
+  if (text === undefined)
+    throw new UserError(`${deploymentSource} is not there.`, { next: 'Name another one with --from' });
+  const parsed = await parseWithSchemas(text, { file: deploymentSource, env: context.world.env });
+  return { deployment: deploymentOrThrow(parsed, deploymentSource), deploymentText: text };
+}
+
 /** The same, and a missing file is a UserError that names the next command. */
 export async function requireDeployment(context: CommandContext): Promise<LoadedDeployment> {
   const loaded = await readDeployment(context);

@@ -1,5 +1,5 @@
-import type { Command } from 'commander';
-import { noFlags, type MakeCommand } from './make-command.ts';
+import { Option, type Command } from 'commander';
+import type { MakeCommand } from './make-command.ts';
 
 /** The life of a deployment: from nothing to running, and back. */
 export function addDeploymentCommands(make: MakeCommand): void {
@@ -21,7 +21,7 @@ export function addDeploymentCommands(make: MakeCommand): void {
   make('rollback [release]', 'put an earlier release back', defineRollback, async (context, args) =>
     (await import('./commands/rollback.ts')).runRollback(context, args),
   );
-  make('history', 'list the releases that were applied here', noFlags, async (context) =>
+  make('history', 'list the releases that were applied here', addHost, async (context) =>
     (await import('./commands/history.ts')).runHistory(context),
   );
   make(
@@ -34,7 +34,7 @@ export function addDeploymentCommands(make: MakeCommand): void {
     (await import('./commands/logs.ts')).runLogs(context, options),
   );
   for (const name of ['start', 'stop', 'restart'] as const) {
-    make(name, `${name} the server of this deployment`, addWait, async (context) =>
+    make(name, `${name} the server of this deployment`, addWaitAndHost, async (context) =>
       (await import('./commands/service.ts')).runService(context, name),
     );
   }
@@ -49,6 +49,26 @@ export function addDeploymentCommands(make: MakeCommand): void {
 /** For commands that change a deployment. */
 function addWait(command: Command): void {
   command.option('--wait <seconds>', 'wait this long for another mcp-deploy that is changing it (default: 0)');
+}
+
+/** For commands that may be carried out on other hosts. */
+function addHost(command: Command): void {
+  command.addOption(
+    new Option(
+      '--host <[user@]host>',
+      'do it on that host over SSH; may be given several times, one after the other',
+    ).argParser((host: string, before: readonly string[] | undefined) => [...(before ?? []), host]),
+  );
+}
+
+/** For commands that take what mcp-deploy.yaml is to say from somewhere else. */
+function addFrom(command: Command): void {
+  command.option('--from <file>', 'take the text of mcp-deploy.yaml from this file; apply writes it where it belongs');
+}
+
+function addWaitAndHost(command: Command): void {
+  addWait(command);
+  addHost(command);
 }
 
 function defineUp(command: Command): void {
@@ -118,6 +138,8 @@ At a question
 }
 
 function definePlan(command: Command): void {
+  addHost(command);
+  addFrom(command);
   command
     .option('--check', 'exit 1 when there is something to change, or a file was changed by hand')
     .option('-o, --output <file>', 'keep the plan in a file, for: mcp-deploy apply FILE')
@@ -132,7 +154,8 @@ Exit codes
 }
 
 function defineApply(command: Command): void {
-  addWait(command);
+  addWaitAndHost(command);
+  addFrom(command);
   command
     .usage('[options] [PLAN]')
     .option('--adopt', 'leave files that were edited by hand as they are')
@@ -149,7 +172,7 @@ Exit codes
 }
 
 function defineRollback(command: Command): void {
-  addWait(command);
+  addWaitAndHost(command);
   command.usage('[options] [RELEASE]').addHelpText(
     'after',
     `
@@ -164,6 +187,7 @@ Exit codes
 }
 
 function defineStatus(command: Command): void {
+  addHost(command);
   command
     .option('-w, --watch', 'go on looking until Ctrl-C')
     .option('--interval <seconds>', 'how often --watch looks', '2')
@@ -182,7 +206,7 @@ Exit codes
 }
 
 function defineUninstall(command: Command): void {
-  addWait(command);
+  addWaitAndHost(command);
   command
     .option('--clients', 'also take the endpoint out of the settings of MCP clients')
     .option('--purge', 'of a service of the host: also keys, certificates, logs and data')

@@ -7,11 +7,13 @@ import { slugFrom } from './slug.ts';
 /**
  * Where the state of a deployment is: beside its file, or on the host when `service.manager` says so. Every other fault of the
  * file is for whoever reads it whole.
+ *
+ * @param source the file that says what is wanted, where that is another one
  */
-export function findStateDir(deploymentFile: string): string {
+export function findStateDir(deploymentFile: string, source = deploymentFile): string {
   let text: string;
   try {
-    text = readFileSync(deploymentFile, 'utf8');
+    text = readFileSync(source, 'utf8');
   } catch {
     text = '';
   }

@@ -14,6 +14,7 @@ import { addDoctorCommands } from './doctor-program.ts';
 import { addKeysCommands } from './keys-program.ts';
 import { addUpkeepCommands } from './upkeep-program.ts';
 import { addRenderCommands } from './render-program.ts';
+import { readSshHost } from './ssh-host.ts';
 import type { CommandContext, CommonOptions } from './context.ts';
 import type { World } from './world.ts';
 
@@ -79,7 +80,12 @@ export function buildProgram(
     made.action(async () => {
       const options = made.optsWithGlobals<CommonOptions & Record<string, unknown>>();
       const name = [...(parent === program ? [] : [parent.name()]), made.name()].join(' ');
+      const hosts = Array.isArray(options['host']) ? options['host'].map((host) => readSshHost(String(host))) : [];
       exitCode = await withContext(options, async (context) => {
+        if (hosts.length > 0) {
+          const { runOnHosts, wordsForHosts } = await import('./run-on-hosts.ts');
+          return runOnHosts(name, wordsForHosts(name, words), hosts, context);
+        }
         if (process.getuid?.() === 0) return run(context, made.args, options);
         const { runWithSudo } = await import('./with-sudo.ts');
         return (await runWithSudo(name, words, context)) ?? run(context, made.args, options);

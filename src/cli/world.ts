@@ -16,6 +16,10 @@ export interface World {
 
 /** The process itself. */
 export function realWorld(): World {
+  // Progress that nobody reads any more must not end a change in the middle: it goes on, or undoes, and says so in its journal.
+  process.stderr.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE' && error.code !== 'EIO') throw error;
+  });
   return {
     stdin: process.stdin,
     stdout: process.stdout,

@@ -84,7 +84,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
         ...(options.containers?.watched ?? []),
       ]),
     }),
-    directories: await readDirectories(files, stateDir, release),
+    directories: await readDirectories(files, stateDir, release, scopeOf(stateDir) === 'system' ? [baseDir] : []),
     servedPair: await readServedPair(files, stateDir),
     caCertificate: await readCaFact(files, ca, now),
     serverCertificate: await readServerCertificateFact(files, {
@@ -177,6 +177,7 @@ async function readDirectories(
   files: FileSystem,
   stateDir: string,
   release: ReleaseRecord | null,
+  others: readonly string[],
 ): Promise<readonly string[]> {
   const { configDir, keysDir, logsDir, pkiDir, releasesDir, runDir } = deploymentPaths(stateDir);
   const ours = [configDir, keysDir, logsDir, pkiDir, runDir];
@@ -188,6 +189,7 @@ async function readDirectories(
     ...ours,
     ...(scopeOf(stateDir) === 'system' ? [configDir, logsDir, runDir].map((path) => dirname(path)) : []),
     releasesDir,
+    ...others,
     join(stateDir, 'acme'),
     join(stateDir, 'journal'),
   ];

@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, dirname } from 'node:path';
 import { UserError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { wantedCertificateNames, type WantedNames } from './certificate-names.ts';
@@ -237,7 +237,21 @@ function recordSteps(adopted: readonly AdoptedFile[]): readonly Step[] {
 function deploymentFileSteps({ deploymentText }: Desired, facts: HostFacts): readonly Step[] {
   const { path, text } = facts.deploymentFile;
   if (deploymentText === null || deploymentText === text) return [];
+  const folder = dirname(path);
+  const isMissing = facts.system !== undefined && text === null && facts.directories?.includes(folder) === false;
   return [
+    ...(isMissing
+      ? [
+          {
+            id: 'deployment-folder',
+            title: `make ${folder}`,
+            why: 'none yet',
+            group: 'configuration',
+            action: { type: 'make-directory', path: folder, mode: 0o755 },
+            undo: { type: 'restore' },
+          } as const,
+        ]
+      : []),
     {
       id: 'deployment-file',
       title: `write ${basename(path)}`,

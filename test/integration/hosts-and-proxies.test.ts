@@ -1,6 +1,10 @@
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bootDebianWithinMs, bootedDebianTools } from '../helpers/booted-debian.ts';
 import { bootSystemHost, siteFolder, type SystemHost } from '../helpers/system-host.ts';
+import { binFile, runProgram, type CliResult } from '../helpers/cli.ts';
 import { findProgram } from '../helpers/tools.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
@@ -250,3 +254,115 @@ describe.skipIf(!canBoot && process.env['REQUIRE_TOOLS'] !== '1')('a person with
     withinMs,
   );
 });
+
+/** This machine with the network of the booted one: what goes to 127.0.0.1 there reaches its sshd. */
+describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIRE_TOOLS'] !== '1')(
+  'another host over SSH',
+  () => {
+    const here = mkdtempSync(join(tmpdir(), 'mcp-ssh-'));
+    const folder = join(here, 'far');
+
+    beforeAll(async () => {
+      if (host === undefined) return;
+      mkdirSync(folder);
+      mkdirSync(join(here, 'bin'));
+      const made = await runProgram('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(here, 'key')], {
+        cwd: here,
+      });
+      expect(made.exitCode, made.stderr).toBe(0);
+      const known = `  User bob\n  IdentityFile ${join(here, 'key')}\n  IdentitiesOnly yes\n  UserKnownHostsFile ${join(here, 'known')}\n  StrictHostKeyChecking accept-new\n`;
+      writeFileSync(
+        join(here, 'config'),
+        `Host one\n  HostName 127.0.0.1\n${known}Host two\n  HostName 127.0.0.1\n  Port 9\n${known}Host three\n  HostName 127.0.0.1\n${known}`,
+      );
+      // ssh takes the home folder from the system and not from HOME.
+      writeFileSync(join(here, 'bin/ssh'), `#!/bin/sh\nexec ${findProgram('ssh')} -F ${join(here, 'config')} "$@"\n`);
+      chmodSync(join(here, 'bin/ssh'), 0o755);
+      await host.sh(`useradd --create-home bob; echo 'bob ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/bob; chmod 440 /etc/sudoers.d/bob
+      install -d -m 700 -o bob -g bob /home/bob/.ssh; systemctl start ssh`);
+      const { stdout } = await runProgram('cat', [join(here, 'key.pub')], { cwd: here });
+      await host.write('/home/bob/.ssh/authorized_keys', stdout);
+      await host.sh('chown bob /home/bob/.ssh/authorized_keys');
+    });
+
+    afterAll(() => rmSync(here, { recursive: true, force: true }));
+
+    function far(args: readonly string[], onStart?: (pid: number) => void): Promise<CliResult> {
+      return runProgram('nsenter', ['-t', String(host.debian.leader), '-n', '--', process.execPath, binFile, ...args], {
+        cwd: folder,
+        env: { PATH: `${join(here, 'bin')}:${process.env['PATH'] ?? ''}` },
+        timeoutMs: 240_000,
+        onStart: (child) => {
+          if (child.pid !== undefined) onStart?.(child.pid);
+        },
+      });
+    }
+
+    function want(server: string): void {
+      writeFileSync(
+        join(folder, 'mcp-deploy.yaml'),
+        `version: 1\nname: far\nservice: { manager: systemd }\nserver: { listen: "localhost:9445"${server} }\n`,
+      );
+    }
+
+    const look = `find /etc /opt /srv /var/lib/mcp-deploy \\( -name '*-' -o -name .pwd.lock -o -name journal -o -name server.json \\) -prune -o -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | sort; sha256sum /srv/far/*; systemctl is-active mcp-far`;
+
+    test(
+      'is planned and applied there, one after the other; the first that fails is the last, and what was cut off is undone there',
+      async () => {
+        want('');
+        const before = await host.sh('find /etc /opt /srv | sort');
+        const planned = await far(['plan', '--json', '--host', 'one']);
+        expect(planned.exitCode, planned.stderr).toBe(0);
+        expect(JSON.parse(planned.stdout)).toMatchObject({
+          ok: true,
+          hosts: [{ host: 'one', document: { ok: true } }],
+        });
+        expect(await host.sh('find /etc /opt /srv | sort')).toBe(before);
+
+        const several = await far(['apply', '--host', 'one', '--host', 'two', '--host', 'three']);
+        expect(several.stderr).toContain('two cannot be reached over SSH');
+        expect(several.stdout).toMatch(/one +done, .*release 1/);
+        expect(several.stdout).toMatch(/two +refused before any change/);
+        expect(several.stdout).toMatch(/three +not reached/);
+        expect(several.exitCode).toBe(3);
+        expect(await host.sh('systemctl is-active mcp-far')).toBe('active\n');
+        expect(await host.sh('cat /srv/far/mcp-deploy.yaml')).toContain('name: far');
+
+        // Its own health gate stands between the hosts.
+        const was = await host.sh(look);
+        want(', upstreams: { dead: { command: /usr/bin/false } }');
+        const dead = await far(['apply', '--host', 'one', '--host', 'three']);
+        expect(dead.exitCode, dead.stderr).toBe(4);
+        expect(dead.stdout).toMatch(/one +failed and undone/);
+        expect(dead.stdout).toMatch(/three +not reached/);
+        expect(await host.sh(look)).toBe(was);
+
+        // The connection ends in the middle.
+        want(', upstreams: { slow: { command: /usr/bin/sleep, args: ["600"], startSeconds: 120 } }');
+        let pid = 0;
+        const running = far(['apply', '--host', 'one'], (started) => (pid = started));
+        await waitUntil(
+          async () => (await host.debian.exec(['systemctl', 'is-active', '--quiet', 'mcp-far-trial'])).status === 0,
+          120_000,
+          'the trial there',
+        );
+        process.kill(pid, 'SIGTERM');
+        await running;
+        await waitUntil(
+          async () => (await host.debian.exec(['test', '-e', '/opt/mcp-deploy/far/lock'])).status !== 0,
+          60_000,
+          'the end of the undo there',
+        );
+        expect(await host.sh(look)).toBe(was);
+
+        want('');
+        const removed = await far(['uninstall', '--yes', '--purge', '--host', 'one']);
+        expect(removed.exitCode, removed.stderr).toBe(0);
+        await host.sh('rm -r /srv/far');
+        expect(await host.sh('find /etc /opt /srv | sort')).toBe(before);
+      },
+      withinMs,
+    );
+  },
+);

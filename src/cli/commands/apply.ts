@@ -6,7 +6,7 @@ import { describeMoves, parseSavedPlan } from '../../plan/saved-plan.ts';
 import { changeHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { hostOf } from '../render-host.ts';
-import { requireDeployment } from '../deployment-folder.ts';
+import { readWanted } from '../deployment-folder.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
 
 /** `mcp-deploy apply [PLAN]`: this machine becomes what mcp-deploy.yaml (or a saved plan) says, or stays as it was. */
@@ -17,12 +17,12 @@ export async function runApply(
 ): Promise<number> {
   if (planFile !== undefined) return applySavedPlan(context, resolve(context.world.cwd, planFile), options);
   const startedAt = context.ports.clock.elapsed();
-  const { deployment } = await requireDeployment(context);
+  const { deployment, deploymentText } = await readWanted(context);
   const outcome = await changeHost(context, 'apply', async (look) => {
     const facts = await look(deployment);
     return {
       plan: planDeployment(
-        { deployment, deploymentText: null, adopt: options['adopt'] === true, ...hostOf(context, deployment) },
+        { deployment, deploymentText, adopt: options['adopt'] === true, ...hostOf(context, deployment) },
         facts,
       ),
       facts,
