@@ -20,7 +20,7 @@ function defineDoctor(command: Command): void {
     .option('--key-file <path>', 'file with the API key')
     .option('--other-key-file <path>', 'a second key of the same server: sessions of the first must be closed to it')
     .option('--ca <path>', 'PEM file of the private CA to trust')
-    .option('--limits', 'also try the rate limit of a server that is not yours (up to 200 requests)')
+    .option('--limits', 'also reach the rate limit where that may shut you out (up to 200 requests)')
     .option('--upstream <url>', 'ask the server directly too, and say which hop differs')
     .option('--proxy-config <file>', 'configuration of the proxy in front (nginx, Caddy, HAProxy), or auto')
     .option('--resolve <name:address>', 'address of the name in place of what is looked up, before a change of DNS')

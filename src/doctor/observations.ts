@@ -74,8 +74,8 @@ export interface TargetFacts {
   /** What is odd about the given key, without any part of it; null when nothing is. */
   readonly keyFlaw: 'contains white space' | 'starts with the word Bearer' | null;
   readonly caGiven: boolean;
-  /** Requests may be sent until the server refuses them. */
-  readonly limitsAllowed: boolean;
+  /** Why no requests are sent until the server refuses them; null when they are. */
+  readonly limitsNotTried: string | null;
   /** ISO 8601, UTC: when the look began, by the clock of this machine. */
   readonly at: string;
 }

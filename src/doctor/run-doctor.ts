@@ -2,6 +2,7 @@ import { catalogue } from './checks/catalogue.ts';
 import type { EndpointCheck } from './checks/endpoint-check.ts';
 import { judgeObservations } from './judge-observations.ts';
 import { observeEndpoint } from './probes/observe-endpoint.ts';
+import { readLockout } from './probes/own-limits.ts';
 import { usualPatience, type Patience } from './probes/patience.ts';
 import type { ResolvedNames } from './probes/resolve-names.ts';
 import type { ProxyConfigSeen } from './observations.ts';
@@ -28,7 +29,7 @@ export interface DoctorOptions {
   readonly proxyConfig?: ProxyConfigSeen | string | null;
   /** Origin of a browser page that is meant to call; null: none is. */
   readonly pageOrigin?: string | null;
-  /** Whether a server that is not ours may be sent requests until it refuses them. */
+  /** Whether requests may be sent until they are refused where that is not ours to decide, or may shut the owner out. */
   readonly limits: boolean;
   /** Codes (`tls/name`) or categories (`tls`); everything when empty. */
   readonly only?: readonly string[];
@@ -59,7 +60,7 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
       upstreamUrl: options.upstreamUrl ?? null,
       proxyConfig: options.proxyConfig ?? null,
       pageOrigin: options.pageOrigin ?? options.own?.pageOrigin ?? null,
-      tryLimits: options.own !== null || options.limits,
+      limitsNotTried: options.limits ? null : await whyNotTried(options.own),
       maxLimitRequests,
       wanted: new Set(selected.flatMap(({ needs }) => needs)),
       patience: { ...usualPatience, ...options.patience },
@@ -73,6 +74,12 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
     selected: new Set(selected.map(({ code }) => code)),
     durationMs: performance.now() - startedAt,
   });
+}
+
+/** Requests that reach a limit are for our own deployments, as long as they shut nobody out, or for who asks for them. */
+async function whyNotTried(own: OwnFacts | null): Promise<string | null> {
+  if (own === null) return 'not tried on a server that is not yours (--limits allows up to 200 requests)';
+  return readLockout(own);
 }
 
 function selectChecks(only: readonly string[], skip: readonly string[]): readonly EndpointCheck[] {

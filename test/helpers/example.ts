@@ -18,8 +18,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { environmentTable } from '../../src/server/environment.ts';
 import { binFile, repository } from './cli.ts';
-import { callHttp, type HttpAnswer, type HttpCall } from './http-call.ts';
+import { callHttp, openStream, type HttpAnswer, type HttpCall } from './http-call.ts';
 import { freePorts } from './proxy-rig.ts';
+import { waitUntil } from './wait-until.ts';
 
 /** A copy of one of the examples, whose README is followed command by command. */
 export interface Example {
@@ -30,6 +31,8 @@ export interface Example {
   /** The same shell for what only the test does. */
   sh(script: string): string;
   read(file: string): string;
+  /** Certificate of the authority that signed the endpoint's. */
+  caPem(): string;
   /** A request to https://localhost:PORT, whose certificate `ca` signed. */
   call(call: Omit<HttpCall, 'ca'>): Promise<HttpAnswer>;
   /** The processes that were started in the folder and run still, by pid. */
@@ -100,10 +103,11 @@ export async function openExample(
       return sh(next.script);
     },
     read: (file) => readFileSync(join(folder, file), 'utf8'),
+    caPem: () => readFileSync(join(folder, ca), 'utf8'),
     call: (call) => callHttp({ ...call, ca: readFileSync(join(folder, ca), 'utf8') }),
     left: () => sections.map(({ heading }) => heading),
     close() {
-      for (const pid of running()) process.kill(pid, 'SIGKILL');
+      for (const pid of running()) endProcess(pid);
       rmSync(folder, { recursive: true, force: true });
     },
   };
@@ -119,6 +123,14 @@ function readSections(readme: string): { heading: string; script: string }[] {
       script: [...text.matchAll(/^```sh\n([\s\S]*?)^```/gm)].map(([, commands = '']) => commands).join('\n'),
     }))
     .filter(({ script }) => script !== '');
+}
+
+function endProcess(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL');
+  } catch {
+    // The one before was its parent, and took it along.
+  }
 }
 
 /** Whether a process has its working folder there, or names it on its command line. */
@@ -150,4 +162,26 @@ export function readEnvSample(example: Example): readonly string[] {
   const names = [...example.read('env.sample').matchAll(/^([A-Z_]+)=/gm)].map(([, name = '']) => name);
   if (names.length === 0) throw new Error('the sample has no variables');
   return names.filter((name) => !known.has(name));
+}
+
+/** Opens an event stream and waits for its first event, after which nothing else has to come. */
+export async function expectStream(
+  example: Example,
+  url: string,
+  headers: Readonly<Record<string, string>>,
+  first: string,
+): Promise<void> {
+  const stream = await openStream({
+    url,
+    ca: example.caPem(),
+    headers: { accept: 'text/event-stream', ...headers },
+  });
+  try {
+    if (stream.status !== 200) throw new Error(`${url} answers ${stream.status}`);
+    const type = stream.headers['content-type'] ?? '';
+    if (!type.startsWith('text/event-stream')) throw new Error(`${url} is ${type}, no event stream`);
+    await waitUntil(() => stream.received().includes(first), 20_000, `${first} at ${url}`);
+  } finally {
+    stream.close();
+  }
 }

@@ -26,7 +26,7 @@ export function healthyObservations(): Observations {
       keyGiven: true,
       keyFlaw: null,
       caGiven: true,
-      limitsAllowed: true,
+      limitsNotTried: null,
       at: '2026-11-21T12:00:00.000Z',
     },
     name: { status: 'ok', literal: false, v4: ['192.0.2.10'], v6: ['2001:db8::10'] },

@@ -26,7 +26,7 @@ export const limitsChecks = checksOf('limits', [
     after: afterConnect,
     explanation:
       'Tool calls must be limited (specification, tools, security considerations). Calls of a tool that does not exist ' +
-      'are sent until the first 429, at most 200, on our own deployments or with --limits. A limit that is declared and ' +
+      'are sent until the first 429, at most 200, on our own deployments whose limits let calls in again within 10 s, or with --limits. A limit that is declared and ' +
       'not kept is an error; none at all is a warning; one that lies above what is sent is not judged.',
     judge: (seen) =>
       withLimits(seen, ({ sent, refusal, declared, usualStatus, durationMs }) => {
@@ -129,9 +129,7 @@ export const limitsChecks = checksOf('limits', [
 type Refusal = Extract<Answer, { kind: 'answered' }>;
 
 function withLimits(seen: Observations, judge: (limits: LimitsSeen) => Verdict): Verdict {
-  if (!seen.target.limitsAllowed) {
-    return notTried('not tried on a server that is not yours (--limits allows up to 200 requests)');
-  }
+  if (seen.target.limitsNotTried !== null) return notTried(seen.target.limitsNotTried);
   return seen.limits.status === 'ok' ? judge(seen.limits) : notSeen(seen.limits);
 }
 

@@ -47,8 +47,8 @@ export interface ObserveSpec {
   readonly proxyConfig: ProxyConfigSeen | string | null;
   /** Origin of a browser page that is meant to call; null: none is. */
   readonly pageOrigin: string | null;
-  /** Whether requests may be sent until the server refuses them. */
-  readonly tryLimits: boolean;
+  /** Why no requests are sent until the server refuses them; null when they are. */
+  readonly limitsNotTried: string | null;
   readonly maxLimitRequests: number;
   readonly wanted: ReadonlySet<ProbeId>;
   readonly patience: Patience;
@@ -143,7 +143,7 @@ async function observeLimits(
   signal: AbortSignal,
 ): Promise<Observations['limits']> {
   if (!spec.wanted.has('limits')) return notAsked;
-  if (!spec.tryLimits) return skipped('not allowed');
+  if (spec.limitsNotTried !== null) return skipped(spec.limitsNotTried);
   const era = usableEra(modern, legacy);
   if (era === null) return skipped(noClientReason(modern));
   spec.onProgress(`sending up to ${spec.maxLimitRequests} requests to reach the limit`);
@@ -177,7 +177,7 @@ function describeTarget(spec: ObserveSpec): TargetFacts {
     keyGiven: spec.key !== null,
     keyFlaw: describeKeyFlaw(spec.key),
     caGiven: spec.caPem !== null,
-    limitsAllowed: spec.tryLimits,
+    limitsNotTried: spec.limitsNotTried,
     at: new Date().toISOString(),
   };
 }

@@ -1,11 +1,11 @@
 import { readFile, stat, statfs } from 'node:fs/promises';
-import { deploymentSchema } from '../../deployment/schema.ts';
 import { describeCertificate } from '../../pki/describe-certificate.ts';
 import { keyMatchesCertificate } from '../../pki/key-matches-certificate.ts';
 import { listKeysIn } from '../../server/policy/key-store.ts';
 import { deploymentPaths, scopeOf } from '../../plan/deployment-paths.ts';
 import type { FileSeen, HostSeen, Observed } from '../observations.ts';
 import type { OwnFacts } from '../types.ts';
+import { callLimitOf } from './own-limits.ts';
 
 /** Files, modes and room on disk of this folder's deployment. What cannot be read is null, never guessed. */
 export async function probeHost(own: OwnFacts, now: string): Promise<Observed<HostSeen>> {
@@ -55,18 +55,6 @@ function storeState(file: string | null, text: string | null, now: string): Host
   if (file === null) return 'none';
   if (text === null) return 'missing';
   return orNull(() => listKeysIn(text, now)) === null ? 'damaged' : 'fine';
-}
-
-/** From the configuration that the server was started with; without `burst` as its rate limiter has it. */
-function callLimitOf(configText: string): HostSeen['callLimit'] {
-  const { deployment } = JSON.parse(configText) as { deployment?: unknown };
-  const { perKey } = deploymentSchema.parse(deployment).limits;
-  if (perKey === 'off') return 'off';
-  const { requests, windowSeconds, burst } = perKey;
-  return {
-    atOnce: burst ?? Math.min(requests, Math.max(20, Math.ceil(requests / 10))),
-    perSecond: requests / windowSeconds,
-  };
 }
 
 async function readText(path: string | null): Promise<string | null> {
