@@ -5,8 +5,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { openExample, readEnvSample, rpc, type Example } from '../helpers/example.ts';
-import { callHttp, openStream } from '../helpers/http-call.ts';
+import { expectStream, openExample, readEnvSample, rpc, type Example } from '../helpers/example.ts';
+import { callHttp } from '../helpers/http-call.ts';
 import { freePorts } from '../helpers/proxy-rig.ts';
 import { findProgram, runTool, testWithTools } from '../helpers/tools.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
@@ -36,15 +36,7 @@ async function expectEndpoints(): Promise<void> {
   // Also on what is refused.
   expect(refused.headers).toMatchObject({ 'x-content-type-options': 'nosniff', 'x-frame-options': 'DENY' });
 
-  const stream = await openStream({
-    url: `${origin}/events`,
-    ca: example.read('.mcp-deploy/pki/ca.crt'),
-    headers: { ...bearer(), accept: 'text/event-stream' },
-  });
-  expect([stream.status, stream.headers['content-type']]).toEqual([200, expect.stringMatching(/^text\/event-stream/)]);
-  // Its first event is there although nothing follows it.
-  await waitUntil(() => stream.received().includes('event: endpoint'), 20_000, 'the first event');
-  stream.close();
+  await expectStream(example, `${origin}/events`, bearer(), 'event: endpoint');
 
   expect(await example.call({ url: `${origin}/health` })).toMatchObject({ status: 200, body: '{"status":"ok"}' });
   const metrics = await example.call({ url: `${origin}/metrics` });
