@@ -56,6 +56,25 @@ test('of many calls at once, those on a worker that is killed fail, and every ot
   expect(others.filter(({ right }) => right).length).toBeGreaterThanOrEqual(others.length / 2);
 }, 40_000);
 
+test('connections on their way to a worker that is killed are answered by another one, and none waits for ever', async () => {
+  const { url } = await house.serve(2);
+  const [victim = 0] = await pidsOf(url);
+  // It takes nothing any more, and nobody knows yet.
+  process.kill(victim, 'SIGSTOP');
+  const tries = Array.from({ length: 16 }, () =>
+    postMessage(url, { jsonrpc: '2.0', id: 1, method: 'ping' }, { signal: AbortSignal.timeout(20_000) }).then(
+      ({ status }) => status,
+      (error: NodeJS.ErrnoException) => error.name,
+    ),
+  );
+  await Promise.race(tries);
+  process.kill(victim, 'SIGKILL');
+  const ends = await Promise.all(tries);
+  expect(ends.filter((end) => end === 'AbortError' || end === 'TimeoutError')).toEqual([]);
+  // The one that was sent last may have been lost with it; who waited behind it was not.
+  expect(ends.filter((end) => end !== 200).length).toBeLessThanOrEqual(1);
+}, 40_000);
+
 describe('a worker that hangs', () => {
   test('gets no new connection, and loses nothing when it goes on in time', async () => {
     const { url } = await house.serve(2, {}, true);

@@ -65,7 +65,7 @@ export async function runRender(
 async function chooseDeployment(context: CommandContext, settings: readonly string[]): Promise<Deployment> {
   if (settings.length === 0) return (await requireDeployment(context)).deployment;
   const loaded = await readDeployment(context);
-  return setSettings(loaded?.text ?? 'version: 1\n', settings);
+  return setSettings(loaded?.text ?? 'version: 1\n', settings, context.world.env);
 }
 
 /** One format that cannot carry the deployment does not keep the others back. */

@@ -47,9 +47,7 @@ export function createHandOut(slots: readonly WorkerSlot[]): HandOut {
       return;
     }
     slot.connections++;
-    slot.send({ kind: 'connection', unix, pages }, socket, (error) => {
-      if (error !== null) socket.destroy();
-    });
+    slot.handOver({ kind: 'connection', unix, pages }, socket, () => give(socket, unix, pages));
   }
 
   return {

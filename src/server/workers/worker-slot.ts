@@ -65,6 +65,7 @@ export class WorkerSlot {
   #beats: NodeJS.Timeout | null = null;
   #unanswered = 0;
   #stopping = false;
+  readonly #untaken = new Set<() => void>();
 
   constructor(number: number, events: SlotEvents, log: Log, options: SlotOptions = {}) {
     this.number = number;
@@ -99,11 +100,23 @@ export class WorkerSlot {
     this.send(this.#events.startMessage(this.number));
   }
 
-  /** `done` is called when the worker has it, or never will. */
-  send(message: ToWorker, socket?: Socket, done?: (error: Error | null) => void): void {
-    const child = this.#child;
-    if (child === null || !child.connected) done?.(new Error('the worker is not there'));
-    else child.send(message, socket, {}, done);
+  /** What cannot be sent is lost with the worker, whose end is told. */
+  send(message: ToWorker): void {
+    if (this.#child?.connected === true) this.#child.send(message);
+  }
+
+  /**
+   * Hands a connection over. `untaken` is called when the worker ends before it could be sent: it is as it was then, and
+   * may be given to another one. Node sends the next only when the worker has taken the one before, and forgets what
+   * waits for that when the worker ends, without a word to anybody.
+   */
+  handOver(message: ToWorker, socket: Socket, untaken: () => void): void {
+    this.#untaken.add(untaken);
+    if (this.#child?.connected !== true) return;
+    this.#child.send(message, socket, {}, (error) => {
+      this.#untaken.delete(untaken);
+      if (error !== null) socket.destroy();
+    });
   }
 
   /** It is not started again. Says so to the worker; `now` without waiting for its calls. */
@@ -158,6 +171,10 @@ export class WorkerSlot {
     this.#clearTimers();
     this.state = this.#stopping ? 'ended' : 'waiting';
     this.#events.ended(this);
+    closeUnconfirmed(child);
+    const untaken = [...this.#untaken];
+    this.#untaken.clear();
+    for (const giveBack of untaken) giveBack();
     if (this.#stopping) return;
     const how = signal === null ? `with exit code ${code}` : `by ${signal}`;
     const { retryAt, broken } = this.#policy.onEnded(Date.now(), failed);
@@ -181,5 +198,19 @@ export class WorkerSlot {
     this.#stable = null;
     this.#beats = null;
     this.#unanswered = 0;
+  }
+}
+
+/**
+ * Closes the one connection that was sent and not confirmed. Node (20 to 24) would do so when the channel closes, but waits
+ * with that for the confirmation, which a worker that ended never sends: its client would wait for ever.
+ */
+function closeUnconfirmed(child: ChildProcess): void {
+  const pending: unknown = Reflect.get(child, '_pendingMessage');
+  if (typeof pending !== 'object' || pending === null || !('handle' in pending)) return;
+  const { handle } = pending;
+  if (typeof handle === 'object' && handle !== null && 'close' in handle && typeof handle.close === 'function') {
+    handle.close();
+    Reflect.set(child, '_pendingMessage', null);
   }
 }
