@@ -42,20 +42,33 @@ export interface Example {
   close(): void;
 }
 
+export interface ExampleChange {
+  /** CA that signed the certificate of the endpoint, below the folder. */
+  readonly ca?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Texts of mcp-deploy.yaml that cannot be variables: a port within a tool, or a time too long for a test. */
+  readonly replace?: Readonly<Record<string, string>>;
+}
+
 /**
  * @param portNames variables of the example's mcp-deploy.yaml for ports, each of which gets a free one
- * @param ca of the certificate of the endpoint, below the folder
  */
 export async function openExample(
   name: string,
   portNames: readonly string[],
-  { ca = '.mcp-deploy/pki/ca.crt', env = {} }: { ca?: string; env?: Readonly<Record<string, string>> } = {},
+  { ca = '.mcp-deploy/pki/ca.crt', env = {}, replace = {} }: ExampleChange = {},
 ): Promise<Example> {
   const folder = realpathSync(mkdtempSync(join(tmpdir(), `mcp-example-`)));
   // The workers of a proxy run as another user.
   chmodSync(folder, 0o755);
   cpSync(join(repository, 'examples', name), folder, { recursive: true });
   symlinkSync(join(repository, 'node_modules'), join(folder, 'node_modules'));
+  const settings = join(folder, 'mcp-deploy.yaml');
+  for (const [from, to] of Object.entries(replace)) {
+    const text = readFileSync(settings, 'utf8');
+    if (!text.includes(from)) throw new Error(`${name}/mcp-deploy.yaml has no "${from}"`);
+    writeFileSync(settings, text.replace(from, to));
+  }
   const bin = join(folder, '.bin');
   mkdirSync(bin);
   writeFileSync(join(bin, 'mcp-deploy'), `#!/bin/sh\nexec '${process.execPath}' '${binFile}' "$@"\n`, { mode: 0o755 });

@@ -68,7 +68,10 @@ export const limitsNearMiss: readonly Case[] = [
   {
     code: 'limits/answers-429',
     fact: 'it may not be tried',
-    change: (seen) => ({ ...foreign(target(seen, {})), target: { ...foreign(seen).target, limitsNotTried: 'not tried' } }),
+    change: (seen) => ({
+      ...foreign(target(seen, {})),
+      target: { ...foreign(seen).target, limitsNotTried: 'not tried' },
+    }),
   },
   {
     code: 'limits/retry-after',
