@@ -6,6 +6,8 @@ export interface KnownWords {
   readonly clients: readonly string[];
   readonly targets: readonly string[];
   readonly codes: readonly string[];
+  /** First parts of the codes. */
+  readonly categories: readonly string[];
   readonly labels: readonly string[];
 }
 
@@ -86,7 +88,7 @@ function argumentsOf(command: CommandFact, taken: number, typed: string, known: 
 
 function valuesOf(flag: FlagFact, known: KnownWords): Completions {
   if (flag.names.includes('--only') || flag.names.includes('--skip')) {
-    return { words: known.codes.map((word) => ({ word, description: '' })) };
+    return { words: [...known.categories, ...known.codes].map((word) => ({ word, description: '' })) };
   }
   if (flag.names.includes('--era')) {
     return { words: ['modern', 'legacy', 'both'].map((word) => ({ word, description: '' })) };

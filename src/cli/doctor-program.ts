@@ -30,8 +30,11 @@ function defineDoctor(command: Command): void {
     .option('--markdown', 'print Markdown, for an issue')
     .option('--html', 'print one self-contained page')
     .option('--out <file>', 'also write it to this file, by its ending: .html .xml .md .json .txt', collect, [])
-    .option('--only <codes>', 'only these codes or categories, separated by commas')
-    .option('--skip <codes>', 'all but these codes or categories')
+    .option('--only <codes>', 'only these codes or categories (may be given several times)', collect, [])
+    .option('--skip <codes>', 'all but these codes or categories (may be given several times)', collect, [])
+    .option('--wait <seconds>', 'look again until it is healthy, at most so long')
+    .option('--watch', 'look again and again, and say what changed, until Ctrl-C')
+    .option('--interval <seconds>', 'how often --watch looks', '30')
     .addHelpText(
       'after',
       `
@@ -40,6 +43,7 @@ Examples
   mcp-deploy doctor https://mcp.example.com/mcp --key-file k   any MCP server
   mcp-deploy doctor https://mcp.example.com/mcp --key-file k --upstream http://127.0.0.1:8080/mcp --proxy-config auto
                                                                is it the proxy or the server, and which line
+  mcp-deploy doctor --wait 60 --only protocol --only tools     after a start: until clients of both eras get through
   mcp-deploy doctor --out report.html --out junit.xml          one look, several reports
 
 Exit codes

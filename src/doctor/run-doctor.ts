@@ -91,7 +91,9 @@ function selectChecks(only: readonly string[], skip: readonly string[]): readonl
   }
   const names = (check: EndpointCheck, words: readonly string[]): boolean =>
     words.includes(check.code) || words.includes(check.category);
-  return catalogue.filter((check) => (only.length === 0 || names(check, only)) && !names(check, skip));
+  const selected = catalogue.filter((check) => (only.length === 0 || names(check, only)) && !names(check, skip));
+  if (selected.length > 0) return selected;
+  throw new UserError('--only and --skip together leave no check.', { next: 'Leave one of them out.' });
 }
 
 function refuseUnknown(flag: string, word: string): void {

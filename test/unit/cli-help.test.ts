@@ -36,6 +36,7 @@ describe('completion', () => {
     clients: ['claude-code', 'cursor'],
     targets: ['nginx', 'caddy'],
     codes: ['tls/name', 'stream/buffered'],
+    categories: ['tls', 'stream'],
     labels: ['laptop', 'ci'],
   };
   const complete = (...words: string[]): string[] | 'files' => {
@@ -63,7 +64,7 @@ describe('completion', () => {
     [['explain', 't'], ['tls/name']],
     [
       ['doctor', '--only', ''],
-      ['tls/name', 'stream/buffered'],
+      ['tls', 'stream', 'tls/name', 'stream/buffered'],
     ],
     [['render', 'nginx', 'c'], ['caddy']],
     [['up', '--', 'npx', ''], 'files'],

@@ -1,6 +1,7 @@
 import { UserError } from '../../deployment/errors.ts';
 import { clients } from '../../clients/index.ts';
 import { catalogue } from '../../doctor/checks/catalogue.ts';
+import { categories } from '../../doctor/types.ts';
 import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import { listKeysIn } from '../../server/policy/key-store.ts';
 import { targets } from '../../targets/index.ts';
@@ -30,6 +31,7 @@ export async function runComplete(context: CommandContext, program: CommandFact)
     clients: clients.map(({ id }) => id),
     targets: targets.map(({ name }) => name),
     codes: catalogue.map(({ code }) => code),
+    categories,
     labels: await readLabels(context),
   };
   const found = completeWords(program, context.serverCommand ?? [''], known);

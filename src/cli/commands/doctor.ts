@@ -1,8 +1,13 @@
-import { runDoctor } from '../../doctor/run-doctor.ts';
+import { UserError } from '../../deployment/errors.ts';
 import { exitCodeOf } from '../../doctor/exit-code-of.ts';
+import { runDoctor } from '../../doctor/run-doctor.ts';
+import type { DoctorReport } from '../../doctor/types.ts';
 import type { CommandContext } from '../context.ts';
 import { readDoctorTarget } from '../doctor-target.ts';
+import { listFlag, numberFlag, textFlag } from '../flag-values.ts';
 import { readReportChoice, showReport } from '../show-report.ts';
+import { waitUntilHealthy } from '../wait-until-healthy.ts';
+import { watchDoctor } from '../watch-doctor.ts';
 
 /** `mcp-deploy doctor [URL]`: this folder's deployment, or any MCP server. Exit 1 when an error was found. */
 export async function runDoctorCommand(
@@ -10,27 +15,63 @@ export async function runDoctorCommand(
   url: string | undefined,
   options: Record<string, unknown>,
 ): Promise<number> {
-  const { output } = context;
   const choice = await readReportChoice(context, options);
-  const target = await readDoctorTarget(context, url, options);
-  const report = await runDoctor({
-    ...target,
-    only: codeList(options['only']),
-    skip: codeList(options['skip']),
+  const rhythm = readRhythm(options);
+  const look: Look = (repeated) => lookOnce(context, url, options, repeated);
+  if (rhythm.kind === 'watch') return watchDoctor(context, look, { ...rhythm, shown: choice.shown });
+  const report = rhythm.kind === 'once' ? await look(false) : await waitUntilHealthy(context, look, rhythm.waitMs);
+  await showReport(context, report, choice);
+  return exitCodeOf(report);
+}
+
+/** One look at everything. A repeated one leaves the burst up to the limit out, so that watching is no load. */
+export type Look = (repeated: boolean) => Promise<DoctorReport>;
+
+async function lookOnce(
+  context: CommandContext,
+  url: string | undefined,
+  options: Record<string, unknown>,
+  repeated: boolean,
+): Promise<DoctorReport> {
+  const { output } = context;
+  const only = listFlag(options, 'only').filter((word) => word !== '');
+  const skip = listFlag(options, 'skip').filter((word) => word !== '');
+  const wantsLimits = only.some((word) => word === 'limits' || word.startsWith('limits/'));
+  return runDoctor({
+    ...(await readDoctorTarget(context, url, options)),
+    only,
+    skip: repeated && !wantsLimits ? [...skip, 'limits'] : skip,
     signal: context.signal,
     onProgress: (text) => {
       if (output.verbose) output.progress(`  ${text}`);
     },
   });
-  await showReport(context, report, choice);
-  return exitCodeOf(report);
 }
 
-function codeList(given: unknown): readonly string[] {
-  return typeof given === 'string'
-    ? given
-        .split(',')
-        .map((code) => code.trim())
-        .filter((code) => code !== '')
-    : [];
+type Rhythm =
+  | { readonly kind: 'once' }
+  | { readonly kind: 'wait'; readonly waitMs: number }
+  | { readonly kind: 'watch'; readonly intervalMs: number };
+
+function readRhythm(options: Record<string, unknown>): Rhythm {
+  const waits = textFlag(options, 'wait') !== undefined;
+  if (options['watch'] === true) {
+    if (waits || listFlag(options, 'out').length > 0) {
+      throw new UserError(`--watch goes on until Ctrl-C, so ${waits ? '--wait' : '--out'} has no end to work at.`, {
+        next: 'Leave one of the two out.',
+      });
+    }
+    for (const format of ['junit', 'markdown', 'html']) {
+      if (options[format] === true) throw new UserError(`--watch shows no --${format}.`, { next: '--watch --json' });
+    }
+    const seconds = inRange(numberFlag(options, 'interval', '--interval', 30), '--interval', 5, 3_600);
+    return { kind: 'watch', intervalMs: seconds * 1_000 };
+  }
+  if (!waits) return { kind: 'once' };
+  return { kind: 'wait', waitMs: inRange(numberFlag(options, 'wait', '--wait', 60), '--wait', 1, 86_400) * 1_000 };
+}
+
+function inRange(seconds: number, flag: string, least: number, most: number): number {
+  if (seconds >= least && seconds <= most) return seconds;
+  throw new UserError(`${flag} ${seconds} is not between ${least} and ${most} seconds.`, { next: `${flag} 60` });
 }

@@ -1,8 +1,8 @@
-import { stripVTControlCharacters } from 'node:util';
 import { ExplainedError, UserError } from '../../deployment/errors.ts';
 import { showPath } from '../client-files.ts';
 import type { CommandContext } from '../context.ts';
 import { numberFlag, type FlagValues } from '../flag-values.ts';
+import { canRedraw, createScreen } from '../output/screen.ts';
 import { damageOf, describeStatus, describeStatusLine } from '../output/status-text.ts';
 import { readStatusSnapshot, type StatusSnapshot } from '../status-snapshot.ts';
 import { judgeTraffic, type Traffic, type TrafficSample } from '../traffic.ts';
@@ -24,9 +24,9 @@ async function watch(context: CommandContext, options: FlagValues): Promise<numb
   if (seconds < 1 || seconds > 3_600) {
     throw new UserError(`--interval ${seconds} is not between 1 and 3600 seconds.`, { next: '--interval 2' });
   }
-  const redraw = world.stdout.isTTY === true && !output.json && world.env['TERM'] !== 'dumb';
+  const redraw = canRedraw(world, output);
+  const draw = createScreen(world, output);
   let former: TrafficSample | null = null;
-  let drawn = 0;
   while (!context.signal.aborted) {
     const now = await readStatusSnapshot(context);
     if (context.signal.aborted) break;
@@ -34,13 +34,9 @@ async function watch(context: CommandContext, options: FlagValues): Promise<numb
     former = now.traffic;
     if (output.json) output.raw(`${JSON.stringify(documentOf(now, traffic))}\n`);
     else if (redraw) {
-      const columns = world.stdout.columns ?? 80;
       const lines = textOf(context, now, traffic).slice(0, -2);
       lines.push('', `  ${output.out.dim(`every ${seconds} s; Ctrl-C ends it`)}`);
-      // Up, then over what was drawn line by line: clearing all of it first flickers.
-      const up = drawn === 0 ? '' : `\u001b[${drawn}A`;
-      output.raw(`${up}${lines.map((line) => `${cut(line, columns)}\u001b[K\n`).join('')}\u001b[J`);
-      drawn = lines.length;
+      draw(lines);
     } else output.raw(`${describeStatusLine(now, traffic, ports.clock.now().slice(11, 19))}\n`);
     await ports.clock.sleep(seconds * 1_000, context.signal).catch(() => {});
   }
@@ -78,10 +74,4 @@ function documentOf(now: StatusSnapshot, traffic: Traffic | null): object {
     unfinished: now.unfinished,
     damaged: [damageOf(certificate), damageOf(keys)].filter((damage) => damage !== null),
   };
-}
-
-/** A line that would wrap would be counted wrong; one that is too long loses its colours with its end. */
-function cut(line: string, columns: number): string {
-  const plain = stripVTControlCharacters(line);
-  return plain.length <= columns ? line : `${plain.slice(0, columns - 1)}…`;
 }
