@@ -199,4 +199,15 @@ export interface DoctorReport {
   readonly durationMs: number;
   /** For the plots of the formats that have any. */
   readonly measures: Measures;
+  /** With a baseline: findings that it accepts. They are in no other list. */
+  readonly accepted?: readonly AcceptedFinding[];
+  /** With a baseline: entries that are over, or fit nothing any more. They fail the run. */
+  readonly baselineProblems?: readonly string[];
+}
+
+export interface AcceptedFinding {
+  readonly finding: Finding;
+  readonly reason: string;
+  /** YYYY-MM-DD: the last day. */
+  readonly expires: string;
 }

@@ -3,6 +3,7 @@ import { exitCodeOf } from '../../doctor/exit-code-of.ts';
 import { runDoctor } from '../../doctor/run-doctor.ts';
 import type { DoctorReport } from '../../doctor/types.ts';
 import type { CommandContext } from '../context.ts';
+import { readBaselineChoice } from '../doctor-baseline.ts';
 import { readDoctorTarget } from '../doctor-target.ts';
 import { listFlag, numberFlag, textFlag } from '../flag-values.ts';
 import { readReportChoice, showReport } from '../show-report.ts';
@@ -17,9 +18,11 @@ export async function runDoctorCommand(
 ): Promise<number> {
   const choice = await readReportChoice(context, options);
   const rhythm = readRhythm(options);
-  const look: Look = (repeated) => lookOnce(context, url, options, repeated);
+  const baseline = await readBaselineChoice(context, options);
+  const look: Look = async (repeated) => baseline.apply(await lookOnce(context, url, options, repeated));
   if (rhythm.kind === 'watch') return watchDoctor(context, look, { ...rhythm, shown: choice.shown });
-  const report = rhythm.kind === 'once' ? await look(false) : await waitUntilHealthy(context, look, rhythm.waitMs);
+  const seen = rhythm.kind === 'once' ? await look(false) : await waitUntilHealthy(context, look, rhythm.waitMs);
+  const report = await baseline.finish(seen);
   await showReport(context, report, choice);
   return exitCodeOf(report);
 }
@@ -56,8 +59,10 @@ type Rhythm =
 function readRhythm(options: Record<string, unknown>): Rhythm {
   const waits = textFlag(options, 'wait') !== undefined;
   if (options['watch'] === true) {
-    if (waits || listFlag(options, 'out').length > 0) {
-      throw new UserError(`--watch goes on until Ctrl-C, so ${waits ? '--wait' : '--out'} has no end to work at.`, {
+    const ended = (['wait', 'writeBaseline', 'out'] as const).find((name) => (options[name] ?? '').toString() !== '');
+    if (ended !== undefined) {
+      const flag = ended === 'writeBaseline' ? '--write-baseline' : `--${ended}`;
+      throw new UserError(`--watch goes on until Ctrl-C, so ${flag} has no end to work at.`, {
         next: 'Leave one of the two out.',
       });
     }

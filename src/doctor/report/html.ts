@@ -43,6 +43,13 @@ function describePage(report: DoctorReport, { version, templates }: ReportFrame)
     root: root === undefined ? false : describeFinding(root, report),
     others: others.map((finding) => describeFinding(finding, report)),
     othersTitle: root === undefined ? 'Findings' : 'Also found',
+    accepted: (report.accepted ?? []).map(({ finding, reason, expires }) => ({
+      code: finding.code,
+      title: finding.title,
+      reason,
+      expires,
+    })),
+    baselineProblems: (report.baselineProblems ?? []).map((text) => ({ text })),
     steps: report.measures.steps.length === 0 ? false : drawSteps(report.measures),
     streams: drawStreams(report.measures).map((view) => ({ drawing: draw('streams', view) })),
     certificates,
@@ -99,6 +106,10 @@ function describeCheck({ code, title }: { code: string; title: string }, report:
     return [{ code, title, state: 'bad', mark: '✗', word: 'error', detail: finding.title }];
   }
   if (finding !== undefined) return [{ code, title, state: 'warn', mark: '!', word: 'warning', detail: finding.title }];
+  const known = report.accepted?.find((each) => each.finding.code === code);
+  if (known !== undefined) {
+    return [{ code, title, state: 'dim', mark: '~', word: 'accepted', detail: known.finding.title }];
+  }
   const left = report.notChecked.find((each) => each.code === code);
   if (left?.kind !== 'follows' && left?.kind !== 'unknown') return [];
   const mark = left.kind === 'unknown' ? '?' : '–';

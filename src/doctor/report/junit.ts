@@ -32,8 +32,19 @@ function describeJunit(given: DoctorReport, { version }: ReportFrame): object {
   const report = shareableReport(given);
   const suites = categories.flatMap((category) => {
     const cases = catalogue.flatMap((check) => (check.category === category ? describeCase(check.code, report) : []));
-    return cases.length === 0 ? [] : [{ name: `mcp-deploy doctor: ${category}`, ...countsOf(cases), cases }];
+    return cases.length === 0
+      ? []
+      : [{ name: `mcp-deploy doctor: ${category}`, ...countsOf(cases), cases: [...cases] }];
   });
+  const outdated = (report.baselineProblems ?? []).map((text): Case => ({
+    name: `baseline: ${text}`,
+    className: 'mcp-deploy.doctor.baseline',
+    failure: { message: text, type: 'baseline', text },
+    error: false,
+    skipped: false,
+    output: '',
+  }));
+  if (outdated.length > 0) suites.push({ name: 'mcp-deploy doctor: baseline', ...countsOf(outdated), cases: outdated });
   return {
     ...countsOf(suites.flatMap(({ cases }) => cases)),
     seconds: (report.durationMs / 1_000).toFixed(3),
@@ -63,6 +74,13 @@ function describeCase(code: string, report: DoctorReport): readonly Case[] {
   if (finding !== undefined) return [{ ...empty, output: `WARNING ${describeFinding(finding, report)}` }];
   const passed = report.passed.find((each) => each.code === code);
   if (passed !== undefined) return [{ ...empty, output: passed.detail ?? '' }];
+  const known = report.accepted?.find((each) => each.finding.code === code);
+  if (known !== undefined) {
+    const message = `accepted until ${known.expires}: ${known.reason}`;
+    return [
+      { ...empty, skipped: { message, type: 'accepted', text: '' }, output: describeFinding(known.finding, report) },
+    ];
+  }
   const left = report.notChecked.find((each) => each.code === code);
   if (left === undefined) return [];
   const message = { message: `${wordOf(left)}: ${left.reason}`, type: left.kind, text: '' };

@@ -35,6 +35,13 @@ function describeMarkdown(given: DoctorReport, { version }: ReportFrame): object
     path: ['you', ...report.path.map(describeHop)].join(' → '),
     root: root === undefined ? false : describeFinding(root, report),
     others: others.map((finding) => describeFinding(finding, report)),
+    accepted: (report.accepted ?? []).map(({ finding, reason, expires }) => ({
+      code: quoteMarkdownCode(finding.code),
+      title: quoteMarkdown(finding.title),
+      expires,
+      reason: quoteMarkdown(reason),
+    })),
+    baselineProblems: (report.baselineProblems ?? []).map((text) => ({ text: quoteMarkdown(text) })),
     passedCount: report.passed.length,
     passed: categories.flatMap((category) => {
       const items = report.passed.filter((each) => each.category === category);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { hops, type DoctorReport } from '../types.ts';
+import { hops, type DoctorReport, type Finding } from '../types.ts';
 
 const code = z
   .string()
@@ -30,6 +30,16 @@ const reportDocumentSchema = z.strictObject({
     .array(z.strictObject({ code, reason: z.string() }))
     .describe('follows from a finding, does not apply, was left out, or could not be told: the reason says which'),
   durationMs: z.int().min(0),
+  accepted: z
+    .array(
+      z.strictObject({ finding: findingSchema, reason: z.string(), expires: z.string().regex(/^\d{4}-\d{2}-\d{2}$/) }),
+    )
+    .optional()
+    .describe('only with --baseline: findings that it accepts; they are in no other list'),
+  baselineProblems: z
+    .array(z.string())
+    .optional()
+    .describe('only with --baseline: entries that are over or fit nothing any more; each fails the run'),
 });
 
 /** What `doctor --json` writes; published as schema/doctor-report.schema.json. */
@@ -37,19 +47,27 @@ export type ReportDocument = z.output<typeof reportDocumentSchema>;
 
 /** The published part of a report: nothing in it is for one format alone. */
 export function describeReport(report: DoctorReport): ReportDocument {
-  const { ok, target, rootCause, findings, passed, notChecked, durationMs } = report;
+  const { ok, target, rootCause, findings, passed, notChecked, durationMs, accepted, baselineProblems } = report;
   return {
     ok,
     target,
     rootCause,
-    findings: findings.map(({ evidence, fix, ...finding }) => ({
-      ...finding,
-      evidence: [...evidence],
-      fix: { summary: fix.summary, commands: [...fix.commands], diff: fix.diff ?? null },
-    })),
+    findings: findings.map(describeFinding),
     passed: passed.map(({ code: of, title }) => ({ code: of, title })),
     notChecked: notChecked.map(({ code: of, reason }) => ({ code: of, reason })),
     durationMs,
+    ...(accepted === undefined
+      ? {}
+      : { accepted: accepted.map(({ finding, ...known }) => ({ finding: describeFinding(finding), ...known })) }),
+    ...(baselineProblems === undefined ? {} : { baselineProblems: [...baselineProblems] }),
+  };
+}
+
+function describeFinding({ evidence, fix, ...finding }: Finding): ReportDocument['findings'][number] {
+  return {
+    ...finding,
+    evidence: [...evidence],
+    fix: { summary: fix.summary, commands: [...fix.commands], diff: fix.diff ?? null },
   };
 }
 

@@ -5,10 +5,14 @@ export function summarize(report: DoctorReport): readonly { readonly kind: Summa
   const errors = report.findings.filter(({ severity }) => severity === 'error').length;
   const warnings = report.findings.length - errors;
   const unknowns = report.notChecked.filter(({ kind }) => kind === 'unknown').length;
+  const accepted = (report.accepted ?? []).length;
+  const problems = (report.baselineProblems ?? []).length;
   return [
     ...(errors > 0 ? [{ kind: 'error' as const, text: count(errors, 'error') }] : []),
     ...(warnings > 0 ? [{ kind: 'warning' as const, text: count(warnings, 'warning') }] : []),
     ...(unknowns > 0 ? [{ kind: 'unknown' as const, text: `${unknowns} not judged` }] : []),
+    ...(problems > 0 ? [{ kind: 'error' as const, text: `${problems} of the baseline out of date` }] : []),
+    ...(accepted > 0 ? [{ kind: 'unknown' as const, text: `${accepted} accepted` }] : []),
     { kind: 'passed', text: `${report.passed.length} passed` },
   ];
 }
@@ -19,6 +23,8 @@ export type SummaryKind = 'error' | 'warning' | 'unknown' | 'passed';
 export function verdictOf(report: DoctorReport): { readonly state: 'good' | 'bad' | 'unknown'; readonly text: string } {
   const root = report.findings.find(({ code }) => code === report.rootCause);
   if (root !== undefined) return { state: 'bad', text: root.title };
+  const [problem] = report.baselineProblems ?? [];
+  if (problem !== undefined) return { state: 'bad', text: `the baseline is out of date: ${problem}` };
   if (!report.ok) return { state: 'unknown', text: 'not everything that matters could be judged' };
   const warnings = report.findings.length;
   return {

@@ -26,6 +26,7 @@ export function formatReportText(report: DoctorReport, style: ReportStyle): stri
     ...categories.flatMap((category) => formatCategory(category, report, style)),
     ...blocks.map((block) => `\n${block}`),
     ...(unknowns === null ? [] : [`\n${unknowns}`]),
+    ...formatBaseline(report, style),
     '',
     formatSummary(report, style),
   ].join('\n');
@@ -74,6 +75,7 @@ function formatItem(code: string, label: string, report: DoctorReport, style: Re
   const finding = report.findings.find((each) => each.code === code);
   if (finding !== undefined)
     return finding.severity === 'error' ? item('✗', label, style.bad) : item('!', label, style.warn);
+  if (report.accepted?.some((each) => each.finding.code === code) === true) return item('~', label, style.dim);
   const kind = report.notChecked.find((each) => each.code === code)?.kind;
   if (kind === 'follows') return { width: label.length + 2, text: style.dim(`- ${label}`), follows: true };
   if (kind === 'unknown') return item('?', label, style.warn);
@@ -162,15 +164,35 @@ function formatUnknowns(report: DoctorReport, style: ReportStyle): string | null
     .join('\n');
 }
 
+function formatBaseline(report: DoctorReport, style: ReportStyle): readonly string[] {
+  const accepted = (report.accepted ?? []).map(({ finding, reason, expires }) =>
+    wrapText(`${finding.code} until ${expires}: ${shownText(reason)}`, columns - blockIndent),
+  );
+  const problems = (report.baselineProblems ?? []).map((text) => wrapText(shownText(text), columns - blockIndent));
+  const block = (name: string, paint: (text: string) => string, groups: readonly (readonly string[])[]): string[] =>
+    groups
+      .flat()
+      .map(
+        (line, index) =>
+          (index === 0
+            ? `\n  ${paint(name)}`.padEnd(blockIndent + paint(name).length - name.length + 1)
+            : ' '.repeat(blockIndent)) + line,
+      );
+  return [...block('ACCEPTED', style.dim, accepted), ...block('BASELINE', style.bad, problems)];
+}
+
 function formatSummary(report: DoctorReport, style: ReportStyle): string {
   const count = (number: number, word: string): string => `${number} ${word}${number === 1 ? '' : 's'}`;
   const errors = report.findings.filter(({ severity }) => severity === 'error').length;
   const warnings = report.findings.length - errors;
   const unknowns = report.notChecked.filter(({ kind }) => kind === 'unknown').length;
+  const problems = (report.baselineProblems ?? []).length;
   const parts = [
     ...(errors > 0 ? [style.bad(count(errors, 'error'))] : []),
     ...(warnings > 0 ? [style.warn(count(warnings, 'warning'))] : []),
     ...(unknowns > 0 ? [style.warn(`${unknowns} not judged`)] : []),
+    ...(problems > 0 ? [style.bad(`${problems} of the baseline out of date`)] : []),
+    ...((report.accepted ?? []).length > 0 ? [`${report.accepted?.length ?? 0} accepted`] : []),
     `${report.passed.length} passed`,
   ];
   const topic = report.rootCause ?? report.findings[0]?.code;
