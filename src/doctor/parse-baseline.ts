@@ -48,7 +48,7 @@ export function parseBaseline(text: string, file: string): readonly BaselineEntr
       problems.push(
         ...parsed.error.issues.map(({ path, code, message, ...issue }) => {
           const at = path.map((part) => (typeof part === 'number' ? part : String(part)));
-          const unknown = code === 'unrecognized_keys' && 'keys' in issue ? (issue.keys as string[])[0] : undefined;
+          const unknown = code === 'unrecognized_keys' && 'keys' in issue ? issue.keys[0] : undefined;
           return {
             line: lineOf(unknown === undefined ? at : [...at, unknown]),
             message: unknown === undefined ? sentenceFor(at, message) : `${quote(unknown)} is no setting of a baseline`,

@@ -59,7 +59,10 @@ type Rhythm =
 function readRhythm(options: Record<string, unknown>): Rhythm {
   const waits = textFlag(options, 'wait') !== undefined;
   if (options['watch'] === true) {
-    const ended = (['wait', 'writeBaseline', 'out'] as const).find((name) => (options[name] ?? '').toString() !== '');
+    const ended = (['wait', 'writeBaseline', 'out'] as const).find((name) => {
+      const value = options[name];
+      return Array.isArray(value) ? value.length > 0 : value !== undefined;
+    });
     if (ended !== undefined) {
       const flag = ended === 'writeBaseline' ? '--write-baseline' : `--${ended}`;
       throw new UserError(`--watch goes on until Ctrl-C, so ${flag} has no end to work at.`, {
