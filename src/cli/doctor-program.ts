@@ -32,6 +32,7 @@ function defineDoctor(command: Command): void {
     .option('--out <file>', 'also write it to this file, by its ending: .html .xml .md .json .txt', collect, [])
     .option('--only <codes>', 'only these codes or categories (may be given several times)', collect, [])
     .option('--skip <codes>', 'all but these codes or categories (may be given several times)', collect, [])
+    .option('--bundle <file>', 'also write a support archive (.tar.gz) with every secret hidden')
     .option('--baseline <file>', 'findings in this file are accepted until their day')
     .option('--write-baseline <file>', 'accept what is found now: write that file (with --reason)')
     .option('--reason <text>', 'why, for --write-baseline')

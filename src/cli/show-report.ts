@@ -91,6 +91,11 @@ export async function showReport(context: CommandContext, report: DoctorReport, 
   }
 }
 
+/** The text without colour. */
+export function formatPlainReport(report: DoctorReport): string {
+  return `${formatReportText(report, noStyle)}\n`;
+}
+
 function formatReport(report: DoctorReport, format: Format, context: CommandContext, forFile = false): string {
   const frame: ReportFrame = {
     version: context.package.version,

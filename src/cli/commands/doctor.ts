@@ -7,6 +7,7 @@ import { readBaselineChoice } from '../doctor-baseline.ts';
 import { readDoctorTarget } from '../doctor-target.ts';
 import { listFlag, numberFlag, textFlag } from '../flag-values.ts';
 import { readReportChoice, showReport } from '../show-report.ts';
+import { readBundleChoice, writeSupportBundle } from '../support-bundle.ts';
 import { waitUntilHealthy } from '../wait-until-healthy.ts';
 import { watchDoctor } from '../watch-doctor.ts';
 
@@ -18,12 +19,14 @@ export async function runDoctorCommand(
 ): Promise<number> {
   const choice = await readReportChoice(context, options);
   const rhythm = readRhythm(options);
+  const bundle = await readBundleChoice(context, options);
   const baseline = await readBaselineChoice(context, options);
   const look: Look = async (repeated) => baseline.apply(await lookOnce(context, url, options, repeated));
   if (rhythm.kind === 'watch') return watchDoctor(context, look, { ...rhythm, shown: choice.shown });
   const seen = rhythm.kind === 'once' ? await look(false) : await waitUntilHealthy(context, look, rhythm.waitMs);
   const report = await baseline.finish(seen);
   await showReport(context, report, choice);
+  if (bundle !== null) await writeSupportBundle(context, bundle, report, await readDoctorTarget(context, url, options));
   return exitCodeOf(report);
 }
 
@@ -59,7 +62,7 @@ type Rhythm =
 function readRhythm(options: Record<string, unknown>): Rhythm {
   const waits = textFlag(options, 'wait') !== undefined;
   if (options['watch'] === true) {
-    const ended = (['wait', 'writeBaseline', 'out'] as const).find((name) => {
+    const ended = (['wait', 'writeBaseline', 'out', 'bundle'] as const).find((name) => {
       const value = options[name];
       return Array.isArray(value) ? value.length > 0 : value !== undefined;
     });

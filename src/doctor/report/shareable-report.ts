@@ -25,7 +25,8 @@ function queryValues(target: string): readonly string[] {
     .toSorted((a, b) => b.length - a.length);
 }
 
-function mapTexts(value: unknown, change: (text: string) => string): unknown {
+/** The same plain data with every text changed. */
+export function mapTexts(value: unknown, change: (text: string) => string): unknown {
   if (typeof value === 'string') return change(value);
   if (Array.isArray(value)) return value.map((member) => mapTexts(member, change));
   if (typeof value !== 'object' || value === null) return value;
