@@ -206,7 +206,7 @@ async function describeVersions({ package: { version: own }, ports }: CommandCon
   const found = await Promise.all(
     Object.entries(programs).map(async ([name, args]) => {
       const ran = await ports.processes.run([name, ...args], 3_000).catch(() => null);
-      const [line] = [...(ran?.output ?? '').split('\n'), ...(ran?.lastWords ?? [])].filter((each) => each !== '');
+      const line = [...(ran?.output ?? '').split('\n'), ...(ran?.lastWords ?? [])].find((each) => each !== '');
       return [name, ran?.exitCode === 0 ? (line ?? '') : null] as const;
     }),
   );

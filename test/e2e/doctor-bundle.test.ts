@@ -87,8 +87,11 @@ beforeAll(async () => {
   );
   bundle = await runBin(
     [
-      ...['doctor', `http://127.0.0.1:1/mcp?token=${secrets.query}`, '--key-file', 'given.key'],
-      ...['--proxy-config', 'nginx.conf', '--bundle', 'support.tar.gz'],
+      'doctor',
+      `http://127.0.0.1:1/mcp?token=${secrets.query}`,
+      '--key-file=given.key',
+      '--proxy-config=nginx.conf',
+      '--bundle=support.tar.gz',
     ],
     { cwd: folder, env: { UNUSUAL_NAME: secrets.envReferenced, AMBIENT_TOKEN: secrets.ambient } },
   );
