@@ -1,5 +1,5 @@
 import { homedir } from 'node:os';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, relative, resolve, sep } from 'node:path';
 import { EnvironmentError, UserError } from '../deployment/errors.ts';
 import { SettingsSyntaxError } from '../clients/json-settings.ts';
 import { userSettingsPath } from '../clients/settings-path.ts';
@@ -109,7 +109,7 @@ export function showPath(context: CommandContext, path: string): string {
   const near = relative(cwd, path);
   if (near !== '' && !near.startsWith('..')) return near;
   const home = env['HOME'] ?? homedir();
-  return path.startsWith(`${home}/`) ? `~${path.slice(home.length)}` : path;
+  return path.startsWith(home + sep) ? `~${path.slice(home.length)}` : path;
 }
 
 function bytesOf(file: SettingsFile, text: string): string {

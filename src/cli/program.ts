@@ -13,6 +13,7 @@ import { addDeploymentCommands } from './deployment-program.ts';
 import { addDoctorCommands } from './doctor-program.ts';
 import { addKeysCommands } from './keys-program.ts';
 import { addUpkeepCommands } from './upkeep-program.ts';
+import { platformCaution, refuseOnPlatform } from './platform-support.ts';
 import { addRenderCommands } from './render-program.ts';
 import { readSshHost } from './ssh-host.ts';
 import type { CommandContext, CommonOptions } from './context.ts';
@@ -82,6 +83,9 @@ export function buildProgram(
       const name = [...(parent === program ? [] : [parent.name()]), made.name()].join(' ');
       const hosts = Array.isArray(options['host']) ? options['host'].map((host) => readSshHost(String(host))) : [];
       exitCode = await withContext(options, async (context) => {
+        refuseOnPlatform(world.platform, name);
+        const caution = platformCaution(world.platform, name);
+        if (caution !== null) context.output.warning(caution);
         if (hosts.length > 0) {
           const { runOnHosts, wordsForHosts } = await import('./run-on-hosts.ts');
           return runOnHosts(name, wordsForHosts(name, words), hosts, context);

@@ -1,4 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
+import { interruptSignals } from './platform-support.ts';
 
 /**
  * What the command line takes from the process it runs in. Tests pass their
@@ -10,7 +11,8 @@ export interface World {
   readonly stderr: Writable & { readonly isTTY?: boolean; readonly columns?: number };
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
-  /** Calls the listener on SIGINT, SIGTERM and SIGHUP; returns how to stop listening. */
+  readonly platform: NodeJS.Platform;
+  /** Calls the listener on SIGINT, SIGTERM, SIGHUP and what else ends a command here; returns how to stop listening. */
   onInterrupt(listener: (signal: NodeJS.Signals) => void): () => void;
 }
 
@@ -26,8 +28,9 @@ export function realWorld(): World {
     stderr: process.stderr,
     env: process.env,
     cwd: process.cwd(),
+    platform: process.platform,
     onInterrupt(listener) {
-      const signals: readonly NodeJS.Signals[] = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+      const signals = interruptSignals(process.platform);
       for (const signal of signals) process.on(signal, listener);
       return () => {
         for (const signal of signals) process.off(signal, listener);

@@ -19,13 +19,25 @@ export interface ServeSignals {
 
 type Event = { readonly kind: 'stop' | 'reload' } | { readonly kind: 'bug'; readonly error: unknown };
 
+/** Which signals end a server and which make it read its configuration again. Windows sends SIGHUP when its window is closed. */
+export function signalMeanings(platform: NodeJS.Platform): {
+  readonly stop: readonly NodeJS.Signals[];
+  readonly reload: readonly NodeJS.Signals[];
+} {
+  return platform === 'win32'
+    ? { stop: ['SIGTERM', 'SIGINT', 'SIGHUP', 'SIGBREAK'], reload: [] }
+    : { stop: ['SIGTERM', 'SIGINT'], reload: ['SIGHUP'] };
+}
+
 export function watchSignals(): ServeSignals {
   const early: Event[] = [];
   let take = (event: Event): void => void early.push(event);
   const onStop = (): void => take({ kind: 'stop' });
   const onReload = (): void => take({ kind: 'reload' });
   const onBug = (error: unknown): void => take({ kind: 'bug', error });
-  process.on('SIGTERM', onStop).on('SIGINT', onStop).on('SIGHUP', onReload);
+  const { stop, reload } = signalMeanings(process.platform);
+  for (const signal of stop) process.on(signal, onStop);
+  for (const signal of reload) process.on(signal, onReload);
 
   return {
     async untilStopped(server, log, ended) {
@@ -58,7 +70,8 @@ export function watchSignals(): ServeSignals {
     },
     reload: onReload,
     close() {
-      process.off('SIGTERM', onStop).off('SIGINT', onStop).off('SIGHUP', onReload);
+      for (const signal of stop) process.off(signal, onStop);
+      for (const signal of reload) process.off(signal, onReload);
       process.off('uncaughtException', onBug).off('unhandledRejection', onBug);
     },
   };
