@@ -56,8 +56,8 @@ describe('Windows', () => {
     expect(works).toEqual(
       expect.arrayContaining(['doctor', 'bench', 'render', 'client add', 'cert issue', 'cert verify']),
     );
-    const needsUnix = ['up', 'apply', 'rollback', 'status', 'start', 'stop', 'uninstall', 'keys create', 'cert renew'];
-    expect(works.filter((name) => needsUnix.includes(name))).toEqual([]);
+    const needsUnix = /^(?:up|apply|rollback|status|start|stop|uninstall|keys create|cert renew)$/;
+    expect(works.filter((name) => needsUnix.test(name))).toEqual([]);
     // Nobody has looked whether a command works there that is not known yet.
     expect(refuses('win32', 'a new command')).toBe(true);
   });
