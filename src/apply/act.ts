@@ -115,7 +115,7 @@ export function shown(path: string, context: Pick<ActContext, 'baseDir'>): strin
 }
 
 async function copyFile(
-  { from, path, mode, sha256 }: Extract<Action, { type: 'copy-file' }>,
+  { from, path, mode, sha256, owner }: Extract<Action, { type: 'copy-file' }>,
   context: ActContext,
 ): Promise<string> {
   const { files } = context.ports;
@@ -126,7 +126,7 @@ async function copyFile(
       next: 'Run the command again.',
     });
   }
-  await files.writeAtomic(path, bytes, mode);
+  await files.writeAtomic(path, bytes, mode, ...(owner === undefined ? [] : [await readOwner(files, owner)]));
   return shown(path, context);
 }
 

@@ -6,13 +6,22 @@ import type { Deployment } from '../deployment/schema.ts';
  * reaches nothing that both would share: no ports, logs, Redis, proxy or service of the host. Its certificate is made for
  * the copy by the restored CA, or by one of its own where the real one is for public names. Pure.
  */
-export function changesForCopy({ server, tls, auth }: Deployment, listen: string): readonly DeploymentChange[] {
+export function changesForCopy(
+  { server, tls, auth }: Deployment,
+  listen: string,
+  keep: { readonly workers: boolean } = { workers: false },
+): readonly DeploymentChange[] {
   const isOwnCa = tls.source === 'private-ca';
   return [
     { path: 'server.listen', value: listen },
-    ...['publicUrl', 'metricsListen', 'statusListen', 'healthListen', 'behindProxy', 'workers'].map(
-      (setting): DeploymentChange => ({ path: ['server', setting], value: undefined }),
-    ),
+    ...[
+      'publicUrl',
+      'metricsListen',
+      'statusListen',
+      'healthListen',
+      'behindProxy',
+      ...(keep.workers ? [] : ['workers']),
+    ].map((setting): DeploymentChange => ({ path: ['server', setting], value: undefined })),
     ...(server.cache !== 'off' && server.cache.store === 'redis'
       ? [{ path: 'server.cache.store', value: undefined }]
       : []),

@@ -1,12 +1,19 @@
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { journalDirOf } from '../apply/journal.ts';
 import { readFileFact } from '../apply/commit.ts';
 import type { BackupFile, BackupManifest } from '../backup/backup-manifest.ts';
-import { filesToRestore, restoredPath, restoreSteps, type RestorePlace } from '../backup/plan-restore.ts';
+import {
+  filesToRestore,
+  foldersOfHost,
+  restoredPath,
+  restoreSteps,
+  withRestoreSteps,
+  type RestorePlace,
+} from '../backup/plan-restore.ts';
 import { editDeployment, type DeploymentChange } from '../deployment/edit-deployment.ts';
 import { EnvironmentError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
@@ -14,12 +21,14 @@ import { overlayFiles } from '../host/backup/overlay-files.ts';
 import { readArchive, type Key } from '../host/backup/read-archive.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import { planDeployment } from '../plan/plan-deployment.ts';
-import { deploymentPaths } from '../plan/deployment-paths.ts';
+import { deploymentPaths, scopeOf, systemStateDir } from '../plan/deployment-paths.ts';
+import { serviceOwner } from '../plan/plan-system.ts';
 import type { Notice, Plan } from '../plan/types.ts';
 import { listKeysIn } from '../server/policy/key-store.ts';
 import { changeHost, lookAtHost, type Outcome } from './apply-desired.ts';
 import type { CommandContext } from './context.ts';
 import { parseOrThrow } from './deployment-folder.ts';
+import { hostOf } from './render-host.ts';
 
 /** What is restored: a backup that was read to its end. */
 export interface Restore {
@@ -93,9 +102,11 @@ async function planRestore(
   { file, key, proven }: Restore,
 ): Promise<{ plan: Plan; facts: HostFacts }> {
   const { baseDir, stateDir, deploymentFile, ports } = context;
-  refuseSystemScope(proven.deployment, file);
-  const place: RestorePlace = { baseDir, stateDir, deploymentFile };
-  const hasReleases = (await ports.files.list(join(stateDir, 'releases'))).length > 0;
+  const isSystem = scopeOf(stateDir) === 'system';
+  const owner = isSystem ? { owner: serviceOwner(proven.deployment) } : {};
+  const place: RestorePlace = { baseDir, stateDir, deploymentFile, ...owner };
+  // On a host a release is more than its record: a folder with the server that it ran.
+  const hasReleases = isSystem || (await ports.files.list(join(stateDir, 'releases'))).length > 0;
   const wanted = filesToRestore(proven.manifest, hasReleases).map((each) => withText(each, proven.text));
   const staging = stagingDirOf(context);
   const stagedPath = (name: string): string => join(staging, String(wanted.findIndex(({ path }) => path === name)));
@@ -108,13 +119,19 @@ async function planRestore(
     const placed = steps.flatMap(({ action }) =>
       action.type === 'copy-file' ? [[action.path, { copy: action.from, mode: action.mode }] as const] : [],
     );
-    const later = { ...context, ports: { ...ports, files: overlayFiles(ports.files, new Map(placed)) } };
+    const later = {
+      ...context,
+      ports: { ...ports, files: overlayFiles(ports.files, new Map(placed), new Set(foldersOfHost(stateDir))) },
+    };
     const looked = await lookAtHost(later, proven.deployment);
     const facts = steps.length === 0 ? looked : { ...looked, server: anew(looked.server) };
-    const after = planDeployment({ deployment: proven.deployment, deploymentText: null }, facts);
+    const after = planDeployment(
+      { deployment: proven.deployment, deploymentText: null, ...hostOf(context, proven.deployment) },
+      facts,
+    );
     const release = steps.length === 0 ? after.release : (facts.release?.release ?? 0) + 1;
     return {
-      plan: { ...after, release, steps: [...steps, ...after.steps], notices: [...notices, ...after.notices] },
+      plan: { ...after, release, steps: withRestoreSteps(after.steps, steps), notices: [...notices, ...after.notices] },
       facts: now,
     };
   } catch (error) {
@@ -123,16 +140,28 @@ async function planRestore(
   }
 }
 
-/** There users, owners and units come first; until restore knows them, it brings the files back and says what to do. */
-function refuseSystemScope({ service }: Deployment, file: string): void {
-  if (service.manager === 'none') return;
-  throw new EnvironmentError(
-    `The deployment in ${file} runs as a service of the host (service.manager: ${service.manager}).`,
-    {
-      why: 'restore brings back deployments that live in one folder; nothing was changed.',
-      next: `Unpack it by hand (age -d FILE | tar xz), put keys/ and pki/ below /etc/mcp-deploy/NAME, then: mcp-deploy apply`,
-    },
-  );
+/**
+ * Where a deployment lives, by what it says of itself.
+ * @throws EnvironmentError (exit 3) where the folder belongs to a service of another name
+ */
+export async function contextOfRestored(
+  context: CommandContext,
+  { name, service }: Deployment,
+): Promise<CommandContext> {
+  const { baseDir, ports } = context;
+  if (service.manager !== 'systemd') return { ...context, stateDir: join(baseDir, '.mcp-deploy') };
+  const stateDir = systemStateDir(name, '/');
+  const isOther = context.stateDir !== stateDir && scopeOf(context.stateDir) === 'system';
+  if (isOther && (await ports.files.stat(context.stateDir)) !== null) {
+    throw new EnvironmentError(
+      `${context.deploymentFile} is that of the service ${basename(context.stateDir)}, which goes on.`,
+      {
+        why: `A restore under the name ${name} would write over it; nothing was changed.`,
+        next: `Restore into a new folder: --root /srv/${name}`,
+      },
+    );
+  }
+  return { ...context, stateDir };
 }
 
 /** A running server is started anew whenever files come back: a module that it has loaded may be another one. */
@@ -183,7 +212,7 @@ async function unpack(
 async function readPlaceFacts(context: CommandContext, wanted: readonly BackupFile[], place: RestorePlace) {
   const { files } = context.ports;
   const now = new Map<string, { sha256: string; mode: number }>();
-  const directories = new Set<string>([place.baseDir]);
+  const directories = new Set<string>([place.baseDir, ...foldersOfHost(place.stateDir)]);
   for (const { path: name } of wanted) {
     const path = restoredPath(name, place);
     const stat = await files.stat(path);

@@ -17,6 +17,31 @@ export function addUpkeepCommands(make: MakeCommand, drill: Command): void {
       (await import('./commands/drill-restore.ts')).runDrillRestore(context, args[0], options),
     drill,
   );
+  make(
+    'failover',
+    'kill each MCP server and worker of a copy in turn, and measure when clients are served again',
+    defineDrillFailover,
+    async (context, _, options) => (await import('./commands/drill-failover.ts')).runDrillFailover(context, options),
+    drill,
+  );
+}
+
+function defineDrillFailover(command: Command): void {
+  command.addHelpText(
+    'after',
+    `
+The copy is made of the deployment as it is now, in a folder and on a port of its own; its MCP servers are started a
+second time. Each of them, and each worker, is ended by SIGKILL in turn; measured is when clients are served again.
+
+Examples
+  mcp-deploy drill failover
+  mcp-deploy drill failover --json
+
+Exit codes
+  0 all came back   1 one did not within two minutes   2 wrong input   3 nothing could fail alone, or refused
+  4 the copy could not be started   130 interrupted; always: the copy is removed
+`,
+  );
 }
 
 function defineMaintenance(command: Command): void {

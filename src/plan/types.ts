@@ -153,6 +153,7 @@ export type Action =
       readonly from: string;
       readonly path: string;
       readonly mode: number;
+      readonly owner?: Owner;
       readonly sha256: string;
     }
   /** A symbolic link of ours, renamed into place: what it points to changes in one instant. */

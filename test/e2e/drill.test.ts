@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, readFile, readdir, realpath, rm, stat, utimes, writeFil
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { documentOf, runBin, type CliResult } from '../helpers/cli.ts';
+import { documentOf, repository, runBin, type CliResult } from '../helpers/cli.ts';
 import { freePorts } from '../helpers/pebble.ts';
 import { snapshotTree } from '../helpers/tree.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
@@ -145,6 +145,26 @@ async function untilCopy(): Promise<void> {
     'a copy that runs',
   );
 }
+
+test('a failover drill kills what a copy could lose, and measures when clients are served again', async () => {
+  const failover = () => cli(['drill', 'failover', '--json']);
+  const nothing = await failover();
+  expect([nothing.exitCode, nothing.stderr]).toEqual([3, expect.stringContaining('could fail alone')]);
+  const yaml = join(folder, 'mcp-deploy.yaml');
+  const text = await readFile(yaml, 'utf8');
+  const everything = join(repository, 'node_modules/@modelcontextprotocol/server-everything/dist/index.js');
+  const upstreams = `  upstreams:\n    main: { command: ${process.execPath}, args: [${everything}] }\n`;
+  await writeFile(yaml, text.replace('server:\n', `server:\n${upstreams}`));
+  try {
+    const { recoveries } = documentOf<{ recoveries: { what: string; backMs: number | null }[] }>(await failover());
+    expect(recoveries.some(({ what }) => what.startsWith(process.execPath))).toBe(true);
+    expect(recoveries.filter(({ backMs }) => backMs === null)).toEqual([]);
+  } finally {
+    await writeFile(yaml, text);
+  }
+  expect(await readdir(temporary)).toEqual([]);
+  expect(await eventOf('failover-drill')).toMatchObject({ ok: true });
+}, 180_000);
 
 test('a rotation is proven by calls to the running server; without one nothing is changed', async () => {
   const rotate = (...more: readonly string[]) => cli(['keys', 'rotate', 'default', '--prove', '--json', ...more]);

@@ -371,6 +371,55 @@ describe('an install without a person', () => {
   );
 });
 
+describe('a restore', () => {
+  const kept = () =>
+    host.sh(`cd /etc/mcp-deploy/notes && sha256sum keys/keys.json keys/default.key pki/ca.key pki/ca.crt pki/server.crt
+      stat -c '%a %U:%G %n' keys/keys.json keys/default.key pki/ca.key
+      stat -L -c '%a %U:%G %n' pki/server.key`);
+
+  testWithTools(
+    bootedDebianTools,
+    'over a service brings its keys back while nginx goes on, and on an empty host all of it; a rehearsal and a kill leave nothing',
+    async () => {
+      await want(live);
+      await host.must('apply');
+      const { recipient } = JSON.parse(await host.must('backup', 'key', '--out', '/root/backup.key', '--json')) as {
+        recipient: string;
+      };
+      const { file } = JSON.parse(
+        await host.must('backup', 'create', '--recipient', recipient, '--out', '/root/backups', '--json'),
+      ) as { file: string };
+      expect(await host.sh("stat -c '%a %U:%G' /etc/mcp-deploy/notes/backup.json")).toBe('640 root:mcp\n');
+      const restore = ['restore', file, '--identity', '/root/backup.key', '--yes'];
+      const before = await kept();
+
+      await host.must('keys', 'rotate', 'default', '--overlap', '0');
+      expect(await kept()).not.toBe(before);
+      const over = await host.cli(...restore);
+      expect(`${over.status} ${over.stderr}`).toMatch(/^0 [^]*work no more|^0 [^]*work again/);
+      expect(await kept()).toBe(before);
+      expect(await serves()).toBe(true);
+      expect((await host.cli('plan', '--check')).status).toBe(0);
+
+      await host.must('uninstall', '--yes', '--purge');
+      await host.sh(`rm ${siteFolder}/mcp-deploy.yaml`);
+      const empty = await host.snapshot();
+      await host.must(...restore, '--dry-run');
+      expect(await host.snapshot()).toBe(empty);
+      const killed = await host.killedAt(9, 'acted', ...restore);
+      expect(killed.stdout + killed.stderr).not.toContain('error');
+      expect(await host.snapshot()).not.toBe(empty);
+      await host.must(...restore);
+      expect(await kept()).toBe(before);
+      expect(await serves()).toBe(true);
+      expect((await host.cli('plan', '--check')).status).toBe(0);
+      expect(await host.must('status')).toMatch(/running, pid \d+/);
+      await host.sh('rm -r /root/backups /root/backup.key');
+    },
+    withinMs,
+  );
+});
+
 describe('an uninstall', () => {
   testWithTools(
     bootedDebianTools,

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { backupContent, type StateListing } from '../../src/backup/backup-content.ts';
-import { restoreSteps, restoredPath } from '../../src/backup/plan-restore.ts';
+import { foldersOfHost, restoredPath, restoreSteps, withRestoreSteps } from '../../src/backup/plan-restore.ts';
 import { deploymentSchema, type DeploymentInput } from '../../src/deployment/schema.ts';
+import type { Step } from '../../src/plan/types.ts';
 
 const place = { baseDir: '/srv/d', stateDir: '/srv/d/.mcp-deploy' };
 const folderOf = (kind: string, names: readonly string[] = []) => ({ folder: `/srv/d/.mcp-deploy/${kind}`, names });
@@ -97,4 +98,48 @@ test('a restore makes missing folders once and first, keeps keys to their owner,
     'copy-file /srv/d/t/a/b.mjs 755',
   ]);
   expect(restoredPath('mcp-deploy.yaml', { ...at, deploymentFile: '/srv/d/other.yaml' })).toBe('/srv/d/other.yaml');
+});
+
+test('on a host, what the service reads is for its group, where the service looks for it, and comes behind user and folders', () => {
+  const stateDir = '/opt/mcp-deploy/notes';
+  const at = {
+    baseDir: '/srv/notes',
+    stateDir,
+    deploymentFile: '/srv/notes/mcp-deploy.yaml',
+    owner: { user: 'root', group: 'mcp' },
+  };
+  const file = (path: string, mode: number) => ({ path, size: 1, sha256: 'a'.repeat(64), mode });
+  const steps = restoreSteps(
+    [file('state/keys/keys.json', 0o640), file('state/keys/default.key', 0o600), file('state/pki/server.key', 0o640)],
+    at,
+    { directories: new Set(['/srv/notes', ...foldersOfHost(stateDir)]), files: new Map() },
+    (name) => `/staged/${name}`,
+  );
+  expect(
+    steps.map(({ action }) =>
+      action.type === 'copy-file'
+        ? `${action.path} ${action.mode.toString(8)} ${action.owner?.group ?? '-'}`
+        : action.type,
+    ),
+  ).toEqual([
+    '/etc/mcp-deploy/notes/keys/keys.json 640 mcp',
+    '/etc/mcp-deploy/notes/keys/default.key 600 -',
+    '/etc/mcp-deploy/notes/pki/server.key 640 mcp',
+  ]);
+  const planned = (id: string, action: Step['action']): Step => ({
+    id,
+    title: id,
+    why: '',
+    group: 'configuration',
+    action,
+    undo: { type: 'none' },
+  });
+  const user = planned('user', { type: 'ensure-user', user: 'mcp', home: '/var/lib/mcp-deploy/notes' });
+  const folder = planned('folder', { type: 'make-directory', path: '/etc/x', mode: 0o750, owner: at.owner });
+  const link = planned('link', { type: 'link', path: '/a', target: 'b' });
+  const ids = (all: readonly Step[]) => all.map(({ id }) => id);
+  const own = ids(steps);
+  expect(ids(withRestoreSteps([user, folder, link], steps))).toEqual(['user', 'folder', ...own, 'link']);
+  expect(ids(withRestoreSteps([link], steps))).toEqual([...own, 'link']);
+  expect(ids(withRestoreSteps([], steps))).toEqual(own);
 });

@@ -11,7 +11,14 @@ import type { CommandContext } from '../context.ts';
 import { readFlags } from '../decide-wanted.ts';
 import { textFlag } from '../flag-values.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
-import { proveBackup, rehearseRestore, restoreThroughJournal, type Proven, type Restore } from '../restore-backup.ts';
+import {
+  contextOfRestored,
+  proveBackup,
+  rehearseRestore,
+  restoreThroughJournal,
+  type Proven,
+  type Restore,
+} from '../restore-backup.ts';
 
 /**
  * `mcp-deploy restore FILE`: reads the whole backup first, then brings its files back through the journal, like every
@@ -35,18 +42,19 @@ export async function runRestore(
     `  ${context.output.err.green('✓')} ${relative(context.world.cwd, file) || file}: ${proven.manifest.files.length} files, each as it was backed up`,
   );
 
+  const place = await contextOfRestored(context, proven.deployment);
   const logsTo = await newFolderForLogs(context, options);
   if (options['dryRun'] === true) {
-    const planned = await withLock(context, 'restore', () => rehearseRestore(context, { file, key, proven }));
+    const planned = await withLock(place, 'restore', () => rehearseRestore(place, { file, key, proven }));
     context.output.document({ ok: true, changed: false, plan: planned.plan });
     context.output.result(describePlan(planned.plan, planned.facts, `mcp-deploy restore ${wanted}`));
     return 0;
   }
-  await confirmReplacing(context, proven);
-  const outcome = await restoreThroughJournal(context, { file, key, proven });
+  await confirmReplacing(place, proven);
+  const outcome = await restoreThroughJournal(place, { file, key, proven });
   if (logsTo !== null) await unpackLogs(context, { file, key, proven }, logsTo);
   const tookMs = context.ports.clock.elapsed() - startedAt;
-  await describeEndpoint(context, { deployment: proven.deployment, outcome, tookMs });
+  await describeEndpoint(place, { deployment: proven.deployment, outcome, tookMs });
   return 0;
 }
 
