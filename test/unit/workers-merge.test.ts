@@ -5,6 +5,7 @@ import { mergeMetrics } from '../../src/server/observe/merge-metrics.ts';
 import type { LimitDelta, LimitSharing } from '../../src/server/policy/limit-sharing.ts';
 import { createGuessBackoff } from '../../src/server/policy/guess-backoff.ts';
 import { createRateLimiter } from '../../src/server/policy/rate-limiter.ts';
+import { mergePages } from '../../src/server/workers/merge-pages.ts';
 import { makeWorkerId, slotOfId } from '../../src/server/workers/worker-ids.ts';
 
 function rendered(sessions: number, calls: number): string {
@@ -35,6 +36,42 @@ describe('the metrics of several workers', () => {
   test('every family has its head once and in the order of the catalogue', () => {
     const heads = merged.split('\n').filter((line) => line.startsWith('# TYPE '));
     expect(heads.map((line) => line.split(' ')[2])).toEqual(metricCatalogue.map(({ name }) => name));
+  });
+});
+
+describe('the health of several workers', () => {
+  const pageOf = (body: unknown, slot = 0) => ({
+    slot,
+    pid: 1,
+    restarts: 0,
+    lastMetrics: '',
+    answer: { status: 200 as const, body: JSON.stringify(body) },
+  });
+  const joined = (...bodies: unknown[]) => {
+    const { status, body } = mergePages('health', bodies.map(pageOf), '');
+    return [status, JSON.parse(body) as unknown];
+  };
+
+  test('names a breaker that is not closed at one of them, and open rather than half-open', () => {
+    expect(joined({ status: 'ok' }, { status: 'ok', breakers: { a: 'open' } })).toEqual([
+      200,
+      { status: 'ok', breakers: { a: 'open' } },
+    ]);
+    const both = joined({ status: 'ok', breakers: { a: 'open' } }, { status: 'ok', breakers: { a: 'half-open' } });
+    expect(both).toEqual([200, { status: 'ok', breakers: { a: 'open' } }]);
+    expect(joined({ status: 'ok' }, { status: 'ok' })).toEqual([200, { status: 'ok' }]);
+  });
+
+  test('fails as checks when an upstream is down at one of them, not when one of them is being replaced', () => {
+    const one = { status: 'ok', uptime: 5, memory: { rss: 2 }, checks: { server: 'ok', a: 'ok' } };
+    const down = { ...one, status: 'error', checks: { server: 'ok', a: 'broken' } };
+    const replaced = { ...one, status: 'error', uptime: 9, checks: { server: 'draining', a: 'ok' } };
+    expect(joined(one, down)).toMatchObject([503, { status: 'error', checks: { server: 'ok', a: 'broken' } }]);
+    expect(joined(replaced, one)).toMatchObject([
+      200,
+      { status: 'ok', uptime: 9, memory: { rss: 4 }, checks: { server: 'ok', a: 'ok' } },
+    ]);
+    expect(joined(replaced, replaced)).toMatchObject([503, { checks: { server: 'draining' } }]);
   });
 });
 

@@ -130,8 +130,10 @@ export class StatusPages {
   readonly #pages: Readonly<Record<string, AnswerPage>> = {
     '/livez': (_req, res) => sendJson(res, 200, '{"status":"ok"}', noStore),
     '/health': (_req, res, draining) => {
-      const { status, body, type = 'application/json' } = this.#sources.describeHealth(draining);
-      send(res, status, type, body, status === 503 ? ['Retry-After', '2', ...noStore] : noStore);
+      const { status, body, type } = this.#sources.describeHealth(draining);
+      // A word that every worker says alike.
+      if (type === undefined) this.#answerPage(res, 'health', draining);
+      else send(res, status, type, body, noStore);
     },
     '/readyz': (req, res, draining, door) => {
       // A foreign page in the operator's browser learns whether, not why.
@@ -181,6 +183,8 @@ export class StatusPages {
         return { status: 200, body: sources.renderMetrics() };
       case 'status':
         return sources.describeStatus(draining);
+      case 'health':
+        return sources.describeHealth(draining);
       case 'readyz':
       case 'readyz-detail':
         return sources.describeReadiness(draining, page === 'readyz-detail');

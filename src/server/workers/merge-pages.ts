@@ -24,6 +24,8 @@ export function mergePages(page: PageName, workers: readonly WorkerPage[], ended
       return { status: 200, body: mergeAllMetrics(workers, endedMetrics) };
     case 'status':
       return { status: 200, body: JSON.stringify(mergeStatus(workers)) };
+    case 'health':
+      return mergeHealth(workers);
     case 'readyz':
     case 'readyz-detail':
       return mergeReadiness(workers);
@@ -77,6 +79,35 @@ function mergeReadiness(workers: readonly WorkerPage[]): HealthAnswer {
   const status = overallState(known);
   const body = { status, upstreams: mergeUpstreams(known), workers: { up: known.length, of: workers.length } };
   return { status: status === 'ready' ? 200 : 503, body: JSON.stringify(body) };
+}
+
+/** A breaker that is open at one worker is open; an upstream is fine where it is so at all; the server, where it is at one. */
+function mergeHealth(workers: readonly WorkerPage[]): HealthAnswer {
+  const pages = workers.map(({ answer }) => parsePage(answer)).filter((page) => page !== null);
+  const [first = { status: 'error' }] = pages;
+  const breakers = entriesOf(pages, 'breakers');
+  // What is said last of a name counts.
+  const named = Object.fromEntries(
+    breakers.toSorted(([, one], [, other]) => Number(one === 'open') - Number(other === 'open')),
+  );
+  if (!('checks' in first)) {
+    const body = { ...first, ...(breakers.length === 0 ? {} : { breakers: named }) };
+    return { status: pages.length === 0 ? 503 : 200, body: JSON.stringify(body) };
+  }
+  const all = entriesOf(pages, 'checks');
+  const checks: Page = Object.fromEntries(
+    all.toSorted(([, one], [, other]) => Number(one !== 'ok') - Number(other !== 'ok')),
+  );
+  if (all.some(([name, check]) => name === 'server' && check === 'ok')) checks['server'] = 'ok';
+  const healthy = Object.values(checks).every((check) => check === 'ok');
+  const uptime = Math.max(...pages.map((page) => Number(page['uptime'])));
+  const memory = sumOf(pages.map((page) => page['memory']));
+  const body = { ...first, status: healthy ? 'ok' : 'error', uptime, memory, checks };
+  return { status: healthy ? 200 : 503, body: JSON.stringify(body) };
+}
+
+function entriesOf(pages: readonly Page[], name: string): readonly (readonly [string, unknown])[] {
+  return pages.flatMap((page) => Object.entries(page[name] ?? {}));
 }
 
 /** Ready as long as one worker is: whoever asks the others is told to come again. */

@@ -3,7 +3,7 @@ import type { HealthAnswer } from '../observe/health.ts';
 import type { LimitSharing } from '../policy/limit-sharing.ts';
 
 /** The pages that speak for the whole server; `readyz-detail` adds why an upstream is down. */
-export type PageName = 'metrics' | 'status' | 'readyz' | 'readyz-detail';
+export type PageName = 'metrics' | 'status' | 'health' | 'readyz' | 'readyz-detail';
 
 /** What a worker knows of the others of its server. Without workers there is none of it. */
 export interface Siblings {
