@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { DeploymentInput } from '../../src/deployment/schema.ts';
 import { renderTarget } from '../../src/targets/index.ts';
 import { callHttp, openStream, type HttpAnswer, type TimedStream } from '../helpers/http-call.ts';
@@ -258,22 +258,21 @@ describe.concurrent.each(kinds)('a stream through $target', ({ target, start }) 
 
   testWithTools([target], 'brings each event before the next one is sent', async () => {
     await withStream(async (stream, response) => {
-      const delays: number[] = [];
       for (let at = 0; at < 30; at++) {
         const event = `data: event ${at}\n\n`;
-        const sentAt = performance.now();
         response.write(event);
-        // Nothing more is sent until it is there: who collects events waits here for ever.
+        // Nothing more is sent until it is there, and the answer does not end: who collects events, by number, by size or
+        // to the end, waits here for ever. How quick that is says the machine; that it is at once says the order.
         await waitUntil(() => stream.received().includes(event), 10_000, `event ${at}`);
-        delays.push(performance.now() - sentAt);
       }
-      // 100 ms is what is wanted; a busy machine gets some more for the middle one of thirty.
-      expect(delays.toSorted((a, b) => a - b)[15]).toBeLessThan(1_000);
     });
   });
 
   // Longer than any of the usual time limits of 30 and 60 s, in real time: where all tools are wanted, as in CI.
-  if (process.env['REQUIRE_TOOLS'] !== '1') return;
+  if (process.env['REQUIRE_TOOLS'] !== '1') {
+    test.skip('lives through 90 s in which nothing is sent (needs REQUIRE_TOOLS=1)', () => {});
+    return;
+  }
   testWithTools(
     [target],
     'lives through 90 s in which nothing is sent',

@@ -322,10 +322,12 @@ describe.each(proxies)('$target in front of a server', ({ target, start }) => {
   }
 });
 
-test('nginx, Caddy and HAProxy are here when the tools are required', () => {
-  if (process.env['REQUIRE_TOOLS'] !== '1') return;
-  expect(proxies.map(({ target }) => findProgram(target))).not.toContain(null);
-});
+test.skipIf(process.env['REQUIRE_TOOLS'] !== '1')(
+  'nginx, Caddy and HAProxy are here when the tools are required',
+  () => {
+    expect(proxies.map(({ target }) => findProgram(target))).not.toContain(null);
+  },
+);
 
 function readOr(path: string): string {
   try {
