@@ -116,7 +116,54 @@ test('an answers file sets up and applies in one run without a terminal: one JSO
     );
     const document = documentOf(init);
     expect(document).toMatchObject({ ok: true, applied: true, changed: true, profile: 'local', verified: {} });
+    expect(document['answers']).toMatchObject({ name: 'scripted', apply: true });
     const again = await runBin(['init', '--answers', 'again.json', '--json'], { cwd: folder });
     expect(documentOf(again)).toMatchObject({ ok: true, applied: true, changed: false, url: document['url'] });
+
+    // A flag goes before the file.
+    const renamed = await runBin(['init', '--answers', 'again.json', '--name', 'other', '--no-apply', '--json'], {
+      cwd: folder,
+    });
+    expect(documentOf(renamed)).toMatchObject({ applied: false, answers: { name: 'other', apply: false } });
+  });
+}, 60_000);
+
+test('without a terminal, what only a person knows is named with its flag; what does not fit is refused and changes nothing', async () => {
+  await withFolder(async (folder) => {
+    const missing = await runBin(['init', '--profile', 'linux-nginx', '--certificate', 'letsencrypt'], { cwd: folder });
+    expect(missing.exitCode).toBe(2);
+    expect(missing.stderr).toContain('--server-name');
+    expect(missing.stderr).toContain('serverName: in the answers file');
+
+    const mac = await runBin(['init', '--profile', 'macos', '--apply', '--json'], { cwd: folder });
+    if (process.platform !== 'darwin') expect(documentOf(mac, 3)).toMatchObject({ ok: false });
+
+    for (const [words, said] of [
+      [['--profile', 'linux-ngnix'], '--profile linux-nginx'],
+      [['--answers', 'nowhere.yaml'], 'nowhere.yaml is not there'],
+      [['--server-name', 'https://x'], '--server-name'],
+      [['--certificate', 'own'], 'private-ca, letsencrypt, files'],
+      [['--env', 'A=b', '--', 'true'], '--env A=…'],
+    ] as const) {
+      const refused = await runBin(['init', ...words], { cwd: folder });
+      expect(refused.exitCode, refused.stderr).toBe(2);
+      expect(refused.stderr).toContain(said);
+    }
+    expect(await readdir(folder)).toEqual([]);
+  });
+}, 60_000);
+
+test('files for containers are written together; those of somebody else are not overwritten', async () => {
+  await withFolder(async (folder) => {
+    const words = ['init', '--profile', 'docker', '--name', 'notes', '--apply', '--json'];
+    const first = documentOf<{ files: readonly string[] }>(await runBin(words, { cwd: folder }));
+    expect(first).toMatchObject({ ok: true, applied: false, profile: 'docker', plan: null });
+    expect(first.files).toContain(join(folder, 'deploy/docker/compose.yaml'));
+    expect(await readFile(join(folder, 'deploy/docker/compose.yaml'), 'utf8')).toContain('notes');
+    await writeFile(join(folder, 'deploy/docker/compose.yaml'), 'mine\n');
+    const refused = await runBin(words, { cwd: folder });
+    expect(refused.exitCode).toBe(3);
+    expect(await readFile(join(folder, 'deploy/docker/compose.yaml'), 'utf8')).toBe('mine\n');
+    expect((await runBin([...words, '--yes'], { cwd: folder })).exitCode).toBe(0);
   });
 }, 60_000);

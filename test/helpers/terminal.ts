@@ -64,6 +64,7 @@ export class Terminal {
     const { CI: _ci, TMUX: _tmux, ...env } = process.env;
     return execFileSync('tmux', ['-S', this.#socket, ...args], {
       encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...env, LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8' },
     });
   }

@@ -360,12 +360,20 @@ describe('an install without a person', () => {
       expect(scripts).toHaveLength(2);
       await host.sh(`printf '#!/bin/sh\\nexec /usr/bin/node /usr/lib/mcp-deploy/bin/mcp-deploy.js "$@"\\n' > /usr/local/bin/mcp-deploy
         chmod 755 /usr/local/bin/mcp-deploy`);
+      // As on a first boot: the answers make the file anew.
+      await host.sh(`rm -f ${siteFolder}/mcp-deploy.yaml`);
       for (const script of scripts) {
         await host.debian.run(['sh', '-s'], { input: script, env: { SITE: siteFolder } });
       }
-      expect(JSON.parse(await host.sh(`cat ${siteFolder}/apply.json`))).toMatchObject({ ok: true });
+      expect(JSON.parse(await host.sh(`cat ${siteFolder}/apply.json`))).toMatchObject({
+        ok: true,
+        applied: true,
+        changed: true,
+      });
       expect(await serves()).toBe(true);
-      await host.sh(`rm ${siteFolder}/apply.json ${siteFolder}/change.plan /usr/local/bin/mcp-deploy`);
+      await host.sh(
+        `rm ${siteFolder}/answers.yaml ${siteFolder}/apply.json ${siteFolder}/change.plan /usr/local/bin/mcp-deploy`,
+      );
     },
     withinMs,
   );
@@ -437,7 +445,7 @@ describe('an uninstall', () => {
       expect(await host.sh('cd /etc/mcp-deploy/notes && sha256sum keys/* pki/*.crt')).toBe(kept);
 
       await host.must('uninstall', '--yes', '--purge');
-      await host.sh(`rm ${siteFolder}/mcp-deploy.yaml`);
+      await host.sh(`rm -f ${siteFolder}/mcp-deploy.yaml`);
       expect(await host.snapshot()).toBe(untouched);
       expect(await host.sh('find /etc /opt /var/lib /var/log -name "*mcp*"')).toBe('');
     },

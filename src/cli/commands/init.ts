@@ -1,9 +1,10 @@
 import { relative, resolve } from 'node:path';
-import { ExplainedError, UserError } from '../../deployment/errors.ts';
-import { secretsInArguments } from '../../deployment/secrets-in-arguments.ts';
+import { EnvironmentError, ExplainedError, UserError } from '../../deployment/errors.ts';
+import { hideSecretArguments, secretsInArguments } from '../../deployment/secrets-in-arguments.ts';
 import type { CommandContext } from '../context.ts';
 import { readDeployment } from '../deployment-folder.ts';
 import { textFlag } from '../flag-values.ts';
+import { quoteCommand } from '../quote-command.ts';
 import { createOutput } from '../output/output.ts';
 import { wrapLines, wrapText } from '../output/wrap-text.ts';
 import { applyPreview, describeWritten, nextLines, writePreview, type Done } from '../wizard/act.ts';
@@ -95,9 +96,20 @@ async function decide(
   const { askQuestions, describeKeys, missingAnswers } = await import('../wizard/ask.ts');
   if (!context.interactive) {
     const answers = settle({});
+    const [found] = answers.command === null && answers.url === null ? findServers(facts) : [];
+    if (found !== undefined) {
+      const words = quoteCommand(hideSecretArguments(found.command, '…'));
+      context.output.progress(`  · an MCP server was found in ${found.from}; to deploy it, add: -- ${words}`);
+    }
     refuseMissing(missingAnswers(answers, facts), answers);
     const preview = await look(answers);
     if (known.apply === true && preview.refusal !== null) throw preview.refusal;
+    if (known.apply === true && preview.needsRoot) {
+      throw new EnvironmentError('This changes the host, and that is for root.', {
+        why: `The profile ${answers.profile} makes a service of this machine. Nothing was changed.`,
+        next: `sudo ${equivalentCommand({ answers, apply: true, out: null })}`,
+      });
+    }
     return { preview, act: known.apply === true };
   }
   const asker: Asker = plain
@@ -157,7 +169,7 @@ async function askWhetherToAct(asker: Asker, preview: Preview, known: boolean | 
 }
 
 /** What is worth knowing before the plan. */
-function sayRemarks({ output }: CommandContext, answers: Answers, facts: WizardFacts): void {
+function sayRemarks({ output, world }: CommandContext, answers: Answers, facts: WizardFacts): void {
   const say = (text: string): void =>
     output.progress(wrapText(`· ${text}`, { columns: output.columns, indent: 2, hang: 2 }));
   if (facts.portRemark !== null && answers.listen === `localhost:${facts.freePort}`) say(facts.portRemark);
@@ -166,7 +178,10 @@ function sayRemarks({ output }: CommandContext, answers: Answers, facts: WizardF
       `${argument} looks like a secret on a command line, where every user of this machine can read it; better --env NAME`,
     );
   }
-  const proxy = /^linux-(.*)$/.exec(answers.profile)?.[1];
+  const unset = answers.env.filter((variable) => world.env[variable] === undefined);
+  if (unset.length > 0)
+    say(`not set here: ${unset.join(', ')}; the server takes it from the environment when it starts`);
+  const proxy = /^linux-(nginx|caddy|haproxy)$/.exec(answers.profile)?.[1];
   const holder = facts.httpsHolder;
   if (proxy !== undefined && holder !== null && !holder.startsWith(proxy))
     say(`port 443 is held by ${holder}, and ${proxy} needs it`);

@@ -75,7 +75,7 @@ export async function writePreview(
 
 /** What is said at the end of a run that applied nothing. */
 export function describeWritten(preview: Preview, wroteRendered: boolean, folder: string): string {
-  const { context, answers, needsRoot, refusal, rendered } = preview;
+  const { context, answers, refusal, rendered } = preview;
   const shown = relative(context.world.cwd, context.deploymentFile) || context.deploymentFile;
   const profile = profileOf(answers.profile);
   const near = relative(context.world.cwd, folder) || '.';
@@ -86,7 +86,7 @@ export function describeWritten(preview: Preview, wroteRendered: boolean, folder
     const what = wroteRendered ? `${shown} and ${rendered.length} files in ${near} are` : `${shown} is`;
     return `${said(`${what} written; nothing was started.`)}\n\n${nextLines(steps)}`;
   }
-  const apply = `${needsRoot ? 'sudo ' : ''}mcp-deploy apply`;
+  const apply = 'mcp-deploy apply';
   // What stands in the way comes first, and may name the command itself.
   const first = refusal?.next === undefined ? [] : refusal.next.split('\n');
   const steps = [

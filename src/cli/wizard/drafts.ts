@@ -52,6 +52,14 @@ export function kubernetesDraft(answers: Answers): DeploymentDraft {
   };
 }
 
+/** From the files to a running container. */
+export function composeNext(_: Answers, folder: string): readonly string[] {
+  return [
+    'mcp-deploy apply && mcp-deploy stop        makes keys and certificate',
+    `docker compose --file ${folder}/docker/compose.yaml up --detach --build`,
+  ];
+}
+
 /** From the files to running pods. */
 export function kubernetesNext({ name, image }: Answers, folder: string): readonly string[] {
   const built = image ?? `mcp-${name}:latest`;

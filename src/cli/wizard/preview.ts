@@ -80,7 +80,7 @@ export async function previewAnswers(
     const wanted = text === existing?.text ? null : text;
     const plan = planDeployment({ deployment, deploymentText: wanted, ...hostOf(own, deployment) }, facts);
     const needsRoot = plan.steps.length > 0 && facts.system?.isRoot === false;
-    const shown = describePlan(plan, facts, `${needsRoot ? 'sudo ' : ''}mcp-deploy apply`);
+    const shown = describePlan(plan, facts, 'mcp-deploy apply');
     return { ...nothing, plan, refusal: elsewhere, needsRoot, view: `${summary}\n\n${shown}${remark}` };
   } catch (error) {
     // The answers are fine; this machine, as it is now, cannot carry them.

@@ -1,24 +1,24 @@
 import type { DeploymentDraft } from '../../deployment/write-deployment.ts';
 import type { Answers } from './answers.ts';
-import { composeDraft, hostDraft, kubernetesDraft, kubernetesNext } from './drafts.ts';
+import { composeDraft, composeNext, hostDraft, kubernetesDraft, kubernetesNext } from './drafts.ts';
 import type { Profile } from './profile.ts';
 
 /** Deployments as production servers run: whole configurations of which only the name and the certificate are asked. */
 export const productProfiles: readonly Profile[] = [
   {
-    id: 'desktop-automation',
-    title: 'Desktop automation on a Mac',
-    about: 'A Mac that is driven by its clients: /message and /events for older ones, audit, 10 calls a second.',
+    id: 'mac-desktop',
+    title: 'Desktop of a Mac',
+    about: 'A Mac that is driven by its clients: /message and /events for older ones, audit, 20 calls a second.',
     asks: ['listen', 'names'],
     needs: ['launchctl'],
     platform: 'darwin',
     publicName: 'none',
     renders: [],
-    next: (_, folder) => [`mcp-deploy render launchd prometheus grafana --out ${folder}`],
+    next: (_, folder) => [`mcp-deploy render prometheus grafana --out ${folder}`],
     draft: desktopDraft,
   },
   {
-    id: 'team-service',
+    id: 'team-keys',
     title: 'Service for teams, in Kubernetes',
     about:
       'Three pods behind an Ingress, a key for each team, sessions of five minutes, pages of other origins by list.',
@@ -30,11 +30,12 @@ export const productProfiles: readonly Profile[] = [
     draft: teamDraft,
   },
   {
-    id: 'configured-tools',
+    id: 'declared-tools',
     title: 'Tools from configuration, nginx',
     about: 'Tools that the file itself declares, cached and limited one by one, behind nginx on a Linux host.',
     asks: ['serverName', 'certificate', 'email', 'agreeTos', 'certificateFile', 'keyFile'],
     needs: ['nginx', 'systemctl'],
+    asRoot: true,
     platform: 'linux',
     publicName: 'needed',
     renders: [],
@@ -42,17 +43,14 @@ export const productProfiles: readonly Profile[] = [
     draft: toolsDraft,
   },
   {
-    id: 'rpc-gateway',
+    id: 'api-gateway',
     title: 'API gateway with Redis, Compose',
     about: 'x-api-key, 100 calls in 15 minutes for each address, a circuit breaker, limits shared through Redis.',
     asks: ['serverName', 'certificate', 'certificateFile', 'keyFile', 'image'],
     needs: ['docker'],
     publicName: 'needed',
     renders: ['docker'],
-    next: (_, folder) => [
-      'mcp-deploy apply && mcp-deploy stop        makes keys and certificate, and tries the server once',
-      `docker compose --file ${folder}/docker/compose.yaml up --detach --build`,
-    ],
+    next: composeNext,
     draft: gatewayDraft,
   },
   {
@@ -69,21 +67,24 @@ export const productProfiles: readonly Profile[] = [
   },
 ];
 
-function privateTls({ names }: Answers): DeploymentDraft['tls'] {
-  return { source: 'private-ca', ...(names === null ? {} : { names }) };
+function privateTls({ names }: Answers) {
+  return { source: 'private-ca' as const, ...(names === null ? {} : { names }) };
 }
 
 function desktopDraft(answers: Answers): DeploymentDraft {
   return {
     server: {
       listen: answers.listen,
-      aliases: ['/message'],
-      legacySse: { sse: '/events', messages: '/messages' },
+      // The paths that its clients know already; /mcp is for those that come new.
+      path: '/message',
+      aliases: ['/mcp'],
+      legacySse: { sse: '/events', messages: '/events/message' },
       keepAliveSeconds: 30,
     },
-    tls: privateTls(answers),
-    limits: { perKey: { requests: 600, windowSeconds: 60 } },
-    logs: { audit: 'logs/audit.jsonl' },
+    tls: { ...privateTls(answers), validDays: 365 },
+    limits: { perKey: 'off', global: { requests: 20, windowSeconds: 1 } },
+    logs: { audit: 'audit.jsonl' },
+    service: { manager: 'launchd' },
   };
 }
 
@@ -96,10 +97,11 @@ function teamDraft(answers: Answers): DeploymentDraft {
       info: true,
       health: { form: 'text' },
       legacySse: { sse: '/mcp/sse', messages: '/mcp/messages' },
-      sessions: { idleSeconds: 300 },
+      sessions: { idleSeconds: 300, max: 500 },
       keepAliveSeconds: 30,
-      cors: { allowHeaders: ['X-Session-ID'], maxAgeSeconds: 86_400 },
+      cors: { allowHeaders: ['X-Session-ID'], exposeHeaders: ['X-Session-ID'], maxAgeSeconds: 86_400 },
     },
+    limits: { streamsPerKey: 50 },
     container: { ...draft.container, replicas: 3 },
   };
 }
@@ -149,8 +151,9 @@ function gatewayDraft(answers: Answers): DeploymentDraft {
   return {
     ...draft,
     limits: {
-      perAddress: { requests: 100, windowSeconds: 900, form: 'fixed-window' },
-      headers: 'standard',
+      perKey: 'off',
+      perAddress: { requests: 100, windowMs: 900_000, form: 'fixed-window' },
+      headers: 'separate',
     },
     container: { ...draft.container, redis: true },
   };
@@ -169,7 +172,7 @@ function terminalDraft(answers: Answers): DeploymentDraft {
     },
     tls: privateTls(answers),
     logs: {
-      audit: 'logs/audit.jsonl',
+      audit: 'audit.jsonl',
       rotate: { megabytes: 100, keep: 10 },
     },
     backup: { keep: 30, keepDays: 30 },

@@ -4,13 +4,14 @@ export const profileIds = [
   'linux-nginx',
   'linux-caddy',
   'linux-haproxy',
+  'linux-user',
   'macos',
   'docker',
   'kubernetes',
-  'desktop-automation',
-  'team-service',
-  'configured-tools',
-  'rpc-gateway',
+  'mac-desktop',
+  'team-keys',
+  'declared-tools',
+  'api-gateway',
   'terminal-daemon',
 ] as const;
 export type ProfileId = (typeof profileIds)[number];

@@ -14,6 +14,8 @@ export interface Profile {
   readonly asks: readonly AnswerKey[];
   /** Programs that it needs here, each with its reason; none where files are made for elsewhere. */
   readonly needs: readonly (keyof WizardFacts['programs'])[];
+  /** Whether root applies it. */
+  readonly asRoot?: true;
   /** Platform that it is for; any when absent. */
   readonly platform?: NodeJS.Platform;
   /** Whether a public name is needed. */

@@ -1,5 +1,5 @@
 import { profileIds, type ProfileId } from './profile-ids.ts';
-import { composeDraft, hostDraft, kubernetesDraft, kubernetesNext, localDraft } from './drafts.ts';
+import { composeDraft, composeNext, hostDraft, kubernetesDraft, kubernetesNext, localDraft } from './drafts.ts';
 import type { Profile } from './profile.ts';
 import { productProfiles } from './product-profiles.ts';
 
@@ -9,6 +9,7 @@ const onHost = (program: 'nginx' | 'caddy' | 'haproxy', title: string, about: st
   about,
   asks: ['serverName', 'certificate', 'email', 'agreeTos', 'certificateFile', 'keyFile'],
   needs: [program, 'systemctl'],
+  asRoot: true,
   platform: 'linux',
   publicName: 'needed',
   renders: [],
@@ -45,16 +46,28 @@ export const profiles: readonly Profile[] = [
     'A systemd service with HAProxy before it, for hosts that balance by it already.',
   ),
   {
+    id: 'linux-user',
+    title: 'Linux service of yours, no root',
+    about: 'A service of systemd --user: it runs while you are logged in, or from boot on if lingering is allowed.',
+    asks: ['listen'],
+    needs: ['systemctl'],
+    platform: 'linux',
+    publicName: 'possible',
+    renders: [],
+    next: () => [],
+    draft: (answers) => ({ ...localDraft(answers), service: { manager: 'systemd-user' } }),
+  },
+  {
     id: 'macos',
     title: 'Mac, started by launchd',
-    about: 'A server on this Mac that other machines of the network may use, started at login.',
+    about: 'A server on this Mac that starts when you log in, with a certificate for its name in the network.',
     asks: ['listen', 'names'],
     needs: ['launchctl'],
     platform: 'darwin',
     publicName: 'possible',
     renders: [],
-    next: (_, folder) => [`mcp-deploy render launchd --out ${folder}`],
-    draft: localDraft,
+    next: () => [],
+    draft: (answers) => ({ ...localDraft(answers), service: { manager: 'launchd' } }),
   },
   {
     id: 'docker',
@@ -64,10 +77,7 @@ export const profiles: readonly Profile[] = [
     needs: ['docker'],
     publicName: 'possible',
     renders: ['docker'],
-    next: (_, folder) => [
-      'mcp-deploy apply && mcp-deploy stop        makes keys and certificate, and tries the server once',
-      `docker compose --file ${folder}/docker/compose.yaml up --detach --build`,
-    ],
+    next: composeNext,
     draft: composeDraft,
   },
   {

@@ -59,7 +59,7 @@ function whyUnfit(profile: Profile, facts: WizardFacts): string | null {
   const why = whyNotHere(profile, facts);
   if (why !== null) return why;
   if (profile.needs.includes('docker') && !facts.dockerUsable) return 'this user may not use Docker';
-  return profile.needs.includes('systemctl') && !facts.isRoot ? 'applied as root' : null;
+  return profile.asRoot === true && !facts.isRoot ? 'applied as root' : null;
 }
 
 /** Why nobody could apply it on this machine as it is; null where somebody could. */
@@ -102,11 +102,11 @@ function proposeListen(profile: ProfileId, { freePort }: WizardFacts): string {
 }
 
 const fixedListen: Readonly<Partial<Record<ProfileId, string>>> = {
-  'rpc-gateway': 'localhost:8000',
+  'api-gateway': 'localhost:8000',
   'terminal-daemon': 'localhost:3456',
   docker: 'localhost:8443',
   kubernetes: 'localhost:8443',
-  'team-service': 'localhost:8443',
+  'team-keys': 'localhost:8443',
 };
 
 /** On a Mac others find it as NAME.local. */

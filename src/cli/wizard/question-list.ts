@@ -72,7 +72,7 @@ export function appliesTo(key: AnswerKey, answers: Answers): boolean {
 }
 
 function usesOwnAcme({ profile }: Answers): boolean {
-  return profile === 'linux-nginx' || profile === 'configured-tools';
+  return profile === 'linux-nginx' || profile === 'declared-tools';
 }
 
 /**

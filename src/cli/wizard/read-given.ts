@@ -22,10 +22,12 @@ export async function readGiven(context: CommandContext, options: FlagValues): P
   const file = await readAnswersFile(context, textFlag(options, 'answers'));
   const flags = readAnswerFlags(context, options);
   const { version: _version, apply = null, out = null, ...answers } = file ?? { version: 1 };
+  // A flag that was not given says nothing.
+  const said = Object.fromEntries(Object.entries(flags.answers).filter(([, value]) => value !== undefined));
   const apart = flags.answers.url === undefined && flags.answers.command === undefined;
   const { command: _command, url: _url, env: _env, headers: _headers, ...others } = answers;
   return {
-    answers: { ...(apart ? answers : others), ...flags.answers },
+    answers: { ...(apart ? answers : others), ...said },
     apply: typeof options['apply'] === 'boolean' ? options['apply'] : apply,
     out: textFlag(options, 'out') ?? out,
     remarks: flags.remarks,
