@@ -157,7 +157,15 @@ function normalised(screen: string, { folder, port }: Pick<Run, 'folder' | 'port
     screen
       .replaceAll(folder, '/srv/work')
       // A terminal breaks lines within a number, too.
-      .replaceAll(new RegExp([...String(port)].join(String.raw`\n?`), 'g'), (found) => likeBreaks(found, '18443'))
+      .replaceAll(
+        new RegExp(
+          String(port)
+            .split('')
+            .join(String.raw`\n?`),
+          'g',
+        ),
+        (found) => likeBreaks(found, '18443'),
+      )
       .replaceAll(/localhost:84\d\d/g, 'localhost:8443')
       .replaceAll(`host ${hostname()}`, 'host box')
       .replaceAll(/\b1?\d files/g, 'N files')
