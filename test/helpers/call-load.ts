@@ -8,6 +8,12 @@ export interface LoadOptions {
   readonly ca?: string;
   /** Tool that answers `{content:[{text}]}` with its argument `message`. */
   readonly tool: string;
+  /** Told of each call, for figures. */
+  readonly onCall?: (call: {
+    readonly era: 'modern' | 'legacy';
+    readonly ok: boolean;
+    readonly durationMs: number;
+  }) => void;
 }
 
 /** Clients that call without a pause, each on its own kept connection, half of them in legacy sessions. */
@@ -44,17 +50,23 @@ export function startLoad(options: LoadOptions): CallLoad {
       const headers: Record<string, string> = isModern
         ? { 'mcp-protocol-version': '2026-07-28', 'mcp-method': 'tools/call', 'mcp-name': options.tool }
         : { 'mcp-protocol-version': '2025-11-25', 'mcp-session-id': session ?? '' };
+      const startedAt = performance.now();
+      const tell = (ok: boolean): void =>
+        options.onCall?.({ era: isModern ? 'modern' : 'legacy', ok, durationMs: performance.now() - startedAt });
       try {
         const answer = await send({ jsonrpc: '2.0', id: counts.calls, method: 'tools/call', params }, headers);
         if (answer.status === 404 && !isModern) {
           counts.sessionsLost++;
+          tell(false);
           session = await initialize(send);
         } else if (answer.status !== 200 || !answer.body.includes(text)) {
           counts.failed++;
           if (isModern) counts.failedModern++;
+          tell(false);
           problems.push(`${isModern ? 'modern' : 'legacy'}: ${answer.status} ${answer.body.slice(0, 200)}`);
-        }
+        } else tell(true);
       } catch (error) {
+        tell(false);
         counts.failed++;
         if (isModern) counts.failedModern++;
         problems.push(`${isModern ? 'modern' : 'legacy'}: ${String(error)}`);
