@@ -2,6 +2,7 @@ import { EnvironmentError } from '../deployment/errors.ts';
 import type { ContainerFact } from '../plan/container-facts.ts';
 import type { Action, ComposeProject } from '../plan/types.ts';
 import type { ActContext } from './act.ts';
+import { listServices } from './act-stack.ts';
 import { listContainers } from './containers.ts';
 import type { Begun } from './journal.ts';
 import { describeLogTail } from './log-lines.ts';
@@ -85,6 +86,9 @@ export async function changeContainers(
 /** What the undo of a step on containers or images has to know. */
 export async function readForUndo(action: Action, ports: Running): Promise<Pick<Begun, 'containers' | 'hadImage'>> {
   if (action.type === 'make-image') return { hadImage: await hasImage(action.image, ports) };
+  if (action.type === 'deploy-stack' || action.type === 'remove-stack') {
+    return { containers: (await listServices(action.stack.name, ports)) ?? [] };
+  }
   return 'project' in action ? { containers: await containersOf(action.project, ports) } : {};
 }
 

@@ -6,6 +6,7 @@ import { actAcme, createAccountKey } from './act-acme.ts';
 import { actCertificate } from './act-certificate.ts';
 import { movePair } from './act-pair.ts';
 import { changeContainers, removeStopped, switchContainers } from './act-containers.ts';
+import { deployStack, pruneStack, removeStack } from './act-stack.ts';
 import { actServer } from './act-server.ts';
 import { trialServer } from './act-trial.ts';
 import { sha256Of } from './pre-images.ts';
@@ -71,6 +72,13 @@ export async function act(action: Action, context: ActContext): Promise<string |
       return switchContainers(action, context);
     case 'remove-stopped':
       return removeStopped(action.project, context);
+    case 'deploy-stack':
+      return deployStack(action, context);
+    case 'prune-stack':
+      return pruneStack(action.stack, context);
+    case 'remove-stack':
+      await removeStack(action.stack, context.ports);
+      return action.stack.name;
     case 'containers':
       return changeContainers(action, context);
     case 'service':

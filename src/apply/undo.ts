@@ -2,6 +2,7 @@ import { ExplainedError } from '../deployment/errors.ts';
 import type { Step } from '../plan/types.ts';
 import { removeImage, restoreContainers } from './act-containers.ts';
 import { ensureUser, removeUser } from './accounts.ts';
+import { restoreStack } from './act-stack.ts';
 import { endTrial } from './act-trial.ts';
 import { putUnitsBack, stopWhatWasNotThere } from './units.ts';
 import { dropPreImages, removeUnusedScaffold } from './state-folder.ts';
@@ -56,7 +57,7 @@ export async function undoJournal(
       );
       if (left === null) startedLast.push(entry);
       else await takeBack(entry, () => Promise.resolve([left]));
-    } else if (undo.type === 'restore-containers' && hadContainers(entry)) {
+    } else if ((undo.type === 'restore-containers' || undo.type === 'restore-stack') && hadContainers(entry)) {
       startedLast.push(entry);
     } else if (undo.type === 'remove-image') {
       // Behind the containers that were made of it.
@@ -114,6 +115,9 @@ async function undoStep(
       return [];
     case 'restore-containers':
       await restoreContainers(undo.project, entry.containers ?? [], ports);
+      return [];
+    case 'restore-stack':
+      await restoreStack(undo.stack, undo.timeoutMs, entry.containers ?? [], ports);
       return [];
     case 'remove-image':
       if (entry.hadImage !== true) await removeImage(undo.image, ports);

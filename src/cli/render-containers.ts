@@ -15,7 +15,7 @@ import type { CommandContext } from './context.ts';
 
 /** Whether a deployment serves from containers of this machine's engine. */
 export function isInContainers({ service }: Pick<Deployment, 'service'>): boolean {
-  return service.manager === 'docker';
+  return service.manager === 'docker' || service.manager === 'swarm';
 }
 
 /** What the targets are given for this folder. */
@@ -55,12 +55,14 @@ export async function containerOptions(
   const made = [...new Set(releases.flatMap(({ image }) => image ?? []))];
   const deployment = wanted ?? applied;
   if (deployment === null || (!isInContainers(deployment) && made.length === 0)) return null;
+  const isStack = deployment.service.manager === 'swarm';
+  const target = isStack ? 'swarm' : 'docker';
   const folder = join(context.stateDir, 'docker');
-  const common = { project: projectName(deployment), copies: join(folder, 'secrets') };
+  const common = { isStack, project: projectName(deployment), copies: join(context.stateDir, target, 'secrets') };
   if (wanted === null || !isInContainers(wanted))
     return { ...common, images: made, secrets: [], watched: [], ports: [] };
   const input = containerInput(context, wanted);
-  const site = wanted.container.proxy === 'none' ? null : describeProxySite(input);
+  const site = !isStack && wanted.container.proxy === 'none' ? null : describeProxySite(input);
   const names = [
     'Dockerfile',
     '.dockerignore',
@@ -75,16 +77,27 @@ export async function containerOptions(
   );
   return {
     ...common,
-    images: [...made, ...imagesBeside(wanted), wanted.container.baseImage],
+    images: [...made, ...(isStack ? ['haproxy:3.2'] : []), ...imagesBeside(wanted), wanted.container.baseImage],
     repository: splitImageName(imageName(wanted)).name,
-    secrets: secretsOf(input, 'docker').map(({ file }) => file),
-    ports: [...(site === null ? [] : [site.httpsPort, site.httpPort]), ...publishedPorts(wanted).flatMap(hostPort)],
-    watched: [...names, ...ofProxy].map((name) => join(folder, name)),
+    secrets: secretsOf(input, target).map(({ file }) => file),
+    ports: [
+      ...(site === null ? [] : [site.httpsPort, site.httpPort]),
+      ...(isStack ? [] : publishedPorts(wanted).flatMap(hostPort)),
+    ],
+    watched: [
+      ...[...names, ...ofProxy].map((name) => join(folder, name)),
+      ...['stack.yaml', 'mcp-deploy.yaml', 'haproxy/global.cfg', 'haproxy/site.cfg'].map((name) =>
+        join(context.stateDir, 'swarm', name),
+      ),
+    ],
   };
 }
 
 /** Containers read copies of the key store: those of Compose are mounted and can be written into. */
 export async function handToContainers(context: CommandContext, storeText: string): Promise<void> {
+  if ((await context.ports.files.list(join(context.stateDir, 'swarm', 'secrets'))).length > 0) {
+    context.output.warning('Secrets of a swarm never change: mcp-deploy apply hands the keys to its copies.');
+  }
   const folder = join(context.stateDir, 'docker', 'secrets');
   for (const number of await context.ports.files.list(folder)) {
     await overwriteFile(join(folder, number, 'mcp_keys'), storeText);

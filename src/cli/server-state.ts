@@ -1,3 +1,4 @@
+import { listServices } from '../apply/act-stack.ts';
 import { listContainers } from '../apply/containers.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { projectName } from '../plan/plan-containers.ts';
@@ -18,6 +19,13 @@ export async function readServerState(
 ): Promise<ServerState> {
   if (deployment === null || !isInContainers(deployment)) {
     return ports.processes.serverState(deploymentPaths(stateDir).pidFile);
+  }
+  if (deployment.service.manager === 'swarm') {
+    const services = (await listServices(projectName(deployment), ports)) ?? [];
+    const server = services.find(({ service }) => service === 'server');
+    if (server === undefined) return { state: 'stopped' };
+    const words = `${server.running ? '' : 'not all of '}${server.config} copies of ${server.image}`;
+    return { state: 'running', pid: null, container: `${projectName(deployment)}_server`, words };
   }
   const containers = (await listContainers(projectName(deployment), ports)) ?? [];
   const running = containers.filter((each) => each.service === 'server' && each.running && !each.oneOff);

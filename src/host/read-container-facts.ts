@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { hasImage } from '../apply/act-containers.ts';
+import { listServices } from '../apply/act-stack.ts';
 import { listContainers } from '../apply/containers.ts';
 import { readFileFact } from '../apply/commit.ts';
 import { sha256Of } from '../apply/pre-images.ts';
@@ -7,7 +8,9 @@ import type { ApplyPorts, FileSystem } from '../apply/ports.ts';
 import type { ContainerFacts, EngineFact } from '../plan/container-facts.ts';
 
 export interface ReadContainerOptions {
-  /** Name of the Compose project. */
+  /** Whether services of a stack are looked at, and not containers. */
+  readonly isStack: boolean;
+  /** Name of the Compose project or the stack. */
   readonly project: string;
   /** Images that may be wanted. */
   readonly images: readonly string[];
@@ -41,7 +44,9 @@ export async function readContainerFacts(
     compose: isReady ? await readCompose(ports) : null,
     buildx: isReady && (await ports.processes.run(['docker', 'buildx', 'version'], lookTimeoutMs)).exitCode === 0,
     images,
-    containers: isReady ? ((await listContainers(options.project, ports)) ?? []) : [],
+    containers: isReady
+      ? ((await (options.isStack ? listServices : listContainers)(options.project, ports)) ?? [])
+      : [],
     secretSources: await readHashes(files, options.secrets),
     secretCopies: await readCopies(files, options.copies),
     uid: process.getuid?.() ?? 0,

@@ -118,6 +118,9 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'make-image':
     case 'switch-containers':
     case 'remove-stopped':
+    case 'deploy-stack':
+    case 'prune-stack':
+    case 'remove-stack':
     case 'containers':
     case 'adopt':
       return [];
@@ -137,6 +140,9 @@ function isRun({ action }: Step): boolean {
     'make-image',
     'switch-containers',
     'remove-stopped',
+    'deploy-stack',
+    'prune-stack',
+    'remove-stack',
     'containers',
     'adopt',
   ].includes(action.type);

@@ -20,7 +20,9 @@ export function endpointUrl(deployment: Endpoint): string {
 /** The URL of what stands in front of the server among its containers; null where the server itself is published. */
 export function containerFront(deployment: Endpoint): { readonly url: string; readonly isLocal: boolean } | null {
   const { server, tls, service, container, proxy } = deployment;
-  const hasFront = service?.manager === 'docker' && container !== undefined && container.proxy !== 'none';
+  const hasFront =
+    service?.manager === 'swarm' ||
+    (service?.manager === 'docker' && container !== undefined && container.proxy !== 'none');
   if (!hasFront) return null;
   const publicUrl = server.publicUrl === undefined ? null : new URL(server.publicUrl);
   const names = 'names' in tls && tls.names !== undefined && tls.names.length > 0 ? tls.names : ['localhost'];

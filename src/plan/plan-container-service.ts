@@ -1,7 +1,7 @@
 import { UserError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import type { HostFacts } from './facts.ts';
-import { composeProject, refuseEngine, requireContainers } from './plan-containers.ts';
+import { composeProject, projectName, refuseEngine, requireContainers } from './plan-containers.ts';
 import type { Plan } from './types.ts';
 
 /** Starts, stops or restarts the containers that were applied. */
@@ -12,6 +12,18 @@ export function planContainerService(
 ): Plan {
   const containers = requireContainers(facts);
   refuseEngine(containers);
+  if (deployment.service.manager === 'swarm') {
+    throw new UserError(
+      `A stack is not ${purpose === 'stop' ? 'stopped' : `${purpose}ed`}: Swarm keeps its copies running.`,
+      {
+        next:
+          purpose === 'restart'
+            ? `docker service update --force ${projectName(deployment)}_server`
+            : 'mcp-deploy apply        or: mcp-deploy uninstall',
+        exitCode: 3,
+      },
+    );
+  }
   const { compose } = containers;
   if (compose === null || containers.containers.length === 0) {
     throw new UserError(`There is nothing to ${purpose}: no container of this deployment is here.`, {

@@ -26,7 +26,7 @@ export interface ContainerWishes {
   readonly input: TargetInput;
   readonly adopt: boolean;
   /** Whether steps before change the key store, or the certificate. */
-  readonly secretsChange: boolean;
+  readonly changes: { readonly keys: boolean; readonly certificate: boolean };
   /** The image of a release that is put back; built from the files of this mcp-deploy when absent or gone. */
   readonly image?: string;
 }
@@ -52,7 +52,7 @@ export function planContainers(wishes: ContainerWishes, facts: HostFacts): Conta
   const base: Omit<AppliedContainers, 'image'> = { ...secrets.applied, composeMajor: compose.major };
   const image = chooseImage(wishes, base, containers);
   const files = renderDockerFiles({ ...input, applied: { ...base, image: image.name } }).filter(
-    (file) => image.isBuilt || !contextNames.has(nameOf(file)),
+    (file) => image.isBuilt || !isOfContext(file),
   );
   const folder = join(facts.stateDir, 'docker');
   const folders = [...new Set(files.map(({ installPath }) => join(installPath, '..')))].toSorted();
@@ -164,9 +164,13 @@ export function composeProject(deployment: Deployment, stateDir: string, argv: r
 }
 
 /** The image of the files that a deployment is built from, tagged by their content. */
-function contentTag(files: readonly RenderedFile[]): string {
-  const context = files.filter((file) => contextNames.has(nameOf(file)));
+export function contentTag(files: readonly RenderedFile[]): string {
+  const context = files.filter((file) => isOfContext(file));
   return sha256Hex(context.map((file) => `${nameOf(file)}\0${sha256Hex(file.content)}`).join('\n')).slice(0, 12);
+}
+
+export function isOfContext(file: RenderedFile): boolean {
+  return contextNames.has(nameOf(file));
 }
 
 /** @throws EnvironmentError (exit 3) in one sentence for each way in which the engine is of no use */
@@ -229,7 +233,7 @@ function chooseImage(
   return { name: `${name}:${contentTag(context)}`, isBuilt: true };
 }
 
-function imageSteps(
+export function imageSteps(
   deployment: Deployment,
   image: ChosenImage,
   { images, buildx }: ContainerFacts,
@@ -265,20 +269,21 @@ function imageSteps(
 }
 
 /** Copies of what containers are given, in a numbered folder of their own: those that run go on with theirs. */
-function secretSteps(
-  { input, secretsChange }: ContainerWishes,
+export function secretSteps(
+  { input, changes }: ContainerWishes,
   target: 'docker' | 'swarm',
   facts: HostFacts,
 ): { readonly steps: readonly Step[]; readonly applied: Omit<AppliedContainers, 'image' | 'composeMajor'> } {
   const { secretCopies, secretSources, uid, gid } = requireContainers(facts);
   const wanted = secretsOf(input, target);
-  const user = uid === 0 ? { uid: nobodyElse, gid: nobodyElse } : { uid, gid };
+  // Swarm keeps its own copies, which it makes from these.
+  const user = uid === 0 && target === 'docker' ? { uid: nobodyElse, gid: nobodyElse } : { uid, gid };
   const newest = Math.max(0, ...Object.keys(secretCopies).map(Number));
   const copies = secretCopies[newest] ?? {};
   const fits =
     Object.keys(copies).length === wanted.length &&
     wanted.every(({ name, file }) => copies[name] !== undefined && copies[name] === secretSources[file]);
-  const number = fits && !secretsChange ? newest : newest + 1;
+  const number = fits && !changes.keys && !changes.certificate ? newest : newest + 1;
   const applied = { secretsFolder: `./secrets/${number}`, secretsNumber: number, user };
   if (number === newest) return { steps: [], applied };
   const missing = wanted.find(({ file }) => secretSources[file] === undefined && !isMade(file, facts));
@@ -314,7 +319,7 @@ function secretSteps(
   };
 }
 
-function oldSecretSteps(folder: string, kept: number, { secretCopies }: ContainerFacts): readonly Step[] {
+export function oldSecretSteps(folder: string, kept: number, { secretCopies }: ContainerFacts): readonly Step[] {
   return Object.entries(secretCopies)
     .filter(([number]) => Number(number) !== kept)
     .flatMap(([number, copies]) => {
@@ -350,7 +355,7 @@ function isMade(file: string, { stateDir }: HostFacts): boolean {
   return file.startsWith(`${stateDir}/`);
 }
 
-function folderSteps(path: string, facts: HostFacts): readonly Step[] {
+export function folderSteps(path: string, facts: HostFacts): readonly Step[] {
   if (facts.directories?.includes(path) === true) return [];
   return [
     {
@@ -364,7 +369,7 @@ function folderSteps(path: string, facts: HostFacts): readonly Step[] {
   ];
 }
 
-function managedFile(file: RenderedFile) {
+export function managedFile(file: RenderedFile) {
   return {
     id: `file-${nameOf(file)
       .toLowerCase()
@@ -382,7 +387,7 @@ function nameOf({ path }: RenderedFile): string {
   return path.slice(path.indexOf('/') + 1);
 }
 
-function readyTimeoutMs({ server }: Deployment): number {
+export function readyTimeoutMs({ server }: Deployment): number {
   const slowest = Math.max(0, ...Object.values(server.upstreams).map((upstream) => upstream.startSeconds));
   return 20_000 + Math.round(slowest * 1_000);
 }

@@ -19,6 +19,7 @@ import {
   type PersonalSteps,
 } from './personal-service.ts';
 import { clearContainerSteps, planContainers, type ContainerWishes } from './plan-containers.ts';
+import { clearSwarmSteps, planSwarm } from './plan-swarm.ts';
 import type { TargetInput } from '../targets/types.ts';
 import type { RenderedHost } from './system-facts.ts';
 import { serverConfigText } from './server-config.ts';
@@ -176,10 +177,11 @@ function planInContainers(
   const wishes: ContainerWishes = {
     input,
     adopt: desired.adopt === true,
-    secretsChange: certificates.length > 0 || keys.length > 0,
+    changes: { keys: keys.length > 0, certificate: certificates.length > 0 },
     ...(desired.image === undefined ? {} : { image: desired.image }),
   };
-  const containers = planContainers(wishes, facts);
+  const isStack = deployment.service.manager === 'swarm';
+  const containers = (isStack ? planSwarm : planContainers)(wishes, facts);
   const steps = [
     ...deploymentFileSteps(desired, facts),
     ...keys,
@@ -187,7 +189,10 @@ function planInContainers(
     ...containers.steps,
     ...recordSteps(containers.adopted),
     ...(containers.serves
-      ? [...verifySteps(deployment, facts, keys.length > 0), ...clearContainerSteps(wishes, facts)]
+      ? [
+          ...verifySteps(deployment, facts, keys.length > 0),
+          ...(isStack ? clearSwarmSteps : clearContainerSteps)(wishes, facts),
+        ]
       : []),
   ];
   const release = facts.release?.release ?? 0;

@@ -3,6 +3,7 @@ import { deploymentSchema } from '../deployment/schema.ts';
 import type { FileFact, HostFacts } from './facts.ts';
 import { leavePersonalSteps } from './personal-service.ts';
 import { unfinishedNotices } from './plan-notices.ts';
+import { swarmStack } from './plan-swarm.ts';
 import { composeProject, refuseEngine } from './plan-containers.ts';
 import { stopStep } from './plan-service.ts';
 import { sha256Hex } from './server-config.ts';
@@ -25,6 +26,17 @@ export function planRemoval(facts: HostFacts, options: { readonly purge?: boolea
   const { containers } = facts;
   if (containers !== undefined) {
     refuseEngine(containers);
+    if (deployment.service.manager === 'swarm' && containers.containers.length > 0) {
+      const stack = swarmStack(deployment, facts.stateDir);
+      steps.push({
+        id: 'remove-stack',
+        title: `remove the stack ${stack.name}`,
+        why: 'it is what was applied',
+        group: 'removal',
+        action: { type: 'remove-stack', stack },
+        undo: { type: 'restore-stack', stack, timeoutMs: 600_000 },
+      });
+    }
     if (containers.compose !== null && facts.files[join(facts.stateDir, 'docker', 'compose.yaml')] !== undefined) {
       const project = composeProject(deployment, facts.stateDir, containers.compose.argv);
       steps.push({

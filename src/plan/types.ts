@@ -194,6 +194,15 @@ export type Action =
       readonly trial: boolean;
       readonly timeoutMs: number;
     }
+  /** Brings a stack of a swarm to its file, and waits until each copy runs the image. */
+  | {
+      readonly type: 'deploy-stack';
+      readonly stack: SwarmStack;
+      readonly image: string;
+      readonly timeoutMs: number;
+    }
+  | { readonly type: 'prune-stack'; readonly stack: SwarmStack }
+  | { readonly type: 'remove-stack'; readonly stack: SwarmStack }
   /** Removes what a switch has stopped. */
   | { readonly type: 'remove-stopped'; readonly project: ComposeProject }
   /** Starts, stops or removes all containers of a project. */
@@ -227,6 +236,13 @@ export interface LaunchdManager {
   readonly domain: string;
   /** The property list of the job. */
   readonly file: string;
+}
+
+export interface SwarmStack {
+  readonly name: string;
+  readonly file: string;
+  /** Copies of the server. */
+  readonly replicas: number;
 }
 
 /** A Compose file and what apply has to know of it. */
@@ -313,6 +329,7 @@ export type Undo =
   | { readonly type: 'restore-units'; readonly units: readonly UnitChange[]; readonly manager?: UnitManager }
   /** The containers of before run again, and no others. */
   | { readonly type: 'restore-containers'; readonly project: ComposeProject }
+  | { readonly type: 'restore-stack'; readonly stack: SwarmStack; readonly timeoutMs: number }
   /** Removes an image that was not there before. */
   | { readonly type: 'remove-image'; readonly image: string }
   /** Ends a trial whose command was killed. */
@@ -367,6 +384,9 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'make-image':
     case 'switch-containers':
     case 'remove-stopped':
+    case 'deploy-stack':
+    case 'prune-stack':
+    case 'remove-stack':
     case 'containers':
     case 'adopt':
       return [];

@@ -84,6 +84,8 @@ export interface AppliedContainers {
   /** Folder of the copies of keys and certificates, beside the files, and its number. */
   readonly secretsFolder: string;
   readonly secretsNumber: number;
+  /** By name, where a secret has been the same for longer. */
+  readonly secretNumbers?: Readonly<Record<string, number>>;
   /** As whom the server runs, to whom these copies belong. */
   readonly user: { readonly uid: number; readonly gid: number };
   /** Of Compose: the first one knows less. */

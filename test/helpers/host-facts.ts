@@ -155,6 +155,9 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
     case 'make-image':
     case 'switch-containers':
     case 'remove-stopped':
+    case 'deploy-stack':
+    case 'prune-stack':
+    case 'remove-stack':
     case 'containers':
     case 'trial-server':
     case 'service':

@@ -9,6 +9,8 @@ import {
   startContainerBench,
   type ContainerBench,
 } from '../helpers/container-bench.ts';
+import { startLoad as startCalls } from '../helpers/call-load.ts';
+import { openContainerFolder } from '../helpers/container-cli.ts';
 import { relayInto } from '../helpers/docker-daemon.ts';
 import { callHttp } from '../helpers/http-call.ts';
 import { modernRequest } from '../helpers/server-rig.ts';
@@ -32,6 +34,67 @@ beforeAll(async () => {
 afterAll(async () => {
   await bench?.stop();
 }, 60_000);
+
+const applied = `version: 1
+name: notes
+service: { manager: swarm }
+limits: { perKey: off, freePerKey: off }
+server: { drainSeconds: 3 }
+container: { replicas: 2, cpus: { reserved: 0.05 }, memoryMegabytes: { reserved: 64 } }
+`;
+
+testWithTools(
+  tools,
+  'service.manager: swarm is applied, grows to three copies of another release, goes back without a failed call, and leaves nothing',
+  async (context) => {
+    const at = requireBench(bench, context);
+    const { engine } = at;
+    importDebianImage(at, 'haproxy:3.2');
+    const folder = openContainerFolder(at, 'stack');
+    folder.want(applied);
+    const refused = await folder.cli(['apply']);
+    expect([refused.status, refused.stderr]).toEqual([3, expect.stringContaining('This engine is in no swarm.')]);
+    engine.docker(['swarm', 'init', '--advertise-addr', '127.0.0.1']);
+    expect(await folder.must('apply')).toContain('https://localhost/mcp');
+    expect(await folder.must('status')).toContain('2 copies of mcp-notes:');
+    expect((await folder.cli(['plan', '--check'])).status).toBe(0);
+    const relay = await relayInto(engine, 443);
+    try {
+      const load = startCalls({
+        url: `https://localhost:${relay.port}/mcp`,
+        ca: readFileSync(join(folder.state, 'pki/ca.crt'), 'utf8'),
+        key: readFileSync(join(folder.state, 'keys/default.key'), 'utf8').trim(),
+        clients: 4,
+        tool: 'echo',
+      });
+      folder.want(`${applied.replace('replicas: 2', 'replicas: 3')}logs: { level: debug }\n`);
+      await folder.must('keys', 'create', 'guest');
+      await folder.must('apply');
+      expect(await folder.must('status')).toContain('3 copies of mcp-notes:');
+      // Those of before went: one of each name is left.
+      const named = (kind: string): readonly string[] =>
+        engine
+          .docker([kind, 'ls', '--format', '{{.Name}}'])
+          .trim()
+          .split('\n')
+          .map((name) => name.replace(/_[0-9a-f]+$/, ''));
+      for (const kind of ['config', 'secret']) expect(named(kind).length).toBe(new Set(named(kind)).size);
+      await folder.must('rollback');
+      expect(await folder.must('status')).toContain('2 copies of mcp-notes:');
+      await load.stop();
+      // A session of the legacy era is begun anew when its copy goes; until it is gone, that copy refuses it.
+      const others = load.problems.filter((text) => !text.startsWith('legacy: 503'));
+      expect([load.counts.failedModern, others]).toEqual([0, []]);
+    } finally {
+      await relay.close();
+      await folder.must('uninstall', '--yes');
+    }
+    for (const kind of ['service', 'secret', 'config']) expect(engine.docker([kind, 'ls', '--quiet'])).toBe('');
+    expect(engine.docker(['images', '--quiet', 'mcp-notes'])).toBe('');
+    engine.docker(['swarm', 'leave', '--force']);
+  },
+  600_000,
+);
 
 testWithTools(
   tools,

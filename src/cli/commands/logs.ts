@@ -61,7 +61,8 @@ async function logsOfContainer(
   if (!('container' in server)) {
     throw new UserError('No container of the server runs here.', { next: 'mcp-deploy start' });
   }
-  const argv = ['docker', 'logs', '--tail', String(lines), ...(following ? ['--follow'] : []), server.container];
+  const logs = applied.service.manager === 'swarm' ? ['service', 'logs', '--raw'] : ['logs'];
+  const argv = ['docker', ...logs, '--tail', String(lines), ...(following ? ['--follow'] : []), server.container];
   const shown: string[] = [];
   const onLine = following || !context.output.json ? write : (line: string): void => void shown.push(line);
   await streamLines(argv, { signal: context.signal, onLine });

@@ -16,7 +16,7 @@ import type { RenderedFile, TargetInput } from '../types.ts';
  * Throws a UserError where no certificate is known, and for a deployment without keys.
  */
 export function renderSwarmFiles(input: TargetInput): readonly RenderedFile[] {
-  const { deployment } = input;
+  const { applied, deployment } = input;
   const { container } = deployment;
   // "tasks." is the name that has an address for each copy.
   const proxy = renderFrontProxy(input, 'haproxy', 'tasks.server');
@@ -40,7 +40,7 @@ export function renderSwarmFiles(input: TargetInput): readonly RenderedFile[] {
   const view = {
     name: deployment.name,
     project: nameOnHost(deployment.name),
-    image: quoteCompose(imageName(deployment), 'container.image'),
+    image: quoteCompose(applied?.image ?? imageName(deployment), 'container.image'),
     redis: container.redis,
     configPath: containerFiles.config,
     secrets,
@@ -49,8 +49,9 @@ export function renderSwarmFiles(input: TargetInput): readonly RenderedFile[] {
     drainSeconds: deployment.server.drainSeconds,
     stopSeconds: stopSeconds(deployment),
     replicas: container.replicas,
-    // Long enough that a copy which cannot live shows it.
-    monitorSeconds: 20,
+    // Long enough that a copy which cannot live shows it. What apply deploys it looks at itself.
+    monitorSeconds: applied === undefined ? 20 : 5,
+    applied: applied !== undefined,
     cpuLimit: quoteCompose(String(container.cpus.limit), 'container.cpus'),
     cpuReserved: quoteCompose(String(Math.min(container.cpus.reserved, container.cpus.limit)), 'container.cpus'),
     memoryLimit: container.memoryMegabytes.limit,
@@ -67,8 +68,11 @@ export function renderSwarmFiles(input: TargetInput): readonly RenderedFile[] {
     })),
     allSecrets: [...secrets, ...forProxy].map(({ name, file, place }) => ({
       name,
-      fullName: `"${stack}_${name}_\${MCP_SECRETS:-1}"`,
-      file: quoteCompose(file, place),
+      fullName:
+        applied === undefined
+          ? `"${stack}_${name}_\${MCP_SECRETS:-1}"`
+          : `"${stack}_${name}_${applied.secretNumbers?.[name] ?? applied.secretsNumber}"`,
+      file: quoteCompose(applied === undefined ? file : `${applied.secretsFolder}/${name}`, place),
     })),
   };
   const layOut = compileTemplate(input.templates('swarm/stack.yaml.hbs'));
