@@ -83,6 +83,8 @@ export async function act(action: Action, context: ActContext): Promise<string |
       return changeContainers(action, context);
     case 'service':
       return changeUnits(action.units, context.ports, action.manager);
+    case 'set-mode':
+      return setMode(action, context);
     case 'remove-file':
       await files.removeFile(action.path);
       return shown(action.path, context);
@@ -120,6 +122,16 @@ export async function act(action: Action, context: ActContext): Promise<string |
 export function shown(path: string, context: Pick<ActContext, 'baseDir'>): string {
   const way = relative(context.baseDir, path);
   return way.startsWith('..') ? path : way;
+}
+
+async function setMode({ path, mode }: Extract<Action, { type: 'set-mode' }>, context: ActContext): Promise<string> {
+  const { files } = context.ports;
+  const kind = (await files.stat(path))?.kind;
+  if (kind !== 'file' && kind !== 'directory') {
+    throw new EnvironmentError(`${path} is not there any more, or is a link now.`, { next: 'Run the command again.' });
+  }
+  await files.chmod(path, mode);
+  return shown(path, context);
 }
 
 async function copyFile(

@@ -100,7 +100,10 @@ async function makeRelease(
   const before = await readNewestRelease(ports.files, stateDir);
   const touched = plan.steps.flatMap((step) =>
     // Copies follow what they are copies of: no file of their own that somebody may edit.
-    step.action.type === 'make-directory' || step.action.type === 'copy-secret' ? [] : pathsTouchedBy(step.action),
+    // A mode is no content: whose file it is stays as it was.
+    step.action.type === 'make-directory' || step.action.type === 'copy-secret' || step.action.type === 'set-mode'
+      ? []
+      : pathsTouchedBy(step.action),
   );
   const files: Record<string, FileFact> = {};
   // What no step touched keeps the hash that we wrote: edited since, it is the user's, and uninstall must leave it.

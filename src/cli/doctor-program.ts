@@ -33,6 +33,7 @@ function defineDoctor(command: Command): void {
     .option('--only <codes>', 'only these codes or categories (may be given several times)', collect, [])
     .option('--skip <codes>', 'all but these codes or categories (may be given several times)', collect, [])
     .option('--bundle <file>', 'also write a support archive (.tar.gz) with every secret hidden')
+    .option('--fix', 'mend what is safe, after asking (--yes: without), and look again')
     .option('--baseline <file>', 'findings in this file are accepted until their day')
     .option('--write-baseline <file>', 'accept what is found now: write that file (with --reason)')
     .option('--reason <text>', 'why, for --write-baseline')
@@ -49,10 +50,12 @@ Examples
   mcp-deploy doctor https://mcp.example.com/mcp --key-file k --upstream http://127.0.0.1:8080/mcp --proxy-config auto
                                                                is it the proxy or the server, and which line
   mcp-deploy doctor --wait 60 --only protocol --only tools     after a start: until clients of both eras get through
+  mcp-deploy doctor --fix                                      restart, write files again, close modes, renew
   mcp-deploy doctor --out report.html --out junit.xml          one look, several reports
 
 Exit codes
   0 healthy, warnings allowed   1 an error was found   2 wrong input   3 nothing could be judged
+  4 --fix failed, all undone   5 its undo is incomplete   130 interrupted
 `,
     );
 }

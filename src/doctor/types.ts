@@ -203,6 +203,17 @@ export interface DoctorReport {
   readonly accepted?: readonly AcceptedFinding[];
   /** With a baseline: entries that are over, or fit nothing any more. They fail the run. */
   readonly baselineProblems?: readonly string[];
+  /** With --fix: what was done, and what came of it. */
+  readonly fix?: FixOutcome;
+}
+
+export interface FixOutcome {
+  /** Titles of the steps that were carried out. */
+  readonly done: readonly string[];
+  /** Codes of findings that are in order now. */
+  readonly healed: readonly string[];
+  /** Codes of findings that are still there. */
+  readonly left: readonly string[];
 }
 
 export interface AcceptedFinding {

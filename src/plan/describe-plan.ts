@@ -75,6 +75,8 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
       // Of the folders in .mcp-deploy only what lies in them is worth a line.
       if (action.path.startsWith(`${facts.stateDir}/`)) return [];
       return [entry(action.path, { path: `${shown(action.path, facts)}/` })];
+    case 'set-mode':
+      return [entry(action.path, { glyph: '~' })];
     case 'remove-file':
       return [entry(action.path, { glyph: '-' })];
     case 'remove-directory':

@@ -73,6 +73,8 @@ export type Action =
       readonly content: string;
       readonly owner?: Owner;
     }
+  /** The permission bits of a file or folder of ours; what is in it stays. Never through a link. */
+  | { readonly type: 'set-mode'; readonly path: string; readonly mode: number }
   | { readonly type: 'remove-file'; readonly path: string }
   /** Removes an empty folder; leaves it, without error, when something is in it. */
   | { readonly type: 'remove-directory'; readonly path: string }
@@ -354,6 +356,7 @@ export function pathsTouchedBy(action: Action): readonly string[] {
   switch (action.type) {
     case 'make-directory':
     case 'write-file':
+    case 'set-mode':
     case 'remove-file':
     case 'remove-directory':
     case 'copy-file':

@@ -101,6 +101,8 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
       return { ...nothing, directories: [action.path] };
     case 'write-file':
       return { ...nothing, files: { [action.path]: { ...fileFact(action.content), mode: action.mode } } };
+    case 'set-mode':
+      return nothing;
     case 'remove-file':
       return { ...nothing, removed: [action.path] };
     case 'issue-private-ca':

@@ -19,15 +19,36 @@ export async function runDoctorCommand(
 ): Promise<number> {
   const choice = await readReportChoice(context, options);
   const rhythm = readRhythm(options);
+  if (options['fix'] === true && url !== undefined) throw fixesOwnOnly();
   const bundle = await readBundleChoice(context, options);
   const baseline = await readBaselineChoice(context, options);
   const look: Look = async (repeated) => baseline.apply(await lookOnce(context, url, options, repeated));
   if (rhythm.kind === 'watch') return watchDoctor(context, look, { ...rhythm, shown: choice.shown });
   const seen = rhythm.kind === 'once' ? await look(false) : await waitUntilHealthy(context, look, rhythm.waitMs);
-  const report = await baseline.finish(seen);
+  const mended = options['fix'] === true ? await fixSeen(context, url, options, seen, look) : seen;
+  const report = await baseline.finish(mended);
   await showReport(context, report, choice);
   if (bundle !== null) await writeSupportBundle(context, bundle, report, await readDoctorTarget(context, url, options));
   return exitCodeOf(report);
+}
+
+function fixesOwnOnly(): UserError {
+  return new UserError('--fix mends the deployment of this folder only.', {
+    why: 'Nothing is changed on a server that was not deployed from here.',
+    next: 'mcp-deploy doctor --fix        in the folder of mcp-deploy.yaml',
+  });
+}
+
+async function fixSeen(
+  context: CommandContext,
+  url: string | undefined,
+  options: Record<string, unknown>,
+  seen: DoctorReport,
+  look: Look,
+): Promise<DoctorReport> {
+  const { fixDeployment } = await import('../fix-deployment.ts');
+  const { own } = await readDoctorTarget(context, url, options);
+  return fixDeployment(context, seen, own, () => look(false));
 }
 
 /** One look at everything. A repeated one leaves the burst up to the limit out, so that watching is no load. */
@@ -62,7 +83,7 @@ type Rhythm =
 function readRhythm(options: Record<string, unknown>): Rhythm {
   const waits = textFlag(options, 'wait') !== undefined;
   if (options['watch'] === true) {
-    const ended = (['wait', 'writeBaseline', 'out', 'bundle'] as const).find((name) => {
+    const ended = (['fix', 'wait', 'writeBaseline', 'out', 'bundle'] as const).find((name) => {
       const value = options[name];
       return Array.isArray(value) ? value.length > 0 : value !== undefined;
     });

@@ -40,6 +40,10 @@ const reportDocumentSchema = z.strictObject({
     .array(z.string())
     .optional()
     .describe('only with --baseline: entries that are over or fit nothing any more; each fails the run'),
+  fix: z
+    .strictObject({ done: z.array(z.string()), healed: z.array(code), left: z.array(code) })
+    .optional()
+    .describe('only with --fix: what was done, which findings are gone, which are still there'),
 });
 
 /** What `doctor --json` writes; published as schema/doctor-report.schema.json. */
@@ -47,7 +51,7 @@ export type ReportDocument = z.output<typeof reportDocumentSchema>;
 
 /** The published part of a report: nothing in it is for one format alone. */
 export function describeReport(report: DoctorReport): ReportDocument {
-  const { ok, target, rootCause, findings, passed, notChecked, durationMs, accepted, baselineProblems } = report;
+  const { ok, target, rootCause, findings, passed, notChecked, durationMs, accepted, baselineProblems, fix } = report;
   return {
     ok,
     target,
@@ -59,6 +63,7 @@ export function describeReport(report: DoctorReport): ReportDocument {
     ...(accepted === undefined
       ? {}
       : { accepted: accepted.map(({ finding, ...known }) => ({ finding: describeFinding(finding), ...known })) }),
+    ...(fix === undefined ? {} : { fix: { done: [...fix.done], healed: [...fix.healed], left: [...fix.left] } }),
     ...(baselineProblems === undefined ? {} : { baselineProblems: [...baselineProblems] }),
   };
 }

@@ -1,0 +1,122 @@
+import { realpath } from 'node:fs/promises';
+import { sep } from 'node:path';
+import { readUnfinished } from '../apply/recover.ts';
+import { ExplainedError } from '../deployment/errors.ts';
+import type { OwnFacts } from '../doctor/run-doctor.ts';
+import type { DoctorReport, FixOutcome } from '../doctor/types.ts';
+import { describePlan } from '../plan/describe-plan.ts';
+import { scopeOf } from '../plan/deployment-paths.ts';
+import { planFix, type FixPlan, type OpenFile } from '../plan/plan-fix.ts';
+import type { HostFacts } from '../plan/facts.ts';
+import { readAppliedDeployment } from './applied-deployment.ts';
+import { changeHost, lookAtHost } from './apply-desired.ts';
+import { confirmOrRefuse } from './confirm.ts';
+import type { CommandContext } from './context.ts';
+import { hostOf } from './render-host.ts';
+
+/**
+ * Mends what is safe of a result, through the journal, after asking; then looks again. What is not ours, and what its
+ * users would feel, stays as it is: its finding says what to do.
+ * @throws ExplainedError when nobody can be asked, and as apply does (exit 4, 5, 130)
+ */
+export async function fixDeployment(
+  context: CommandContext,
+  before: DoctorReport,
+  own: OwnFacts | null,
+  look: () => Promise<DoctorReport>,
+): Promise<DoctorReport> {
+  const { output, ports, stateDir } = context;
+  const deployment = await readAppliedDeployment(context);
+  if (own === null || deployment === null) throw new Error('--fix without a deployment of this folder');
+  const planFor = async (facts: HostFacts): Promise<FixPlan> =>
+    planFix({ deployment, open: await openFiles(context, before, own), ...hostOf(context, deployment) }, facts);
+
+  const unfinished = await readUnfinished({ ports, stateDir });
+  const facts = await lookAtHost(context, deployment);
+  const planned = await tryPlan(() => planFor(facts));
+  if (planned instanceof ExplainedError) {
+    output.warning(`${planned.message} ${planned.next ?? ''}`.trimEnd());
+    return withOutcome(before, before, []);
+  }
+  for (const title of planned.unsafe) {
+    output.warning(`Left to you, since clients would notice: ${title}. It is done by: mcp-deploy apply`);
+  }
+  if (planned.plan.steps.length === 0 && unfinished === null) {
+    if (before.findings.length > 0)
+      output.progress('  Nothing of this can be mended safely; each finding says what to do.');
+    return withOutcome(before, before, []);
+  }
+  if (unfinished !== null) {
+    output.progress(
+      `  ${output.err.bold('~')} what an interrupted ${unfinished.purpose} left (${unfinished.startedAt}) is undone first`,
+    );
+  }
+  if (planned.plan.steps.length > 0) output.progress(describePlan(planned.plan, facts, 'mcp-deploy doctor --fix'));
+  if (!(await confirmOrRefuse(context, 'Do this now?', '--fix'))) return before;
+
+  // Under the lock everything is looked at anew: also what the undo of something interrupted has changed.
+  const outcome = await changeHost(context, 'apply', async (lookAgain) => {
+    const now = await lookAgain(deployment);
+    return { plan: (await planFor(now)).plan, facts: now };
+  });
+  const done = [
+    ...(unfinished === null ? [] : [`undo what an interrupted ${unfinished.purpose} left`]),
+    ...outcome.plan.steps.map(({ title }) => title),
+  ];
+  const after = withOutcome(before, await look(), done);
+  describeOutcome(context, after.fix);
+  return after;
+}
+
+async function tryPlan(plan: () => Promise<FixPlan>): Promise<FixPlan | ExplainedError> {
+  try {
+    return await plan();
+  } catch (error) {
+    if (error instanceof ExplainedError) return error;
+    throw error;
+  }
+}
+
+/** Secrets of this deployment that host/file-modes names, when they really lie in its own folder and belong to us. */
+async function openFiles(context: CommandContext, report: DoctorReport, own: OwnFacts): Promise<readonly OpenFile[]> {
+  const { files } = context.ports;
+  // On a host the group of the service reads some of them: apply sets those modes.
+  if (scopeOf(own.stateDir) === 'system') return [];
+  const finding = report.findings.find(({ code }) => code === 'host/file-modes');
+  const home = await realpath(own.stateDir);
+  const found = await Promise.all(
+    [own.caKeyFile, own.keyFile, own.keyStoreFile, own.apiKeyFile, own.stateDir].map(async (named) => {
+      if (named === null || finding?.evidence.some(({ source }) => source === named) !== true) return [];
+      const path = await realpath(named).catch(() => null);
+      const stat = path === null ? null : await files.stat(path);
+      if (path === null || stat === null || stat.owner.uid !== process.getuid?.()) return [];
+      if (named === own.stateDir) return [{ path, mode: stat.mode & 0o7755 }];
+      if (!path.startsWith(home + sep) || stat.kind !== 'file') return [];
+      return [{ path, mode: named === own.caKeyFile ? 0o400 : 0o600 }];
+    }),
+  );
+  return found.flat();
+}
+
+function withOutcome(
+  before: DoctorReport,
+  after: DoctorReport,
+  done: readonly string[],
+): DoctorReport & { readonly fix: FixOutcome } {
+  const isFound = (code: string): boolean => after.findings.some((each) => each.code === code);
+  const codes = before.findings.map(({ code }) => code);
+  return {
+    ...after,
+    fix: {
+      done,
+      healed: codes.filter((code) => after.passed.some((each) => each.code === code)),
+      left: codes.filter(isFound),
+    },
+  };
+}
+
+function describeOutcome({ output }: CommandContext, { healed, left }: FixOutcome): void {
+  if (healed.length > 0) output.progress(`  ${output.err.green('✓')} mended: ${healed.join(', ')}`);
+  if (left.length > 0) output.progress(`  ${output.err.yellow('!')} left: ${left.join(', ')}`);
+  output.progress('');
+}
