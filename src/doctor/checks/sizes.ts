@@ -23,12 +23,16 @@ export const sizesChecks = checksOf('sizes', [
         if (saidByServer(body, seen)) return pass('refused in JSON');
         return fail({
           title: `requests of ${megabytes(bodyBytes)} are refused`,
-          cause: 'a limit for the size of requests stands below what MCP clients send',
+          cause: isExpressPage(body)
+            ? 'the body parser of the server (Express) takes 100 KB unless it is told otherwise'
+            : 'a limit for the size of requests stands below what MCP clients send',
+          ...(isExpressPage(body) ? { hop: 'server' as const } : {}),
           severity: severityOf(seen),
           evidence: [answerEvidence(`of ${megabytes(bodyBytes)}`, body, 'the answer to a small request')],
           fix: {
-            summary:
-              'Raise the limit for the MCP path (nginx: client_max_body_size 10m; Caddy: request_body max_size).',
+            summary: isExpressPage(body)
+              ? "Raise the limit of the server: express.json({ limit: '10mb' })."
+              : 'Raise the limit for the MCP path (nginx: client_max_body_size 10m; Caddy: request_body max_size).',
             commands: [],
           },
         });
@@ -93,4 +97,9 @@ function isRefusedHeader(answer: Answer): boolean {
 
 function megabytes(bytes: number): string {
   return `${(bytes / 1_000_000).toFixed(1)} MB`;
+}
+
+/** The page that Express makes of an error that nobody caught: the stack, in a page without style. */
+function isExpressPage(answer: Answer): boolean {
+  return answer.kind === 'answered' && /<title>Error<\/title>[\s\S]*<pre>/.test(answer.bodyStart);
 }

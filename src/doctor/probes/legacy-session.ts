@@ -36,7 +36,8 @@ export async function tryLegacySession(
   const ask = (request: Parameters<typeof askOnce>[0]['request']) =>
     askOnce({ http: look.http, url: look.url, request, timeoutMs: look.timeoutMs, secret: look.key }, signal);
   const answer = await ask(initializeRequest(keyHeaders(look.key)));
-  if (answer.kind === 'failed' || answer.status !== 200) return { answer, session: null };
+  // Bridges answer 200 with a JSON-RPC error when the program behind them fails: no session came about.
+  if (answer.kind === 'failed' || answer.status !== 200 || isRpcError(answer.json)) return { answer, session: null };
   const id = answer.headers['mcp-session-id'];
   const headers = {
     ...keyHeaders(look.key),
@@ -48,4 +49,8 @@ export async function tryLegacySession(
     if (id !== undefined) await ask({ method: 'DELETE', headers });
   };
   return { answer, session: { headers, hasId: id !== undefined, end } };
+}
+
+function isRpcError(json: unknown): boolean {
+  return typeof json === 'object' && json !== null && 'error' in json;
 }

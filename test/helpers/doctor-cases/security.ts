@@ -16,6 +16,19 @@ const busy = answer(400, { jsonrpc: '2.0', id: null, error: { code: -32600, mess
 
 export const securityTripping: readonly Tripping[] = [
   {
+    code: 'sizes/body',
+    fact: 'the body parser of the server refuses it, in a page of Express',
+    severity: 'warning',
+    hop: 'server',
+    change: (seen) => ({
+      ...foreign(seen),
+      sizes: {
+        ...(healthyWay().sizes as { status: 'ok' } & object),
+        body: page(413, '<title>Error</title></head><body><pre>PayloadTooLargeError'),
+      } as WaySeen['sizes'],
+    }),
+  },
+  {
     code: 'http/not-challenged',
     fact: 'a challenge, told by its header',
     hop: 'proxy',
