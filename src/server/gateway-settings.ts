@@ -13,6 +13,7 @@ import { createAddressGate } from './policy/address-gate.ts';
 import { createAddressReader, type AddressReader } from './policy/client-address.ts';
 import { createTokens } from './policy/create-tokens.ts';
 import { createKeyCheck, type KeyCheck } from './policy/key-check.ts';
+import { createGuessBackoff } from './policy/guess-backoff.ts';
 import { combineSharing, createSwitchedSharing } from './policy/limit-sharing.ts';
 import { describeProtectedResource } from './policy/protected-resource.ts';
 import type { CallsInFlight } from './protocol/calls-in-flight.ts';
@@ -83,6 +84,8 @@ export function createSettings(sources: SettingsSources): {
   // The key check outlives a connection to Redis.
   const guessesTogether = createSwitchedSharing();
   const guessSharing = combineSharing([siblings?.sharing ?? null, guessesTogether]);
+  // Made once: a reload forgives nobody.
+  const tokenGuesses = createGuessBackoff(Date.now, guessSharing, 'wrong-tokens');
 
   function open(first: ServerConfig, set: BackendSet): Settings {
     const { auth, logs, server } = first.deployment;
@@ -109,7 +112,7 @@ export function createSettings(sources: SettingsSources): {
     return {
       config: first,
       resource,
-      tokens: createTokens(first, resource, log),
+      tokens: createTokens(first, resource, log, tokenGuesses),
       set,
       keys,
       audit,
@@ -151,7 +154,7 @@ export function createSettings(sources: SettingsSources): {
     const resource = describeProtectedResource(config.deployment);
     const sameTokens =
       JSON.stringify([auth, resource?.metadataJson]) === JSON.stringify([old.auth, before.resource?.metadataJson]);
-    const tokens = sameTokens ? before.tokens : createTokens(config, resource, log);
+    const tokens = sameTokens ? before.tokens : createTokens(config, resource, log, tokenGuesses);
     const redis = sameRedis ? before.redis : target === null ? null : createSharedRedis(target, log);
     const sameLimits =
       sameRedis && JSON.stringify([limits, config.deployment.redis]) === JSON.stringify([old.limits, old.redis]);

@@ -3,6 +3,9 @@ import { metricCatalogue } from '../../src/server/observe/metric-catalogue.ts';
 import { createMetrics } from '../../src/server/observe/metrics.ts';
 import { mergeMetrics } from '../../src/server/observe/merge-metrics.ts';
 import type { LimitDelta, LimitSharing } from '../../src/server/policy/limit-sharing.ts';
+import { authSchema } from '../../src/deployment/auth-schema.ts';
+import type { IssuerKeys } from '../../src/server/policy/issuer-keys.ts';
+import { createTokenCheck } from '../../src/server/policy/token-check.ts';
 import { createGuessBackoff } from '../../src/server/policy/guess-backoff.ts';
 import { createRateLimiter } from '../../src/server/policy/rate-limiter.ts';
 import { mergePages } from '../../src/server/workers/merge-pages.ts';
@@ -126,6 +129,23 @@ describe('limiters of several processes', () => {
     await deliver();
     expect(two?.failed('192.0.2.1')).toBe(1);
     expect(two?.failed('192.0.2.2')).toBe(0);
+  });
+
+  test('wrong tokens at one process slow down the next one at another, and are no wrong keys', async () => {
+    const { sharing, deliver } = createProcesses(2);
+    const keys = sharing.map((each) => createGuessBackoff(() => 0, each));
+    const noKeys = { onChanged: () => {}, close: () => {} } as unknown as IssuerKeys;
+    const { oauth } = authSchema.parse({ oauth: { issuer: 'https://issuer.example' } });
+    if (oauth === undefined) throw new Error('no settings');
+    const [one, two] = sharing.map((each) => {
+      const backoff = createGuessBackoff(() => 0, each, 'wrong-tokens');
+      return createTokenCheck(oauth, ['https://mcp.example'], noKeys, () => 0, backoff);
+    });
+    for (let tries = 0; tries < 10; tries++) await one?.verify('Bearer a.b.c', '192.0.2.1');
+    await deliver();
+    expect(await two?.verify('Bearer a.b.c', '192.0.2.1')).toMatchObject({ allowed: false, reason: 'backed-off' });
+    expect(await two?.verify('Bearer a.b.c', '192.0.2.2')).toMatchObject({ allowed: false, reason: 'invalid' });
+    expect(keys[1]?.failed('192.0.2.1')).toBe(0);
   });
 });
 

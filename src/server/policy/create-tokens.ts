@@ -4,6 +4,7 @@ import { rootCertificates } from 'node:tls';
 import { EnvironmentError } from '../../deployment/errors.ts';
 import type { Log } from '../observe/log.ts';
 import type { ServerConfig } from '../server-config.ts';
+import type { GuessBackoff } from './guess-backoff.ts';
 import { createIssuerKeys } from './issuer-keys.ts';
 import type { ProtectedResource } from './protected-resource.ts';
 import { createTokenCheck, type TokenCheck } from './token-check.ts';
@@ -16,12 +17,13 @@ export function createTokens(
   { deployment, baseDir }: ServerConfig,
   resource: ProtectedResource | null,
   log: Log,
+  backoff: GuessBackoff,
 ): TokenCheck | null {
   const { oauth } = deployment.auth;
   if (oauth === undefined || resource === null) return null;
   const ca = oauth.caFile === undefined ? undefined : [...rootCertificates, readCa(resolve(baseDir, oauth.caFile))];
   const keys = createIssuerKeys({ issuer: oauth.issuer, jwksUri: oauth.jwksUri ?? null, ca, log });
-  return createTokenCheck(oauth, resource.audiences, keys);
+  return createTokenCheck(oauth, resource.audiences, keys, Date.now, backoff);
 }
 
 function readCa(file: string): string {

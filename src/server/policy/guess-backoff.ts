@@ -5,7 +5,6 @@ const FAILURES_ALLOWED = 10;
 const WINDOW_MS = 60_000;
 const LONGEST_WAIT_SECONDS = 60;
 const MOST_ADDRESSES = 10_000;
-const topic = 'wrong-keys';
 
 export interface GuessBackoff {
   /** Counts a wrong key. Seconds that this address should wait, or 0 while it may still be a slip. */
@@ -27,8 +26,13 @@ interface Guesser {
  * the longest silent go first. Only failures come here, so that nobody behind the same NAT is locked out.
  * With `sharing` the failures at other processes count too.
  * @param now epoch ms.
+ * @param topic what the processes tell each other; one for each kind of secret, whose slips do not add up
  */
-export function createGuessBackoff(now: () => number, sharing: LimitSharing | null = null): GuessBackoff {
+export function createGuessBackoff(
+  now: () => number,
+  sharing: LimitSharing | null = null,
+  topic: 'wrong-keys' | 'wrong-tokens' = 'wrong-keys',
+): GuessBackoff {
   const guessers = new Map<string, Guesser>();
   const unshared = sharing === null ? null : createUnshared(topic, sharing);
 

@@ -3,7 +3,7 @@ import { errors, jwtVerify, type JWTPayload } from 'jose';
 import type { Auth } from '../../deployment/auth-schema.ts';
 import type { KeyDecision } from '../types.ts';
 import { compilePatterns, type Access } from './access.ts';
-import { createGuessBackoff } from './guess-backoff.ts';
+import { createGuessBackoff, type GuessBackoff } from './guess-backoff.ts';
 import { IssuerUnavailable, type IssuerKeys } from './issuer-keys.ts';
 
 /** Longer ones are not looked at. */
@@ -40,17 +40,18 @@ interface Remembered {
  * Checks access tokens that are signed JWTs (RFC 9068 and what issuers make of it). A token is verified once and then
  * found by its text until it expires, or until the keys of the issuer change.
  * @param audiences who the token must be for; one of them
+ * @param backoff counts wrong tokens; given where that is done for several processes, or outlives this check
  */
 export function createTokenCheck(
   settings: OAuth,
   audiences: readonly string[],
   keys: IssuerKeys,
   now: () => number = Date.now,
+  backoff: GuessBackoff = createGuessBackoff(now),
 ): TokenCheck {
   const remembered = new Map<string, Remembered>();
   let characters = 0;
   let pending = 0;
-  const backoff = createGuessBackoff(now);
   const accesses = createAccesses(settings);
   keys.onChanged(forgetAll);
 
