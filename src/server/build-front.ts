@@ -93,7 +93,7 @@ export function buildFront(sources: FrontSources): Front {
       trail?.refused({ requestId: '', why: `key ${decision.reason}, for the status`, address });
       return decision;
     },
-    page: server.page ? createPageVisits(deployment, settings.keys !== null) : null,
+    page: server.page ? createPageVisits(deployment, settings.keys !== null, sources.certificate) : null,
     refuses: ({ headers }) => built.admission.guard.refuses(headers.host, headers.origin),
     whole: siblings === null ? null : (page) => siblings.gather(page),
   });

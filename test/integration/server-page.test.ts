@@ -1,7 +1,11 @@
+import { rootCertificates } from 'node:tls';
 import axe from 'axe-core';
 import { chromium, type Browser, type BrowserContext, type BrowserContextOptions, type Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { clients, clientSnippet } from '../../src/clients/index.ts';
+import { issueCertificate } from '../../src/pki/issue-certificate.ts';
+import { issuePrivateCa } from '../../src/pki/issue-private-ca.ts';
+import { isPubliclyIssued } from '../../src/server/page/is-publicly-issued.ts';
 import { echoBackend } from '../helpers/fake-backend.ts';
 import { firstKey, secondKey, startRig, type ServerRig } from '../helpers/server-rig.ts';
 import { findProgram, testWithTools } from '../helpers/tools.ts';
@@ -136,9 +140,26 @@ test('the texts to copy are those of mcp-deploy client print', async () => {
   const { body } = await server().call({ path: '/', headers: html });
   const decoded = body.replace(/&#(\d+);/g, (_all, code: string) => String.fromCharCode(Number(code)));
   for (const { id } of clients) {
-    const options = { name: 'mcp', url: server().url, keyFile: './mcp.key', caFile: null, keyVariable: 'MCP_KEY' };
+    const options = {
+      name: 'mcp',
+      url: server().url,
+      keyFile: './mcp.key',
+      caFile: './mcp-ca.crt',
+      keyVariable: 'MCP_KEY',
+    };
     expect(decoded).toContain(clientSnippet(id, options).text.trimEnd());
   }
+});
+
+test('clients are told to trust an authority that nobody knows, whichever way the certificate came', async () => {
+  const { body } = await server().call({ path: '/', headers: html });
+  expect(body).toContain('is from a private authority');
+  const ca = await issuePrivateCa({ commonName: 'mine', names: ['localhost'] });
+  const leaf = await issueCertificate({ ca, names: ['localhost'], validDays: 30 });
+  expect(isPubliclyIssued(leaf.certificatePem)).toBe(false);
+  expect(isPubliclyIssued('')).toBe(false);
+  // What one of Node's own roots has issued: the root itself.
+  expect(isPubliclyIssued(`${leaf.certificatePem}\n${rootCertificates[0] ?? ''}`)).toBe(true);
 });
 
 test('a name that comes with the request is written as text', async () => {

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { TLSSocket } from 'node:tls';
 import type { Deployment } from '../../deployment/schema.ts';
 import type { PageFacts } from '../page/render-page.ts';
+import type { ServedCertificate } from './certificate-files.ts';
 import { send, sendOAuthError, sendProblem } from './answers.ts';
 
 /** What the page says of the moment it is asked for. */
@@ -33,21 +34,34 @@ export function isVisit({ method, headers }: IncomingMessage): boolean {
 }
 
 /** The page of a deployment. Its parts are put together when the first visitor comes, so that a start does not wait for them. */
-export function createPageVisits(deployment: Deployment, asksForKey: boolean): AnswerVisit {
-  const { tls, server } = deployment;
-  // Behind a proxy it is the certificate of the proxy that counts.
-  const hasPrivateCa = tls.source === 'private-ca' && !server.behindProxy;
+export function createPageVisits(
+  deployment: Deployment,
+  asksForKey: boolean,
+  certificate: () => ServedCertificate | null,
+): AnswerVisit {
   return (req, res, facts) => {
     const url = endpointFor(req, deployment);
     if (url === null) sendOAuthError(res, 400, 'invalid_request', 'The Host header is not a host name.');
-    else void sendPage(res, { name: deployment.name, url, asksForKey, hasPrivateCa, ...facts });
+    else {
+      // Behind a proxy it is the certificate of the proxy that counts.
+      const chain = deployment.server.behindProxy ? null : (certificate()?.certificate ?? null);
+      void sendPage(res, chain, { name: deployment.name, url, asksForKey, ...facts });
+    }
   };
 }
 
-async function sendPage(res: ServerResponse, facts: PageFacts): Promise<void> {
+async function sendPage(
+  res: ServerResponse,
+  chain: Buffer | null,
+  facts: Omit<PageFacts, 'hasPrivateCa'>,
+): Promise<void> {
   try {
-    const { renderPage, pageHeaders } = await import('../page/render-page.ts');
-    send(res, 200, 'text/html; charset=utf-8', renderPage(facts), pageHeaders);
+    const [{ renderPage, pageHeaders }, { isPubliclyIssued }] = await Promise.all([
+      import('../page/render-page.ts'),
+      import('../page/is-publicly-issued.ts'),
+    ]);
+    const hasPrivateCa = chain !== null && !isPubliclyIssued(chain.toString('utf8'));
+    send(res, 200, 'text/html; charset=utf-8', renderPage({ ...facts, hasPrivateCa }), pageHeaders);
   } catch {
     sendProblem(res, 500, 'Internal Server Error', 'The page cannot be shown.');
   }
