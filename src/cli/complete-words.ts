@@ -43,7 +43,7 @@ export function completeWords(program: CommandFact, words: readonly string[], kn
     if (child === undefined) taken += 1;
     else command = child;
   }
-  if (open !== null) return valuesOf(open, known);
+  if (open !== null) return valuesOf(open, known, typed);
   if (typed.startsWith('-')) {
     return matching(
       command.flags.flatMap(({ names, description }) =>
@@ -86,7 +86,7 @@ function argumentsOf(command: CommandFact, taken: number, typed: string, known: 
   }
 }
 
-function valuesOf(flag: FlagFact, known: KnownWords): Completions {
+function valuesOf(flag: FlagFact, known: KnownWords, typed: string): Completions {
   if (flag.names.includes('--only') || flag.names.includes('--skip')) {
     return { words: [...known.categories, ...known.codes].map((word) => ({ word, description: '' })) };
   }
@@ -95,7 +95,12 @@ function valuesOf(flag: FlagFact, known: KnownWords): Completions {
   }
   if (flag.names.includes('--key')) return { words: known.labels.map((word) => ({ word, description: '' })) };
   const fixed = fixedWords[flag.names.at(-1) ?? ''];
-  if (fixed !== undefined) return { words: fixed.map((word) => ({ word, description: '' })) };
+  if (fixed !== undefined) {
+    return matching(
+      fixed.map((word) => ({ word, description: '' })),
+      typed,
+    );
+  }
   return 'files';
 }
 

@@ -337,6 +337,29 @@ describe.concurrent('a person at a terminal', { timeout: 180_000 }, () => {
     );
   });
 
+  testWithTools(
+    ['tmux'],
+    'is offered the servers of the folder and of clients; of variables only the names are taken',
+    async () => {
+      const entry = { command: 'npx', args: ['-y', 'files'], env: { FILES_TOKEN: 'clear-text' } };
+      const settings = JSON.stringify({ mcpServers: { files: entry, remote: { url: 'https://x.example.com/mcp' } } });
+      await inTerminal({ file: () => ['.mcp.json', settings] }, async ({ terminal, folder, port }) => {
+        await answer(terminal, [profile('Try')]);
+        const screen = await terminal.shows('? Which MCP server?', patienceMs);
+        expect(screen).toContain('npx -y files');
+        expect(screen).toContain('found in Claude Code, "files"');
+        expect(screen).not.toContain('x.example.com');
+        await answer(terminal, [['Which MCP server?', '\n'], name, listenOn(port), keys]);
+        expect(await terminal.shows('? Apply now?', patienceMs)).toContain('not set here: FILES_TOKEN');
+        await answer(terminal, [onlyWrite]);
+        await terminal.shows('exit=0', patienceMs);
+        const text = readFileSync(join(folder, 'mcp-deploy.yaml'), 'utf8');
+        expect(text).toContain('FILES_TOKEN: "${FILES_TOKEN}"');
+        expect(text).not.toContain('clear-text');
+      });
+    },
+  );
+
   testWithTools(['tmux'], 'edits a deployment that is there: its answers are offered, its comments stay', async () => {
     const text = (port: number): string =>
       `# ours\nversion: 1\nname: notes # as the team says\nserver: { listen: 'localhost:${port}' } # odd\n`;

@@ -73,6 +73,15 @@ describe('completion', () => {
       ['completion', ''],
       ['bash', 'zsh', 'fish'],
     ],
+    [
+      ['init', '--profile', 'linux-'],
+      ['linux-nginx', 'linux-caddy', 'linux-haproxy', 'linux-user'],
+    ],
+    [
+      ['init', '--certificate', ''],
+      ['private-ca', 'letsencrypt', 'files'],
+    ],
+    [['init', '--answers', ''], 'files'],
     [['help', 'unin'], ['uninstall']],
     [['nothing', ''], 'files'],
   ])('%j', (words, expected) => {
