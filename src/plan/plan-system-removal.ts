@@ -20,7 +20,8 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
   const deployment = applied.success ? applied.data : null;
   const paths = deploymentPaths(facts.stateDir);
   const made = Object.entries(facts.release?.files ?? {}).filter(
-    ([path]) => facts.files[path] !== undefined && !isOwnFolder(path, facts),
+    // What the user wants stays, also where a restore has brought it back.
+    ([path]) => facts.files[path] !== undefined && !isOwnFolder(path, facts) && path !== facts.deploymentFile.path,
   );
   const notices: Notice[] = [...unfinishedNotices(facts)];
   const ours = made.filter(([path, written]) => {

@@ -257,7 +257,7 @@ test(
       });
     });
   },
-  60_000 + kills * 10_000,
+  60_000 + kills * 30_000,
 );
 
 /** Folders of the user's that a restore made stay when they are no longer empty; here they are. */
