@@ -44,6 +44,8 @@ export interface BootedDebian {
   run(argv: readonly string[], options?: ExecOptions): Promise<string>;
   /** Starts a program in it, for what runs beside the test; ends with the machine. */
   start(argv: readonly string[]): ChildProcess;
+  /** Boots it anew at once, as after a power cut: no process of it is told. Its disk stays; `root` and `leader` are new. */
+  reboot(): Promise<void>;
   /** As if its power were cut; nothing is left of it. */
   stop(): Promise<void>;
 }
@@ -102,11 +104,17 @@ export async function bootDebian({ binds = [] }: { readonly binds?: readonly str
   const gone = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   let leader: number | null = null;
 
+  function endAll(): void {
+    const nspawn = child.pid === undefined ? [] : childrenOf(child.pid);
+    child.kill('SIGKILL');
+    nspawn.forEach(killIfThere);
+  }
+
   async function stop(): Promise<void> {
     // The end of the first process of a pid namespace ends all of it.
     if (leader !== null) killIfThere(leader);
-    else child.kill('SIGKILL');
-    const timer = setTimeout(() => child.kill('SIGKILL'), 20_000);
+    else endAll();
+    const timer = setTimeout(endAll, 20_000);
     await gone;
     clearTimeout(timer);
     await waitUntil(() => controlGroups.every(removeControlGroup), 20_000, 'the end of the booted Debian');
@@ -134,12 +142,13 @@ export async function bootDebian({ binds = [] }: { readonly binds?: readonly str
     });
   }
 
-  try {
+  async function waitForBoot(before: number | null): Promise<void> {
     await waitUntil(
       () => {
         if (child.exitCode !== null || child.signalCode !== null)
           throw new Error(`systemd-nspawn ended with ${child.exitCode ?? child.signalCode}:\n${console}`);
-        leader ??= child.pid === undefined ? null : firstProcessBelow(child.pid);
+        const found = child.pid === undefined ? null : firstProcessOf(child.pid);
+        leader = found === before ? null : found;
         return leader !== null && existsSync(`/proc/${leader}/root/run/systemd/private`);
       },
       60_000,
@@ -150,14 +159,32 @@ export async function bootDebian({ binds = [] }: { readonly binds?: readonly str
       const { stdout } = await exec(['systemctl', '--failed', '--no-legend']);
       throw new Error(`The booted Debian is ${state.stdout.trim()} ${state.stderr}:\n${stdout}`);
     }
+  }
+
+  function present(): number {
+    if (leader === null) throw new Error('the booted Debian has no first process');
+    return leader;
+  }
+
+  try {
+    await waitForBoot(null);
   } catch (error) {
     await stop();
     throw error;
   }
-  if (leader === null) throw new Error('there is no leader');
   return {
-    root: `/proc/${String(leader)}/root`,
-    leader,
+    get root() {
+      return `/proc/${present()}/root`;
+    },
+    get leader() {
+      return present();
+    },
+    async reboot() {
+      const before = present();
+      // The call ends with the machine.
+      await exec(['systemctl', 'reboot', '--force', '--force']);
+      await waitForBoot(before);
+    },
     exec,
     async run(argv, options) {
       const { status, stdout, stderr } = await exec(argv, options);
@@ -180,8 +207,14 @@ for group in $groups; do echo $$ > "$group/cgroup.procs"; done
 mount -t tmpfs tmpfs "$folder"
 mkdir "$folder/upper" "$folder/work" "$folder/root"
 mount -t overlay overlay -o "lowerdir=$lower,upperdir=$folder/upper,workdir=$folder/work" "$folder/root"
-exec systemd-nspawn --quiet --register=no --keep-unit --directory="$folder/root" --private-network --machine="$name" \\
-  --console=pipe "$@" --boot
+# It ends with 133 when the machine wants to be booted anew.
+code=133
+while [ "$code" = 133 ]; do
+  code=0
+  systemd-nspawn --quiet --register=no --keep-unit --directory="$folder/root" --private-network --machine="$name" \\
+    --console=pipe "$@" --boot || code=$?
+done
+exit "$code"
 `;
 
 const packages = [
@@ -276,6 +309,20 @@ function removeControlGroup(group: string): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** Of the machine that a shell below `pid` boots: the shell starts systemd-nspawn, and that starts it. */
+function firstProcessOf(pid: number): number | null {
+  const nspawn = childrenOf(pid)[0];
+  return nspawn === undefined ? null : firstProcessBelow(nspawn);
+}
+
+function childrenOf(pid: number): readonly number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
+  } catch {
+    return [];
   }
 }
 
