@@ -10,6 +10,7 @@ import type { ReadSystemOptions } from '../host/read-system-facts.ts';
 import { deploymentSchema } from '../deployment/schema.ts';
 import { scopeOf } from '../plan/deployment-paths.ts';
 import { watchedProxyFiles } from '../plan/host-proxies.ts';
+import { planForStage } from '../plan/staged-plan.ts';
 import { refuseWithoutRights } from '../plan/plan-system.ts';
 import { nameOnHost } from '../targets/name-on-host.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
@@ -62,6 +63,7 @@ async function systemOptions(context: CommandContext, deployment: Deployment | n
     watched: [...(host?.files.map(({ path }) => path) ?? []), ...watchedProxyFiles(siteName)],
     units: unitsOf(host ?? { files: [] }),
     siteName,
+    stageDir: context.stageDir,
   };
 }
 
@@ -111,7 +113,9 @@ export async function changeHost(
 ): Promise<Outcome> {
   const { ports, stateDir, baseDir, output, signal } = context;
   return withLock(context, purpose, async () => {
-    const { plan, facts } = await makePlan((deployment) => lookAtHost(context, deployment));
+    const made = await makePlan((deployment) => lookAtHost(context, deployment));
+    const { facts } = made;
+    const plan = context.stageDir === null ? made.plan : planForStage(made.plan, facts);
     for (const notice of plan.notices) {
       if (notice.level === 'warning') output.warning(notice.text);
       else output.progress(`  ${output.err.dim('·')} ${notice.text}`);

@@ -1,6 +1,10 @@
-import { dirname, resolve } from 'node:path';
+import { readFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { parseDocument } from 'yaml';
 import type { ApplyPorts } from '../apply/ports.ts';
 import { createPorts } from '../host/ports.ts';
+import { stagePorts } from '../host/staged-ports.ts';
+import { scopeOf } from '../plan/deployment-paths.ts';
 import type { Output } from './output/output.ts';
 import { numberFlag } from './flag-values.ts';
 import { findStateDir } from './find-state-dir.ts';
@@ -39,6 +43,8 @@ export interface CommandContext {
   readonly baseDir: string;
   /** `.mcp-deploy` in it, or the one of a service of the host. */
   readonly stateDir: string;
+  /** The folder below which a system that does not run is staged; null for this machine. */
+  readonly stageDir: string | null;
   readonly package: PackageFiles;
   readonly ports: ApplyPorts;
 }
@@ -54,9 +60,11 @@ export function createContext(parts: {
 }): CommandContext {
   const { world, output, options } = parts;
   const root = resolve(world.cwd, options.root ?? '.');
-  const deploymentFile = resolve(root, options.file ?? 'mcp-deploy.yaml');
-  const baseDir = dirname(deploymentFile);
+  const given = resolve(root, options.file ?? 'mcp-deploy.yaml');
   const deploymentSource = options.from === undefined ? null : resolve(world.cwd, options.from);
+  const found = findPackageFiles();
+  const ports = parts.overrides.ports ?? createPorts();
+  const place = findPlace({ root: options.root === undefined ? null : root, given, deploymentSource });
   return {
     world,
     output,
@@ -70,11 +78,57 @@ export function createContext(parts: {
       (world.env['CI'] === undefined || world.env['CI'] === ''),
     yes: options.yes === true,
     lockWaitMs: numberFlag({ ...options }, 'wait', '--wait', 0) * 1_000,
-    deploymentFile,
-    baseDir,
+    deploymentFile: place.deploymentFile,
+    baseDir: dirname(place.deploymentFile),
     deploymentSource,
-    stateDir: findStateDir(deploymentFile, deploymentSource ?? deploymentFile),
-    package: findPackageFiles(),
-    ports: parts.overrides.ports ?? createPorts(),
+    stateDir: place.stateDir,
+    stageDir: place.stageDir,
+    package: found,
+    ports:
+      place.stageDir === null
+        ? ports
+        : stagePorts(ports, {
+            root: place.stageDir,
+            outside: [found.root, ...(deploymentSource === null ? [] : [deploymentSource])],
+            users: place.users,
+          }),
   };
+}
+
+interface Place {
+  readonly deploymentFile: string;
+  readonly stateDir: string;
+  readonly stageDir: string | null;
+  readonly users: readonly string[];
+}
+
+/** Where everything is. With --root a service of a host is staged below it: paths are those of that system. */
+function findPlace({
+  root,
+  given,
+  deploymentSource,
+}: {
+  readonly root: string | null;
+  readonly given: string;
+  readonly deploymentSource: string | null;
+}): Place {
+  const isBelow = root !== null && (given === root || given.startsWith(`${root}/`));
+  const onDisk = root === null || isBelow ? given : join(root, given);
+  const stateDir = findStateDir(onDisk, deploymentSource ?? onDisk);
+  if (root === null || root === '/' || scopeOf(stateDir) !== 'system') {
+    return {
+      deploymentFile: given,
+      stateDir: findStateDir(given, deploymentSource ?? given),
+      stageDir: null,
+      users: [],
+    };
+  }
+  const users = namedUsers(deploymentSource ?? onDisk);
+  return { deploymentFile: isBelow ? given.slice(root.length) : given, stateDir, stageDir: root, users };
+}
+
+/** Accounts that the staged system will have. */
+function namedUsers(file: string): readonly string[] {
+  const { service } = (parseDocument(readFileSync(file, 'utf8')).toJS() ?? {}) as { service?: { user?: unknown } };
+  return [typeof service?.user === 'string' ? service.user : 'mcp', 'caddy'];
 }

@@ -162,7 +162,12 @@ function addCommonOptions(command: Command): void {
     .addOption(new Option('-q, --quiet', 'no progress, only the result'))
     .addOption(new Option('--verbose', 'say more, and show the stack of a bug'))
     .addOption(new Option('--file <path>', 'the deployment file (default: mcp-deploy.yaml)'))
-    .addOption(new Option('--root <dir>', 'work in this folder instead of the current one'));
+    .addOption(
+      new Option(
+        '--root <dir>',
+        'work in this folder instead of the current one; a service of a host is staged below it',
+      ),
+    );
 }
 
 const helpFooter = `

@@ -29,7 +29,13 @@ export async function runWithSudo(
   args: readonly string[],
   context: CommandContext,
 ): Promise<number | null> {
-  if (scopeOf(context.stateDir) !== 'system' || process.getuid?.() === 0 || !forRoot.has(command)) return null;
+  if (
+    context.stageDir !== null ||
+    scopeOf(context.stateDir) !== 'system' ||
+    process.getuid?.() === 0 ||
+    !forRoot.has(command)
+  )
+    return null;
   const again = `sudo mcp-deploy ${command}`;
   const why = 'service.manager: systemd writes below /etc, /opt and /var, and starts services.';
   const { processes } = context.ports;

@@ -97,7 +97,8 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
     activeKeyLabels: deployment === null ? [] : await readKeyLabels(files, paths.keyStore, now),
     server,
     takenPorts:
-      deployment === null
+      // The ports of this machine say nothing about a system that is only staged.
+      deployment === null || (options.system?.stageDir ?? null) !== null
         ? []
         : containers === null
           ? await findTakenPorts(deployment, server, release, scopeOf(stateDir))

@@ -19,6 +19,8 @@ export interface ReadSystemOptions {
   readonly units: readonly string[];
   /** As which the files of the deployment are named where a proxy looks for them. */
   readonly siteName: string;
+  /** The folder below which a system that does not run is looked at; null for this machine. */
+  readonly stageDir: string | null;
 }
 
 const programs = ['systemctl', 'systemd-analyze', 'useradd', 'runuser', 'nginx', 'caddy', 'haproxy'] as const;
@@ -26,19 +28,23 @@ const programFolders = ['/usr/sbin', '/usr/bin', '/sbin', '/bin', '/usr/local/sb
 
 /** Looks at a host: accounts, units, programs, the live release. Changes nothing. */
 export async function readSystemFacts(
-  { user, units, siteName }: ReadSystemOptions,
+  { user, units, siteName, stageDir }: ReadSystemOptions,
   ports: Pick<ApplyPorts, 'files' | 'processes'>,
   stateDir: string,
   tool: { readonly serverFile: string; readonly serverVersion: string },
 ): Promise<SystemFacts> {
   const { files } = ports;
-  const found = await findPrograms(files);
+  // What the system will have at last: nothing of it is run here.
+  const found =
+    stageDir === null
+      ? await findPrograms(files)
+      : Object.fromEntries(programs.map((name) => [name, `/usr/bin/${name}`]));
   const activeUnits: string[] = [];
-  for (const unit of found['systemctl'] === undefined ? [] : units) {
+  for (const unit of found['systemctl'] === undefined || stageDir !== null ? [] : units) {
     if ((await showUnit(unit, ports))['ActiveState'] === 'active') activeUnits.push(unit);
   }
   return {
-    isRoot: process.getuid?.() === 0,
+    isRoot: stageDir !== null || process.getuid?.() === 0,
     account: await readAccount(files, user),
     sharedWith: await findOthers(files, stateDir, user),
     build: {
@@ -51,7 +57,7 @@ export async function readSystemFacts(
     activeUnits,
     proxies: await readProxies(siteName, ports, found, stateDir),
     pairReader: await readPairReader(files, stateDir),
-    freeBytes: await readFreeBytes(stateDir),
+    freeBytes: await readFreeBytes(stageDir ?? stateDir),
   };
 }
 

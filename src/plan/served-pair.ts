@@ -33,7 +33,12 @@ export function isPairLink(target: string): boolean {
 
 /** Whether a symbolic link is one that a plan of ours makes and may replace. */
 export function isOurLink(target: string): boolean {
-  return isPairLink(target) || /^releases\/\d+$/.test(target);
+  return (
+    isPairLink(target) ||
+    /^releases\/\d+$/.test(target) ||
+    // What makes a unit of ours start at boot, in a staged system.
+    /^\/etc\/systemd\/system\/mcp[\w-]*\.(?:service|socket)$/.test(target)
+  );
 }
 
 /** N of a folder `live-N`, else null. */

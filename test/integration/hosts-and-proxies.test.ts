@@ -255,6 +255,52 @@ describe.skipIf(!canBoot && process.env['REQUIRE_TOOLS'] !== '1')('a person with
   );
 });
 
+describe.skipIf(!canBoot && process.env['REQUIRE_TOOLS'] !== '1')('a system that does not run, below a folder', () => {
+  test(
+    'holds byte for byte what an install writes, and an uninstall there leaves nothing',
+    async () => {
+      await host.sh('mkdir -p /srv/stage /root/stage');
+      await host.write(
+        '/root/wanted.yaml',
+        'version: 1\nname: stage\nservice: { manager: systemd }\nserver: { listen: "localhost:9446" }\n',
+      );
+      const to = ['--from', '/root/wanted.yaml', '--file', '/srv/stage/mcp-deploy.yaml'];
+      const staged = await host.cli('apply', '--root', '/root/stage', ...to);
+      expect(`${staged.status} ${staged.stderr}`).toMatch(/^0 /);
+      expect(staged.stderr).toContain('Staged: no program is run');
+      expect((await host.debian.exec(['test', '-e', '/opt/mcp-deploy'])).status).not.toBe(0);
+      expect((await host.cli('plan', '--check', '--root', '/root/stage', ...to)).status).toBe(0);
+      await host.must('apply', ...to);
+
+      // Random are keys and certificates, of its own time the records; users are for who installs what was staged.
+      const parts = 'etc/mcp-deploy opt/mcp-deploy var/lib/mcp-deploy var/log/mcp-deploy etc/systemd/system srv/stage';
+      const list = (root: string): Promise<string> =>
+        host.sh(`cd ${root}; find ${parts} \\( -name journal -o -name server.log -o -path 'var/lib/*/server.json' \\) -prune -o \\( -type d -o -path '*mcp-stage*' -o -path '*mcp-deploy*' -o -path 'srv/*' \\) -printf '%p %y %m %l\\n' \
+          | grep -v -E '^etc/systemd/system(/(getty|sysinit|timers|haproxy|nginx|caddy|ssh).*)? d' | sort
+          find ${parts} \\( -name journal -o -name keys -o -name pki -o -name '*.log' -o -path 'var/lib/*' -o -name '[0-9]*.json' \\) -prune -o -type f \\( -path '*mcp-stage*' -o -path '*mcp-deploy*' -o -path 'srv/*' \\) -print0 | sort -z | xargs -0 sha256sum`);
+      expect(await list('/root/stage')).toBe(await list('/'));
+
+      await host.must('uninstall', '--yes', '--purge', '--file', '/srv/stage/mcp-deploy.yaml');
+      expect(
+        (
+          await host.cli(
+            'uninstall',
+            '--yes',
+            '--purge',
+            '--root',
+            '/root/stage',
+            '--file',
+            '/srv/stage/mcp-deploy.yaml',
+          )
+        ).stderr,
+      ).not.toContain('error');
+      expect(await host.sh('cd /root/stage; find . -type f -o -type l')).toBe('');
+      await host.sh('rm -r /root/stage /srv/stage /root/wanted.yaml');
+    },
+    withinMs,
+  );
+});
+
 /** This machine with the network of the booted one: what goes to 127.0.0.1 there reaches its sshd. */
 describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIRE_TOOLS'] !== '1')(
   'another host over SSH',

@@ -4,6 +4,7 @@ import { describeDrift } from '../../plan/describe-drift.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
 import { hideSecretArguments } from '../../deployment/secrets-in-arguments.ts';
 import { planDeployment } from '../../plan/plan-deployment.ts';
+import { planForStage } from '../../plan/staged-plan.ts';
 import { savedPlanText } from '../../plan/saved-plan.ts';
 import { lookAtHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
@@ -21,7 +22,7 @@ export async function runPlan(context: CommandContext, options: Record<string, u
   }
   const wanted = await decideWanted(context, {});
   const facts = await lookAtHost(context, wanted.deployment);
-  const plan = planDeployment(
+  const whole = planDeployment(
     {
       deployment: wanted.deployment,
       deploymentText: wanted.text,
@@ -30,6 +31,7 @@ export async function runPlan(context: CommandContext, options: Record<string, u
     },
     facts,
   );
+  const plan = context.stageDir === null ? whole : planForStage(whole, facts);
   const drift = describeDrift(facts).filter(({ state }) => state !== 'as written');
   // apply does what the file says; a file that is not written yet, or differs, is what `up` writes.
   const upCommand = [
