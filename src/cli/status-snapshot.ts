@@ -102,7 +102,7 @@ async function readAudit(context: CommandContext, deployment: Deployment | null)
 }
 
 /** The last backup that was written whole. */
-export async function readBackupStatus(
+async function readBackupStatus(
   { ports, stateDir }: CommandContext,
   deployment: Deployment | null,
 ): Promise<BackupStatus | null> {

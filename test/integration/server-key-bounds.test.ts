@@ -303,10 +303,11 @@ describe('what is refused is in the audit file', () => {
       lines()
         .filter(({ status }) => status === 'refused')
         .reduce((sum, { error }) => sum + Number(/\((\d+) more/.exec(String(error))?.[1] ?? 1), 0);
-    await waitUntil(() => counted() === flood, 5_000, 'every refusal');
+    await waitUntil(() => counted() === flood, 20_000, 'every refusal');
     expect(lines().length).toBeLessThan(flood / 2);
     expect(lines().filter(({ status }) => status === 'ok')).toHaveLength(1);
     const logged = rig.log.filter((line) => line.includes('session-of-another-key')).length;
-    expect([logged > 0, logged < 15]).toEqual([true, true]);
+    // One for each short while that the flood lasts.
+    expect([logged > 0, logged < flood / 8]).toEqual([true, true]);
   });
 });

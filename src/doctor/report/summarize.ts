@@ -48,6 +48,6 @@ export function formatDuration(durationMs: number): string {
 }
 
 /** "1 error", "2 errors". */
-export function count(number: number, word: string): string {
+function count(number: number, word: string): string {
   return `${number} ${word}${number === 1 ? '' : 's'}`;
 }
