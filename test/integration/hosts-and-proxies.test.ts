@@ -305,11 +305,13 @@ describe.skipIf(!canBoot && process.env['REQUIRE_TOOLS'] !== '1')('a system that
 describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIRE_TOOLS'] !== '1')(
   'another host over SSH',
   () => {
-    const here = mkdtempSync(join(tmpdir(), 'mcp-ssh-'));
-    const folder = join(here, 'far');
+    let here = '';
+    let folder = '';
 
     beforeAll(async () => {
       if (host === undefined) return;
+      here = mkdtempSync(join(tmpdir(), 'mcp-ssh-'));
+      folder = join(here, 'far');
       mkdirSync(folder);
       mkdirSync(join(here, 'bin'));
       const made = await runProgram('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(here, 'key')], {
@@ -331,7 +333,9 @@ describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIR
       await host.sh('chown bob /home/bob/.ssh/authorized_keys');
     });
 
-    afterAll(() => rmSync(here, { recursive: true, force: true }));
+    afterAll(() => {
+      if (here !== '') rmSync(here, { recursive: true, force: true });
+    });
 
     function far(args: readonly string[], onStart?: (pid: number) => void): Promise<CliResult> {
       return runProgram('nsenter', ['-t', String(host.debian.leader), '-n', '--', process.execPath, binFile, ...args], {
