@@ -209,7 +209,10 @@ function defineUninstall(command: Command): void {
   addWaitAndHost(command);
   command
     .option('--clients', 'also take the endpoint out of the settings of MCP clients')
-    .option('--purge', 'of a service of the host: also keys, certificates, logs and data')
+    .option(
+      '--purge',
+      'also files of ours that were changed by hand, and volumes of containers; of a service of the host: keys, certificates, logs and data',
+    )
     .addHelpText(
       'after',
       `

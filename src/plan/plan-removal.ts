@@ -13,7 +13,7 @@ import type { Notice, Plan, Step } from './types.ts';
  * Takes everything away that apply made: stops the server and removes the
  * files and folders outside of the state folder, which apply/ removes itself
  * behind the last step. A file that was changed since we wrote it is the
- * user's and stays, also mcp-deploy.yaml, unless `purge` is asked for.
+ * user's and stays, unless `purge` is asked for. What we did not write stays in any case.
  */
 export function planRemoval(facts: HostFacts, options: { readonly purge?: boolean } = {}): Plan {
   const applied = deploymentSchema.safeParse(facts.release?.desired);
@@ -72,8 +72,7 @@ export function planRemoval(facts: HostFacts, options: { readonly purge?: boolea
   }
   const { path: deploymentFile, text } = facts.deploymentFile;
   if (text !== null && facts.release?.files[deploymentFile] === undefined) {
-    if (options.purge === true) steps.push(removeFile(deploymentFile, facts));
-    else notices.push({ level: 'info', text: `${shown(deploymentFile, facts)} is yours; it stays.` });
+    notices.push({ level: 'info', text: `${shown(deploymentFile, facts)} is yours; it stays.` });
   }
   const folders = (facts.release?.directories ?? []).filter(
     (path) => !isInState(path, facts) && path !== facts.stateDir,

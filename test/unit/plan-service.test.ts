@@ -99,6 +99,7 @@ describe('uninstall', () => {
       release: { ...(running.release as NonNullable<HostFacts['release']>), files: {} },
     };
     expect(ids(planRemoval(theirs))).toEqual(['stop-server']);
+    expect(ids(planRemoval(theirs, { purge: true }))).toEqual(['stop-server']);
     expect(planRemoval(theirs).notices[0]?.text).toBe('mcp-deploy.yaml is yours; it stays.');
   });
 

@@ -35,8 +35,9 @@ import type { FlagValues } from '../flag-values.ts';
 /** `mcp-deploy uninstall`: removes exactly what was made here. The user's own files stay. */
 export async function runUninstall(context: CommandContext, options: FlagValues): Promise<number> {
   const { output, ports, stateDir } = context;
+  const purge = options['purge'] === true;
   if (scopeOf(stateDir) === 'system') {
-    return (await import('./uninstall-service.ts')).uninstallService(context, options['purge'] === true);
+    return (await import('./uninstall-service.ts')).uninstallService(context, purge);
   }
   if ((await ports.files.stat(stateDir)) === null) {
     output.document({ ok: true, changed: false });
@@ -45,7 +46,7 @@ export async function runUninstall(context: CommandContext, options: FlagValues)
   }
   if (context.interactive) {
     const preview = await lookAtHost(context, null);
-    output.progress(describePlan(await planWithTimer(context, preview), preview));
+    output.progress(describePlan(await planWithTimer(context, preview, purge), preview));
   }
   // Looked at before the endpoint they lead to is forgotten.
   const left = await clientsLeft(context);
@@ -62,7 +63,7 @@ export async function runUninstall(context: CommandContext, options: FlagValues)
   }
   const outcome = await changeHost(context, 'uninstall', async (look) => {
     const facts = await look(null);
-    return { plan: await planWithTimer(context, facts), facts };
+    return { plan: await planWithTimer(context, facts, purge), facts };
   });
   const removed = options['clients'] === true;
   if (removed) for (const look of left) await takeOut(context, look);
@@ -124,9 +125,9 @@ function settingsFlag(context: CommandContext, client: McpClient, path: string):
 export async function planWithTimer(
   { ports, stateDir }: CommandContext,
   facts: HostFacts,
-  purge = false,
+  purge: boolean,
 ): Promise<Plan> {
-  const plan = facts.system === undefined ? planRemoval(facts) : planSystemRemoval(facts, { purge });
+  const plan = facts.system === undefined ? planRemoval(facts, { purge }) : planSystemRemoval(facts, { purge });
   const steps: Step[] = [];
   const notices: Notice[] = [];
   for (const job of timerJobs) {
