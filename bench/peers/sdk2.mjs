@@ -13,4 +13,5 @@ const handler = createMcpHandler(() => {
   );
   return server;
 });
-createServer(toNodeHandler(handler)).listen(Number(process.argv[2]), '127.0.0.1');
+const answer = toNodeHandler(handler);
+createServer((request, response) => void answer(request, response)).listen(Number(process.argv[2]), '127.0.0.1');
