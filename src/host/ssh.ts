@@ -35,7 +35,9 @@ export function runOverSsh(host: string, command: string, options: RemoteOptions
     options.signal.addEventListener('abort', end);
     let stdout = '';
     const lines: string[] = [];
-    child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      if (stdout.length < mostOutput) stdout += text;
+    });
     forEachLine(child, (line) => {
       lines.push(line);
       if (lines.length > keptLines) lines.shift();
@@ -66,6 +68,8 @@ export function packFiles(folder: string, names: readonly string[]): Readable {
 }
 
 const keptLines = 20;
+/** Far more than any document of ours, in characters. */
+const mostOutput = 16_777_216;
 
 function forEachLine(child: ChildProcess, take: (line: string) => void): void {
   let rest = '';

@@ -236,7 +236,7 @@ function tellEnd(
     answers: answersFileData(decided),
     command: equivalentCommand(decided),
   });
-  if (!done.applied) output.result(describeWritten(preview, wroteRendered, folder));
+  if (!done.applied) output.result(describeWritten(preview, done, wroteRendered, folder));
   else {
     const steps = profileOf(preview.answers.profile).next(preview.answers, relative(context.world.cwd, folder) || '.');
     if (steps.length > 0) output.result(nextLines(steps));

@@ -14,6 +14,8 @@ import { profileOf } from './profiles.ts';
 /** What was done, for the one JSON document. */
 export interface Done {
   readonly applied: boolean;
+  /** Whether a file was written. */
+  readonly wrote: boolean;
   /** Of `up` and `apply`, where something was applied. */
   readonly endpoint: Readonly<Record<string, unknown>>;
 }
@@ -38,7 +40,7 @@ export async function applyPreview(preview: Preview, existing: ExistingDeploymen
   const output = { ...context.output, document: (value: unknown) => void (endpoint = value) };
   const tookMs = context.ports.clock.elapsed() - startedAt;
   await describeEndpoint({ ...context, output }, { deployment, outcome, tookMs });
-  return { applied: true, endpoint: endpoint as Record<string, unknown> };
+  return { applied: true, wrote: true, endpoint: endpoint as Record<string, unknown> };
 }
 
 /**
@@ -70,11 +72,11 @@ export async function writePreview(
     for (const folder of made.toReversed()) await context.ports.files.removeEmptyDirectory(folder).catch(() => false);
     throw error;
   }
-  return { applied: false, endpoint: {} };
+  return { applied: false, wrote: files.length > 0, endpoint: {} };
 }
 
 /** What is said at the end of a run that applied nothing. */
-export function describeWritten(preview: Preview, wroteRendered: boolean, folder: string): string {
+export function describeWritten(preview: Preview, done: Done, wroteRendered: boolean, folder: string): string {
   const { context, answers, refusal, rendered } = preview;
   const shown = relative(context.world.cwd, context.deploymentFile) || context.deploymentFile;
   const profile = profileOf(answers.profile);
@@ -94,7 +96,10 @@ export function describeWritten(preview: Preview, wroteRendered: boolean, folder
     ...(first.some((step) => step.startsWith('mcp-deploy apply')) ? [] : [apply]),
     ...profile.next(answers, near),
   ];
-  return `${said(`${shown} is written; nothing else was changed.`)}\n\n${nextLines(steps)}`;
+  const what = done.wrote
+    ? `${shown} is written; nothing else was changed.`
+    : `${shown} says all of this already; nothing was changed.`;
+  return `${said(what)}\n\n${nextLines(steps)}`;
 }
 
 /** `Next` and what may follow it, one command a line. */
