@@ -20,12 +20,13 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
   const deployment = applied.success ? applied.data : null;
   const paths = deploymentPaths(facts.stateDir);
   const made = Object.entries(facts.release?.files ?? {}).filter(
-    // What the user wants stays, also where a restore has brought it back.
-    ([path]) => facts.files[path] !== undefined && !isOwnFolder(path, facts) && path !== facts.deploymentFile.path,
+    ([path]) => facts.files[path] !== undefined && !isOwnFolder(path, facts),
   );
   const notices: Notice[] = [...unfinishedNotices(facts)];
   const ours = made.filter(([path, written]) => {
     const isAsWritten = facts.files[path]?.sha256 === written.sha256 && written.insteadOf === undefined;
+    // What the user wants stays, also where a restore has brought it back; purged goes a copy that nobody has edited.
+    if (path === facts.deploymentFile.path) return isAsWritten && options.purge === true;
     if (!isAsWritten && options.purge !== true)
       notices.push({ level: 'info', text: `${path} was changed since it was written; it stays.` });
     return isAsWritten || options.purge === true;

@@ -411,7 +411,7 @@ describe('a restore', () => {
       expect((await host.cli('plan', '--check')).status).toBe(0);
 
       await host.must('uninstall', '--yes', '--purge');
-      await host.sh(`rm ${siteFolder}/mcp-deploy.yaml`);
+      await host.sh(`rm -f ${siteFolder}/mcp-deploy.yaml`);
       const empty = await host.snapshot();
       await host.must(...restore, '--dry-run');
       expect(await host.snapshot()).toBe(empty);
