@@ -18,8 +18,8 @@ export default defineConfig({
           name: 'parts',
           include: ['test/**/*.test.ts'],
           exclude: ['test/e2e/**'],
-          // Two cores, and many tests start real servers: more workers only make deadlines flap.
-          maxWorkers: 2,
+          // Two cores, and many tests wait for real servers: one worker more than cores fills the waits, two more make deadlines flap.
+          maxWorkers: 3,
           sequence: { groupOrder: 0 },
         },
       },
