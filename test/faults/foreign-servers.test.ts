@@ -166,6 +166,6 @@ async function diagnose(argv: Foreign['argv']): Promise<DoctorReport> {
     limits: false,
     signal: new AbortController().signal,
     onProgress: () => {},
-    patience: { answerMs: 30_000, lookMs: 60_000 },
+    patience: { answerMs: 8_000, lookMs: 30_000 },
   });
 }
