@@ -61,7 +61,7 @@ export function proxyCheckOf(reload: readonly string[]): readonly string[] | nul
     const unit = words.at(-1)?.replace(/\.service$/, '');
     if (unit === 'nginx') return ['nginx', '-t', '-q'];
     if (unit === 'caddy') return ['caddy', 'validate', '--config', '/etc/caddy/Caddyfile', '--adapter', 'caddyfile'];
-    if (unit === 'haproxy') return ['haproxy', '-c', '-f', '/etc/haproxy/haproxy.cfg', '-f', '/etc/haproxy/conf.d'];
+    // The unit of HAProxy checks by itself before it reloads, and it alone knows which files it is given.
   }
   return null;
 }

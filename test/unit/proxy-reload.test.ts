@@ -29,6 +29,7 @@ test('each rendered proxy has a place and a reload, with and without systemd', (
       siteFile: '/etc/caddy/Caddyfile.d/mcp-notes.caddyfile',
       reload: ['systemctl', 'reload', 'caddy'],
     },
+    { program: 'haproxy', siteFile: '/etc/haproxy/conf.d/mcp-notes.cfg', reload: ['systemctl', 'reload', 'haproxy'] },
   ]);
   // Caddy compares configurations: without --force it would read no certificate anew.
   expect(proxySiteFiles({ name: 'notes' }, false).map(({ reload }) => reload.at(-1))).toEqual(['reload', '--force']);
