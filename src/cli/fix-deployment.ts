@@ -63,10 +63,26 @@ export async function fixDeployment(
     ...(unfinished === null ? [] : [`undo what an interrupted ${unfinished.purpose} left`]),
     ...outcome.plan.steps.map(({ title }) => title),
   ];
-  const after = withOutcome(before, await look(), done);
+  const after = withOutcome(before, await lookOnceTaken(context, look), done);
   describeOutcome(context, after.fix);
   return after;
 }
+
+/** The server takes a new certificate up by itself within moments; until then the old one is no finding. */
+async function lookOnceTaken(
+  { ports, signal }: CommandContext,
+  look: () => Promise<DoctorReport>,
+): Promise<DoctorReport> {
+  const until = ports.clock.elapsed() + takenWithinMs;
+  for (;;) {
+    const report = await look();
+    const isOld = report.findings.some(({ code }) => code === 'tls/served-matches-file');
+    if (!isOld || ports.clock.elapsed() >= until) return report;
+    await ports.clock.sleep(500, signal);
+  }
+}
+
+const takenWithinMs = 10_000;
 
 async function tryPlan(plan: () => Promise<FixPlan>): Promise<FixPlan | ExplainedError> {
   try {

@@ -396,6 +396,10 @@ function verifySteps(deployment: Deployment, facts: HostFacts, keyChanges: boole
         url: endpointUrl(deployment),
         ...(deployment.tls.source === 'private-ca' ? { caFile: caCertificate } : {}),
         ...(deployment.auth.required ? { keyFile: firstKey } : {}),
+        // What stands in front of containers learns of them by looking, every few seconds.
+        ...(deployment.service.manager === 'docker' || deployment.service.manager === 'swarm'
+          ? { patienceMs: 15_000 }
+          : {}),
       },
       undo: { type: 'none' },
     },
