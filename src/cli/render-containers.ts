@@ -1,45 +1,18 @@
-import { homedir } from 'node:os';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { readReleases } from '../apply/commit.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { overwriteFile } from '../host/overwrite-file.ts';
 import type { ReadContainerOptions } from '../host/read-container-facts.ts';
 import { imagesBeside, projectName, secretsOf } from '../plan/plan-containers.ts';
-import { deploymentPaths } from '../plan/deployment-paths.ts';
 import { imageName, splitImageName } from '../targets/docker/image-name.ts';
 import { publishedPorts } from '../targets/docker/published-ports.ts';
 import { describeProxySite } from '../targets/proxy-site.ts';
-import type { TargetInput } from '../targets/types.ts';
 import type { CommandContext } from './context.ts';
+import { inputFor } from './target-input.ts';
 
 /** Whether a deployment serves from containers of this machine's engine. */
 export function isInContainers({ service }: Pick<Deployment, 'service'>): boolean {
   return service.manager === 'docker' || service.manager === 'swarm';
-}
-
-/** What the targets are given for this folder. */
-export function containerInput(context: CommandContext, deployment: Deployment): TargetInput {
-  const paths = deploymentPaths(context.stateDir);
-  return {
-    deployment,
-    templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
-    readServerBundle: () => readFileSync(context.package.serverFile, 'utf8'),
-    paths: {
-      nodePath: process.execPath,
-      serverFile: context.package.serverFile,
-      baseDir: context.baseDir,
-      stateDir: context.stateDir,
-      configFile: paths.serverConfig,
-      caFile: paths.caCertificate,
-      certificateFile: paths.serverCertificate,
-      keyFile: paths.serverKey,
-      keyStoreFile: paths.keyStore,
-      logFile: paths.logFile,
-      deploymentFile: context.deploymentFile,
-      homeDir: homedir(),
-    },
-  };
 }
 
 /**
@@ -61,7 +34,7 @@ export async function containerOptions(
   const common = { isStack, project: projectName(deployment), copies: join(context.stateDir, target, 'secrets') };
   if (wanted === null || !isInContainers(wanted))
     return { ...common, images: made, secrets: [], watched: [], ports: [] };
-  const input = containerInput(context, wanted);
+  const input = { ...inputFor(context), deployment: wanted };
   const site = !isStack && wanted.container.proxy === 'none' ? null : describeProxySite(input);
   const names = [
     'Dockerfile',

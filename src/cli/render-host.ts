@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Deployment } from '../deployment/schema.ts';
@@ -10,8 +9,9 @@ import type { HostFile, RenderedHost } from '../plan/system-facts.ts';
 import { renderTarget } from '../targets/index.ts';
 import { describeProxySite } from '../targets/proxy-site.ts';
 import type { TargetInput } from '../targets/types.ts';
-import { containerInput, isInContainers } from './render-containers.ts';
+import { isInContainers } from './render-containers.ts';
 import type { CommandContext } from './context.ts';
+import { inputFor } from './target-input.ts';
 
 /** What the targets write for a deployment in system scope; null in any other. Throws a UserError where a format cannot carry it. */
 export function renderHost(context: CommandContext, deployment: Deployment): RenderedHost | null {
@@ -42,24 +42,11 @@ export function renderPersonal(
   const program = isLaunchd ? 'launchd' : 'systemd-user';
   const homeDir = context.world.env['HOME'] ?? homedir();
   const uid = process.getuid?.() ?? 501;
+  const base = inputFor(context);
   const input: TargetInput = {
+    ...base,
     deployment,
-    templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
-    paths: {
-      nodePath: process.execPath,
-      serverFile: context.package.serverFile,
-      baseDir: context.baseDir,
-      stateDir: context.stateDir,
-      configFile: paths.serverConfig,
-      caFile: paths.caCertificate,
-      certificateFile: paths.serverCertificate,
-      keyFile: paths.serverKey,
-      keyStoreFile: paths.keyStore,
-      logFile: join(paths.logsDir, 'launchd.log'),
-      pidFile: paths.pidFile,
-      homeDir,
-      uid,
-    },
+    paths: { ...base.paths, logFile: join(paths.logsDir, 'launchd.log'), pidFile: paths.pidFile, homeDir, uid },
   };
   const [file] = renderTarget(program, input);
   if (file === undefined) throw new Error(`no file of ${program}`);
@@ -79,7 +66,7 @@ export function hostOf(
   context: CommandContext,
   deployment: Deployment,
 ): { readonly host?: RenderedHost; readonly containers?: TargetInput } {
-  if (isInContainers(deployment)) return { containers: containerInput(context, deployment) };
+  if (isInContainers(deployment)) return { containers: { ...inputFor(context), deployment } };
   const host = renderHost(context, deployment);
   return host === null ? {} : { host };
 }
@@ -93,22 +80,16 @@ export function unitsOf(host: Pick<RenderedHost, 'files'>): readonly string[] {
 function hostInput(context: CommandContext, deployment: Deployment): TargetInput {
   const paths = deploymentPaths(context.stateDir);
   const { service } = deployment;
+  const base = inputFor(context);
   return {
+    ...base,
     // A service that apply installs loses no call when it restarts, unless that is not wanted.
     deployment: service.sockets === 'auto' ? { ...deployment, service: { ...service, sockets: 'on' } } : deployment,
-    templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
     paths: {
-      nodePath: process.execPath,
+      ...base.paths,
       serverFile: join(paths.buildDir, 'serve.js'),
-      baseDir: context.baseDir,
       // What the service may write.
       stateDir: paths.logsDir,
-      configFile: paths.serverConfig,
-      caFile: paths.caCertificate,
-      certificateFile: paths.serverCertificate,
-      keyFile: paths.serverKey,
-      keyStoreFile: paths.keyStore,
-      logFile: paths.logFile,
       pidFile: paths.pidFile,
     },
   };

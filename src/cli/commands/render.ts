@@ -1,12 +1,10 @@
-import { readFileSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join, relative, resolve } from 'node:path';
 import { EnvironmentError, UserError } from '../../deployment/errors.ts';
 import { findTarget, renderTarget, targets } from '../../targets/index.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import type { RenderedFile, Target, TargetCommands, TargetInput } from '../../targets/types.ts';
 import type { CommandContext } from '../context.ts';
-import { deploymentPaths } from '../../plan/deployment-paths.ts';
+import { inputFor } from '../target-input.ts';
 import type { Judgement } from '../check-rendered.ts';
 import { readDeployment, requireDeployment } from '../deployment-folder.ts';
 import { quoteCommand } from '../quote-command.ts';
@@ -131,31 +129,6 @@ async function listTargets(context: CommandContext, asked: boolean): Promise<num
       .join('\n'),
   );
   return 0;
-}
-
-/** What every target is given of this deployment beside its settings. */
-export function inputFor(context: CommandContext): Omit<TargetInput, 'deployment'> {
-  const paths = deploymentPaths(context.stateDir);
-  return {
-    templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
-    readServerBundle: () => readFileSync(context.package.serverFile, 'utf8'),
-    paths: {
-      nodePath: process.execPath,
-      serverFile: context.package.serverFile,
-      baseDir: context.baseDir,
-      stateDir: context.stateDir,
-      configFile: paths.serverConfig,
-      caFile: paths.caCertificate,
-      certificateFile: paths.serverCertificate,
-      keyFile: paths.serverKey,
-      keyStoreFile: paths.keyStore,
-      logFile: paths.logFile,
-      cliCommand: [process.execPath, join(context.package.root, 'bin', 'mcp-deploy.js')],
-      deploymentFile: context.deploymentFile,
-      homeDir: homedir(),
-      ...(process.getuid === undefined ? {} : { uid: process.getuid() }),
-    },
-  };
 }
 
 /** Writes into a folder of the user's choice; a file that is there with other content is never overwritten silently. */

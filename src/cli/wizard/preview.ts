@@ -7,7 +7,7 @@ import { planDeployment } from '../../plan/plan-deployment.ts';
 import type { Plan } from '../../plan/types.ts';
 import { findTarget, renderTarget } from '../../targets/index.ts';
 import { lookAtHost } from '../apply-desired.ts';
-import { inputFor } from '../commands/render.ts';
+import { inputFor } from '../target-input.ts';
 import type { CommandContext } from '../context.ts';
 import { parseOrThrow } from '../deployment-folder.ts';
 import { stateDirOf } from '../find-state-dir.ts';
