@@ -1,7 +1,7 @@
 import { listServices } from '../apply/act-stack.ts';
 import { listContainers } from '../apply/containers.ts';
 import type { Deployment } from '../deployment/schema.ts';
-import { projectName } from '../plan/plan-containers.ts';
+import { projectName } from '../plan/container-plan.ts';
 import { deploymentPaths } from '../plan/deployment-paths.ts';
 import type { CommandContext } from './context.ts';
 import { isInContainers } from './render-containers.ts';

@@ -1,7 +1,9 @@
 import { UserError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import type { HostFacts } from './facts.ts';
-import { composeProject, projectName, refuseEngine, requireContainers } from './plan-containers.ts';
+import { refuseEngine, requireContainers } from './container-engine.ts';
+import { projectName } from './container-plan.ts';
+import { composeProject } from './plan-containers.ts';
 import type { Plan } from './types.ts';
 
 /** Starts, stops or restarts the containers that were applied. */

@@ -1,44 +1,21 @@
-import { basename, join } from 'node:path';
-import { EnvironmentError, UserError } from '../deployment/errors.ts';
+import { join } from 'node:path';
+import { EnvironmentError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { containerPort, isPlainInside } from '../targets/docker/container-deployment.ts';
 import { imageName, splitImageName } from '../targets/docker/image-name.ts';
-import { mountedSecrets, proxySecrets } from '../targets/docker/mounted-secrets.ts';
 import { renderDockerFiles } from '../targets/docker/files.ts';
-import { proxyImages } from '../targets/docker/front-proxy.ts';
-import { nameOnHost } from '../targets/name-on-host.ts';
 import { stopSeconds } from '../targets/service-command.ts';
-import type { AppliedContainers, RenderedFile, TargetInput } from '../targets/types.ts';
+import type { AppliedContainers, RenderedFile } from '../targets/types.ts';
+import { refuseEngine, requireContainers } from './container-engine.ts';
 import type { ContainerFacts } from './container-facts.ts';
+import { folderSteps, managedFile, nameBelow } from './container-files.ts';
+import { contentTag, imageSteps, isOfContext, type ChosenImage } from './container-image.ts';
+import { projectName, readyTimeoutMs, type ContainerPlan, type ContainerWishes } from './container-plan.ts';
+import { oldSecretSteps, secretSteps } from './container-secrets.ts';
 import type { HostFacts } from './facts.ts';
 import { managedFileSteps } from './managed-file.ts';
 import { stopStep } from './plan-service.ts';
-import { sha256Hex } from './server-config.ts';
-import type { AdoptedFile, ComposeProject, Notice, Step } from './types.ts';
-
-/** Files of the build context: what the tag of the image is made from. */
-const contextNames: ReadonlySet<string> = new Set(['Dockerfile', '.dockerignore', 'mcp-deploy.yaml', 'serve.js']);
-
-/** As whom containers run whose files belong to root: a number that no account has. Distroless images use it too. */
-const nobodyElse = 65_532;
-
-export interface ContainerWishes {
-  readonly input: TargetInput;
-  readonly adopt: boolean;
-  /** Whether steps before change the key store, or the certificate. */
-  readonly changes: { readonly keys: boolean; readonly certificate: boolean };
-  /** The image of a release that is put back; built from the files of this mcp-deploy when absent or gone. */
-  readonly image?: string;
-}
-
-export interface ContainerPlan {
-  readonly steps: readonly Step[];
-  readonly notices: readonly Notice[];
-  readonly adopted: readonly AdoptedFile[];
-  readonly image: string;
-  /** Whether anything starts, so that it has to be looked at. */
-  readonly serves: boolean;
-}
+import type { ComposeProject, Notice, Step } from './types.ts';
 
 /** The steps that bring the containers of Docker Compose to a deployment. @throws EnvironmentError (exit 3) where they cannot run */
 export function planContainers(wishes: ContainerWishes, facts: HostFacts): ContainerPlan {
@@ -132,24 +109,6 @@ export function clearContainerSteps(wishes: ContainerWishes, facts: HostFacts): 
   ];
 }
 
-export function requireContainers({ containers }: Pick<HostFacts, 'containers'>): ContainerFacts {
-  if (containers === undefined) throw new Error('a plan for containers without facts of their engine');
-  return containers;
-}
-
-/** Name of the Compose project, or of the stack. */
-export function projectName(deployment: Pick<Deployment, 'name'>): string {
-  return nameOnHost(deployment.name);
-}
-
-/** Images that are looked for: what this deployment would build on, and what stands beside its server. */
-export function imagesBeside({ container }: Deployment): readonly string[] {
-  return [
-    ...(container.proxy === 'none' ? [] : [proxyImages[container.proxy]]),
-    ...(container.redis ? ['redis:8.2'] : []),
-  ];
-}
-
 export function composeProject(deployment: Deployment, stateDir: string, argv: readonly string[]): ComposeProject {
   const { container } = deployment;
   const name = projectName(deployment);
@@ -161,39 +120,6 @@ export function composeProject(deployment: Deployment, stateDir: string, argv: r
     ready: { scheme: isPlainInside(deployment, 'docker') ? 'http' : 'https', port: containerPort(deployment) },
     graceSeconds: stopSeconds(deployment),
   };
-}
-
-/** The image of the files that a deployment is built from, tagged by their content. */
-export function contentTag(files: readonly RenderedFile[]): string {
-  const context = files.filter((file) => isOfContext(file));
-  return sha256Hex(context.map((file) => `${nameOf(file)}\0${sha256Hex(file.content)}`).join('\n')).slice(0, 12);
-}
-
-export function isOfContext(file: RenderedFile): boolean {
-  return contextNames.has(nameOf(file));
-}
-
-/** @throws EnvironmentError (exit 3) in one sentence for each way in which the engine is of no use */
-export function refuseEngine({ engine }: ContainerFacts): void {
-  switch (engine.state) {
-    case 'ready':
-      return;
-    case 'absent':
-      throw new EnvironmentError('There is no docker on this machine.', {
-        why: 'mcp-deploy.yaml asks for it (service.manager).',
-        next: 'apt-get install docker.io docker-compose        or set service.manager: none',
-      });
-    case 'denied':
-      throw new EnvironmentError('You may not use Docker on this machine.', {
-        why: 'Its socket is for root and for members of the group docker, who are as good as root.',
-        next: 'sudo mcp-deploy apply',
-      });
-    case 'silent':
-      throw new EnvironmentError('The Docker engine does not answer.', {
-        ...(engine.words === '' ? {} : { why: engine.words }),
-        next: 'sudo systemctl start docker',
-      });
-  }
 }
 
 function requireCompose({ compose }: ContainerFacts): NonNullable<ContainerFacts['compose']> {
@@ -217,11 +143,6 @@ function refuseContainerPorts(facts: HostFacts, { container, server }: Deploymen
   });
 }
 
-interface ChosenImage {
-  readonly name: string;
-  readonly isBuilt: boolean;
-}
-
 function chooseImage(
   { input, image }: ContainerWishes,
   base: Omit<AppliedContainers, 'image'>,
@@ -231,165 +152,6 @@ function chooseImage(
   const { name } = splitImageName(imageName(input.deployment));
   const context = renderDockerFiles({ ...input, applied: { ...base, image: name } });
   return { name: `${name}:${contentTag(context)}`, isBuilt: true };
-}
-
-export function imageSteps(
-  deployment: Deployment,
-  image: ChosenImage,
-  { images, buildx }: ContainerFacts,
-  folder: string,
-): readonly Step[] {
-  const step = (name: string, title: string, why: string, argv: readonly string[]): Step => ({
-    id: `image-${name.replaceAll(/[^a-z0-9]+/g, '-')}`,
-    title,
-    why,
-    group: 'server',
-    action: { type: 'make-image', image: name, argv },
-    undo: { type: 'remove-image', image: name },
-  });
-  const isThere = (name: string): boolean => images.includes(name);
-  const build = ['docker', 'build', '--tag', image.name, folder];
-  return [
-    ...(isThere(image.name)
-      ? []
-      : [
-          ...[deployment.container.baseImage]
-            .filter((name) => !isThere(name))
-            .map((name) => step(name, `pull ${name}`, 'the image stands on it', ['docker', 'pull', name])),
-          // Without its plugin BuildKit refuses; the older builder takes the same file.
-          step(image.name, `build image ${image.name}`, 'server or settings changed', [
-            ...(buildx ? [] : ['env', 'DOCKER_BUILDKIT=0']),
-            ...build,
-          ]),
-        ]),
-    ...imagesBeside(deployment)
-      .filter((name) => !isThere(name))
-      .map((name) => step(name, `pull ${name}`, 'not here yet', ['docker', 'pull', name])),
-  ];
-}
-
-/** Copies of what containers are given, in a numbered folder of their own: those that run go on with theirs. */
-export function secretSteps(
-  { input, changes }: ContainerWishes,
-  target: 'docker' | 'swarm',
-  facts: HostFacts,
-): { readonly steps: readonly Step[]; readonly applied: Omit<AppliedContainers, 'image' | 'composeMajor'> } {
-  const { secretCopies, secretSources, uid, gid } = requireContainers(facts);
-  const wanted = secretsOf(input, target);
-  // Swarm keeps its own copies, which it makes from these.
-  const user = uid === 0 && target === 'docker' ? { uid: nobodyElse, gid: nobodyElse } : { uid, gid };
-  const newest = Math.max(0, ...Object.keys(secretCopies).map(Number));
-  const copies = secretCopies[newest] ?? {};
-  const fits =
-    Object.keys(copies).length === wanted.length &&
-    wanted.every(({ name, file }) => copies[name] !== undefined && copies[name] === secretSources[file]);
-  const number = fits && !changes.keys && !changes.certificate ? newest : newest + 1;
-  const applied = { secretsFolder: `./secrets/${number}`, secretsNumber: number, user };
-  if (number === newest) return { steps: [], applied };
-  const missing = wanted.find(({ file }) => secretSources[file] === undefined && !isMade(file, facts));
-  if (missing !== undefined) {
-    throw new UserError(`${missing.place} names ${missing.file}, which is not there.`, {
-      next: 'Put the file there, or correct mcp-deploy.yaml.',
-      exitCode: 3,
-    });
-  }
-  const folder = join(facts.stateDir, target, 'secrets', String(number));
-  const why = newest === 0 ? 'none yet' : 'keys or certificate changed';
-  return {
-    applied,
-    steps: [
-      ...folderSteps(join(folder, '..'), facts),
-      {
-        id: `secrets-${number}`,
-        title: `make secrets/${number}`,
-        why,
-        group: 'keys',
-        action: { type: 'make-directory', path: folder, mode: 0o700 },
-        undo: { type: 'restore' },
-      },
-      ...wanted.map(({ name, file }): Step => ({
-        id: `secret-${name.replaceAll('_', '-')}`,
-        title: `copy ${basename(file)} for the containers`,
-        why,
-        group: 'keys',
-        action: { type: 'copy-secret', from: file, path: join(folder, name), mode: 0o600, ...user },
-        undo: { type: 'restore' },
-      })),
-    ],
-  };
-}
-
-export function oldSecretSteps(folder: string, kept: number, { secretCopies }: ContainerFacts): readonly Step[] {
-  return Object.entries(secretCopies)
-    .filter(([number]) => Number(number) !== kept)
-    .flatMap(([number, copies]) => {
-      const path = join(folder, 'secrets', number);
-      const common = { why: 'nothing reads them any more', group: 'keys', undo: { type: 'restore' } } as const;
-      return [
-        ...Object.keys(copies).map((name): Step => ({
-          ...common,
-          id: `remove-secret-${number}-${name.replaceAll('_', '-')}`,
-          title: `remove secrets/${number}/${name}`,
-          action: { type: 'remove-file', path: join(path, name) },
-        })),
-        {
-          ...common,
-          id: `remove-secrets-${number}`,
-          title: `remove secrets/${number}`,
-          action: { type: 'remove-directory', path },
-        } satisfies Step,
-      ];
-    });
-}
-
-/** Files of the host that containers are given, each once. */
-export function secretsOf(input: TargetInput, target: 'docker' | 'swarm') {
-  const { container } = input.deployment;
-  const forProxy = target === 'swarm' || container.proxy !== 'none' ? proxySecrets(input) : [];
-  const all = [...mountedSecrets(input, target), ...forProxy];
-  return all.filter(({ name }, index) => all.findIndex((other) => other.name === name) === index);
-}
-
-/** Made by a step of this plan, or by an earlier one. */
-function isMade(file: string, { stateDir }: HostFacts): boolean {
-  return file.startsWith(`${stateDir}/`);
-}
-
-export function folderSteps(path: string, facts: HostFacts): readonly Step[] {
-  if (facts.directories?.includes(path) === true) return [];
-  return [
-    {
-      id: `folder-${path.slice(facts.stateDir.length + 1).replaceAll('/', '-')}`,
-      title: `make ${path.slice(facts.stateDir.length + 1)}`,
-      why: 'none yet',
-      group: 'configuration',
-      action: { type: 'make-directory', path, mode: 0o700 },
-      undo: { type: 'restore' },
-    },
-  ];
-}
-
-export function managedFile(file: RenderedFile) {
-  return {
-    id: `file-${nameOf(file)
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9]+/g, '-')}`,
-    title: `write ${nameOf(file)}`,
-    path: file.installPath,
-    mode: file.mode,
-    content: file.content,
-    group: 'configuration' as const,
-  };
-}
-
-/** Below the folder of the target. */
-function nameOf({ path }: RenderedFile): string {
-  return path.slice(path.indexOf('/') + 1);
-}
-
-export function readyTimeoutMs({ server }: Deployment): number {
-  const slowest = Math.max(0, ...Object.values(server.upstreams).map((upstream) => upstream.startSeconds));
-  return 20_000 + Math.round(slowest * 1_000);
 }
 
 /** A chain of audit lines has one end; two servers would each have their own. */
@@ -446,7 +208,7 @@ function isServing(
 }
 
 function labelsIn(files: readonly RenderedFile[]): ReadonlySet<string> {
-  const compose = files.find((file) => nameOf(file) === 'compose.yaml')?.content ?? '';
+  const compose = files.find((file) => nameBelow(file) === 'compose.yaml')?.content ?? '';
   return new Set(Array.from(compose.matchAll(/mcp-deploy\.config: "([0-9a-f]+)"/g), (match) => match[1] ?? ''));
 }
 

@@ -18,7 +18,8 @@ import {
   requirePersonal,
   type PersonalSteps,
 } from './personal-service.ts';
-import { clearContainerSteps, planContainers, type ContainerWishes } from './plan-containers.ts';
+import type { ContainerWishes } from './container-plan.ts';
+import { clearContainerSteps, planContainers } from './plan-containers.ts';
 import { clearSwarmSteps, planSwarm } from './plan-swarm.ts';
 import type { TargetInput } from '../targets/types.ts';
 import type { RenderedHost } from './system-facts.ts';

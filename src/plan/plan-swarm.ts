@@ -9,22 +9,11 @@ import type { AppliedContainers, TargetInput } from '../targets/types.ts';
 import type { ContainerFacts } from './container-facts.ts';
 import type { HostFacts } from './facts.ts';
 import { managedFileSteps } from './managed-file.ts';
-import {
-  contentTag,
-  folderSteps,
-  imageSteps,
-  isOfContext,
-  managedFile,
-  oldSecretSteps,
-  projectName,
-  readyTimeoutMs,
-  refuseEngine,
-  requireContainers,
-  secretSteps,
-  secretsOf,
-  type ContainerPlan,
-  type ContainerWishes,
-} from './plan-containers.ts';
+import { refuseEngine, requireContainers } from './container-engine.ts';
+import { folderSteps, managedFile } from './container-files.ts';
+import { contentTag, imageSteps, isOfContext, pushSteps, type ChosenImage } from './container-image.ts';
+import { projectName, readyTimeoutMs, type ContainerPlan, type ContainerWishes } from './container-plan.ts';
+import { oldSecretSteps, secretSteps, secretsOf } from './container-secrets.ts';
 import { stopStep } from './plan-service.ts';
 import type { Step, SwarmStack } from './types.ts';
 
@@ -64,7 +53,7 @@ export function planSwarm(wishes: ContainerWishes, facts: HostFacts): ContainerP
         ...secrets.steps,
         ...writes,
         ...imageSteps(withHaproxy(deployment), image, containers, join(facts.stateDir, 'docker')),
-        ...pushSteps(image),
+        ...pushSteps(image, 'other machines of the swarm pull it'),
         ...(facts.server.state === 'running' ? [stopStep(facts, deployment, 'the stack takes its place')] : []),
         {
           id: 'deploy-stack',
@@ -156,27 +145,11 @@ function chooseImage(
   { input, image }: ContainerWishes,
   base: Omit<AppliedContainers, 'image'>,
   { images }: ContainerFacts,
-): { readonly name: string; readonly isBuilt: boolean } {
+): ChosenImage {
   if (image !== undefined && images.includes(image)) return { name: image, isBuilt: false };
   const { name } = splitImageName(imageName(input.deployment));
   const context = renderDockerFiles({ ...plainInside(input), applied: { ...base, image: name } });
   return { name: `${name}:${contentTag(context)}`, isBuilt: true };
-}
-
-/** Other machines of a swarm pull it; a name without a registry stays on this one. */
-function pushSteps({ name, isBuilt }: { readonly name: string; readonly isBuilt: boolean }): readonly Step[] {
-  const [registry = ''] = name.split('/');
-  if (!isBuilt || !name.includes('/') || !/[.:]|^localhost$/.test(registry)) return [];
-  return [
-    {
-      id: 'push-image',
-      title: `push ${name}`,
-      why: 'other machines of the swarm pull it',
-      group: 'server',
-      action: { type: 'make-image', image: name, argv: ['docker', 'push', name] },
-      undo: { type: 'none' },
-    },
-  ];
 }
 
 /** Copies are replaced one after another, each watched for a while, and an update that fails is taken back in the same way. */
