@@ -54,7 +54,7 @@ const rules: readonly Rule[] = [
     judge: judgePageListeners,
   },
   { reads: ['server.path'], judge: ({ server }) => judgePath(['server', 'path'], server.path) },
-  { reads: ['server.path', 'server.aliases', 'server.legacySse'], judge: judgeFurtherPaths },
+  { reads: ['server.path', 'server.aliases', 'server.legacySse', 'server.toolPath'], judge: judgeFurtherPaths },
   { reads: ['server.health', 'server.path', 'server.aliases'], judge: judgeHealthPath },
   { reads: ['server.publicUrl', 'server.path'], judge: judgePublicUrl },
   { reads: ['server.allowedHosts'], judge: judgeAllowedHosts },
@@ -240,6 +240,13 @@ function judgeFurtherPaths({ server }: Deployment): MeaningProblem[] {
       named.push({ path: ['server', 'legacySse', 'messages'], text: legacySse.messages });
     }
   }
+  const { toolPath } = server;
+  const below = [server.path, ...named.map(({ text }) => text)].find((text) => text.startsWith(`${toolPath}/`));
+  if (below !== undefined) {
+    const message = `has ${below} below it, where a tool of that name would be`;
+    return [{ path: ['server', 'toolPath'], message, hint: 'take another path, for example: /tools' }];
+  }
+  if (toolPath !== 'off') named.push({ path: ['server', 'toolPath'], text: toolPath });
   return named.flatMap(({ path, text }, index): MeaningProblem[] => {
     const taken = text === server.path || named.slice(0, index).some((other) => other.text === text);
     if (!taken) return judgePath(path, text);

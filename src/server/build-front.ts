@@ -103,6 +103,7 @@ export function buildFront(sources: FrontSources): Front {
     healthPath: server.health.path,
     aliases: server.aliases,
     legacySse: server.legacySse === 'off' ? null : server.legacySse,
+    toolPath: server.toolPath === 'off' ? null : server.toolPath,
     info: server.info
       ? {
           deployment,

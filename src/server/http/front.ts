@@ -16,6 +16,8 @@ import { parseAccept } from './parse-accept.ts';
 import { BodyBudget, readBody } from './read-body.ts';
 import { SseTransport, type SseConnection } from './sse-transport.ts';
 import { isHealthPage, type StatusPages } from './status-pages.ts';
+import { ToolCalls } from './tool-calls.ts';
+import { endAfterAnswer } from './end-after-answer.ts';
 
 /** What the front is made of. */
 export interface FrontParts extends AdmissionParts {
@@ -31,6 +33,8 @@ export interface FrontParts extends AdmissionParts {
   readonly hasPage: boolean;
   /** Paths of the HTTP+SSE transport; null without it. */
   readonly legacySse: { readonly sse: string; readonly messages: string } | null;
+  /** Path that tools are called at without JSON-RPC; null without. */
+  readonly toolPath: string | null;
   /** Open connections of that transport. */
   readonly sseConnections: Map<string, SseConnection>;
   readonly bodyBytes: number;
@@ -60,6 +64,7 @@ export class Front implements ExchangeHost {
   readonly #aliases: ReadonlySet<string>;
   readonly #sse: SseTransport | null;
   readonly #bodies: BodyBudget;
+  readonly #tools: ToolCalls | null;
 
   constructor(parts: FrontParts) {
     this.#parts = parts;
@@ -77,6 +82,8 @@ export class Front implements ExchangeHost {
     this.streams = parts.streams;
     this.waiting = parts.waiting;
     this.compressed = parts.compressed;
+    const { toolPath: path, bodyBytes, protocol } = parts;
+    this.#tools = path === null ? null : new ToolCalls(this, { path, bodyBytes, bodies: this.#bodies, protocol });
   }
 
   handle(req: IncomingMessage, res: ServerResponse): void {
@@ -176,10 +183,10 @@ export class Front implements ExchangeHost {
     return rest.startsWith('?') || rest.startsWith('/?');
   }
 
-  /** Aliases and the paths of HTTP+SSE, where they are configured. False when the path is none of them. */
+  /** Aliases, the paths of HTTP+SSE and plain tool calls, where they are configured. False when the path is none of them. */
   #answerFurtherPath(req: IncomingMessage, res: ServerResponse, url: string): boolean {
     const { legacySse } = this.#parts;
-    if (this.#aliases.size === 0 && legacySse === null) return false;
+    if (this.#aliases.size === 0 && legacySse === null && this.#tools === null) return false;
     const query = url.indexOf('?');
     const path = query === -1 ? url : url.slice(0, query);
     if (this.#sse !== null && path === legacySse?.sse) {
@@ -193,6 +200,10 @@ export class Front implements ExchangeHost {
       return true;
     }
     if (isAlias) this.#answerEndpoint(req, res);
+    else if (this.#tools?.covers(path) === true) {
+      this.#tools.answer(req, res, path, query === -1 ? '' : url.slice(query));
+      return true;
+    }
     return isAlias;
   }
 
@@ -313,12 +324,3 @@ const methodNotAllowed = renderRpcError(null, {
   code: rpcCodes.badRequest,
   message: 'This endpoint takes POST, GET and DELETE.',
 });
-
-/** Closes the connection once the answer is out; what still arrives until then is thrown away. */
-function endAfterAnswer({ req, res }: Exchange): void {
-  res.on('finish', () => {
-    const lingering = setTimeout(() => req.destroy(), 500);
-    lingering.unref();
-  });
-  req.resume();
-}

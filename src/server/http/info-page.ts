@@ -37,6 +37,7 @@ export function renderInfoPage(facts: InfoFacts, authenticated: boolean | null):
       mcp: server.path,
       ...(server.aliases.length === 0 ? {} : { aliases: server.aliases }),
       ...(legacySse === 'off' ? {} : { sse: legacySse.sse, messages: legacySse.messages }),
+      ...(server.toolPath === 'off' ? {} : { tools: server.toolPath }),
       health: '/health',
       ready: '/readyz',
       status: '/status',
