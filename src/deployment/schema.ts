@@ -129,7 +129,10 @@ const serverSchema = z.strictObject({
     .describe('the HTTP+SSE transport of 2024-11-05 beside the endpoint, for clients that know no other; off = none'),
   toolPath: z
     .string()
-    .regex(/^(?:off|\/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-])$/, 'write off, or a path that starts with /, for example /tools')
+    .regex(
+      /^(?:off|\/[A-Za-z0-9._~/-]*[A-Za-z0-9._~-])$/,
+      'write off, or a path that starts with /, for example /tools',
+    )
     .default('off')
     .describe(
       'path where programs without MCP call tools: POST /tools/NAME with the arguments as JSON, GET /tools lists them; off = none',

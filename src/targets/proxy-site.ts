@@ -18,6 +18,8 @@ export interface ProxySite {
   readonly path: string;
   /** Every path of the endpoint: its own, the aliases, those of the older transport. A slash at their end is taken off. */
   readonly endpointPaths: readonly string[];
+  /** Path below which each tool has one of its own; null without. */
+  readonly toolsBelow: string | null;
   /** Pages of the server that everyone may ask. */
   readonly pages: readonly string[];
   readonly upstream: ProxyUpstream;
@@ -89,8 +91,10 @@ export function describeProxySite(input: TargetInput): ProxySite {
         server.path,
         ...server.aliases,
         ...(server.legacySse === 'off' ? [] : [server.legacySse.sse, server.legacySse.messages]),
+        ...(server.toolPath === 'off' ? [] : [server.toolPath]),
       ]),
     ],
+    toolsBelow: server.toolPath === 'off' ? null : server.toolPath,
     // Of a request that came through a proxy the server asks a key before it says more than yes or no.
     pages: [...new Set(['/health', '/livez', '/readyz', '/status', server.health.path, ...(server.page ? ['/'] : [])])],
     upstream,

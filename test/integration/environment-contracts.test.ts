@@ -383,6 +383,29 @@ test('the limits of the fourth are told in the headers of the standard, for each
   expect(await refused.exit).toBe(2);
 });
 
+test('the paths of the fourth: /mcp, /health, /status, /metrics, and a tool by a plain POST with x-api-key', async () => {
+  const origin = await serveFile(`
+version: 1
+server: { listen: '127.0.0.1:\${LISTEN_PORT}', toolPath: /tools, builtinTools: 'on' }
+tls: { source: 'off' }
+`);
+  const withKey = { 'content-type': 'application/json', 'x-api-key': key };
+  const call = (path: string, headers: Record<string, string>, body: unknown) =>
+    callHttp({ url: origin + path, method: 'POST', headers, body: JSON.stringify(body) });
+  for (const [path, body] of [
+    ['/tools/echo', { message: 'plain' }],
+    ['/tools', { name: 'echo', arguments: { message: 'plain' } }],
+  ] as const) {
+    const answer = await call(path, withKey, body);
+    expect([answer.status, JSON.parse(answer.body)]).toMatchObject([200, { content: [{ text: 'plain' }] }]);
+  }
+  expect((await call('/tools/echo', { 'content-type': 'application/json' }, {})).status).toBe(401);
+  expect((await callHttp({ url: `${origin}/status`, headers: { 'x-api-key': key } })).status).toBe(200);
+  const metrics = (await callHttp({ url: `${origin}/metrics` })).body;
+  expect(metrics).toContain('mcp_requests_total{method="tools/call",tool="echo",status="ok"} 2\n');
+  expect(metrics).toContain('mcp_tool_execution_time_seconds_count{tool="echo"} 2\n');
+});
+
 test('the four ports of the fifth, its bounds and its safety, filled from variables', async () => {
   const ports = {
     MCP: await freePort(),

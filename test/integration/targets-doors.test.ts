@@ -78,16 +78,25 @@ describe.each(proxies)('the doors of $target', ({ target, start }) => {
             expect((await from(address, '/healthz')).status).toBe(200);
             expect((await from(address, '/readyz')).status).toBe(200);
           }
+          // A tool with a path of its own, which may be any text.
+          expect((await from('127.0.0.1', '/tools/a%20b%2Fc?x=1')).status).toBe(200);
+          expect((await from('127.0.0.1', '/tools')).status).toBe(200);
+          expectProblem(await from('127.0.0.9', '/tools/echo'), 403, /not open to every address/);
+          expectProblem(await from('127.0.0.1', '/toolsx'), 404, /Nothing is served here/);
           expect(upstream.seen.map(({ url }) => url).filter((path) => !path.endsWith('z'))).toEqual([
             '/mcp',
             '/message',
+            '/tools/a%20b%2Fc?x=1',
+            '/tools',
           ]);
           // The networks of the metrics are others than those of the endpoint.
           expect((await from('127.0.0.9', '/metrics')).status).toBe(200);
           expectProblem(await from('127.0.0.1', '/metrics'), 403, /not open/);
         },
         {
-          deployment: (listen) => ({ server: { listen, aliases: ['/message'], health: { path: '/healthz' } } }),
+          deployment: (listen) => ({
+            server: { listen, aliases: ['/message'], toolPath: '/tools', health: { path: '/healthz' } },
+          }),
           proxy: { allowFrom: ['127.0.0.0/29'], denyFrom: ['127.0.0.2'], metricsFrom: ['127.0.0.8/30'] },
         },
       );

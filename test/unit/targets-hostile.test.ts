@@ -41,6 +41,7 @@ const places: Readonly<Record<string, (value: string) => TargetInput>> = {
   'server.listen, socket': (value) => changed({ server: { listen: `unix:/run/${value}/s` } }, true),
   'server.path': (value) => changed({ server: { path: `/${value}` } }, true),
   'server.aliases': (value) => changed({ server: { aliases: [`/${value}`] } }, true),
+  'server.toolPath': (value) => changed({ server: { toolPath: `/${value}` } }, true),
   'server.health.path': (value) => changed({ server: { health: { path: `/${value}`, form: 'text' } } }, true),
   'proxy.clientCa': (value) => changed({ proxy: { clientCa: `/c/${value}` } }),
   'proxy.revokedClients': (value) => changed({ proxy: { clientCa: '/c/ca', revokedClients: `/c/${value}` } }),

@@ -19,6 +19,7 @@ const full: DeploymentInput = {
     publicUrl: 'https://mcp.example.com/mcp',
     aliases: ['/message'],
     legacySse: { sse: '/sse', messages: '/messages' },
+    toolPath: '/tools',
     drainSeconds: 45,
     upstreams: { up: { command: 'npx', args: ['-y', 'pkg'], env: { TOKEN: '${TOKEN}', LEVEL: '${LEVEL:-info}' } } },
   },

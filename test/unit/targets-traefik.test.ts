@@ -56,7 +56,7 @@ const isKnown = known.map((pattern) => {
   return new RegExp(`^${source}$`);
 });
 const matcher =
-  /^(?:Host\(`[^`]+`\)|HostRegexp\(`[^`]+`\)|Path\(`\/[^`]*`\)|ClientIP\(`[0-9a-f.:/]+`\)|HeaderRegexp\(`[A-Za-z-]+`, `[^`]+`\)|QueryRegexp\(`[A-Za-z]+`, `[^`]+`\)| && | \|\| |[!()])+$/;
+  /^(?:Host\(`[^`]+`\)|HostRegexp\(`[^`]+`\)|Path(?:Prefix)?\(`\/[^`]*`\)|ClientIP\(`[0-9a-f.:/]+`\)|HeaderRegexp\(`[A-Za-z-]+`, `[^`]+`\)|QueryRegexp\(`[A-Za-z]+`, `[^`]+`\)| && | \|\| |[!()])+$/;
 
 const cases = goldenCases().flatMap(({ name, input, targets }) => {
   if (!targets.some((target) => target.name === 'traefik')) return [];
@@ -113,7 +113,7 @@ test('the labels say the same as the file, by the same names', () => {
     version: 1,
     name: 'tools',
     tls: { source: 'off' },
-    server: { aliases: ['/message'] },
+    server: { aliases: ['/message'], toolPath: '/tools' },
     proxy: {
       serverName: 'mcp.example.com',
       certificate: '/c',

@@ -35,8 +35,10 @@ export function caddyView(input: TargetInput) {
     fromPublicAuthority: site.certificate.kind === 'public-authority',
     isModern: site.tlsProfile === 'modern',
     clients: site.clientCertificates === null ? false : clientCertificates(site.clientCertificates),
-    endpointPaths: site.endpointPaths
-      .flatMap((path) => [path, `${path}/`])
+    endpointPaths: [
+      ...site.endpointPaths.flatMap((path) => [path, `${path}/`]),
+      ...(site.toolsBelow === null ? [] : [`${site.toolsBelow}/*`]),
+    ]
       .map((path) => quoteCaddyfile(path, 'server.path'))
       .join(' '),
     upstream: upstreamAddresses(site.upstream, servers),

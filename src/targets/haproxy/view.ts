@@ -45,6 +45,7 @@ export function haproxyView(input: TargetInput) {
       path: quoteHaproxy(path, 'server.path'),
       withSlash: quoteHaproxy(`${path}/`, 'server.path'),
     })),
+    toolsBelow: site.toolsBelow !== null && quoteHaproxy(`${site.toolsBelow}/`, 'server.toolPath'),
     pages: site.pages.map((path) => quoteHaproxy(path, 'server.health.path')).join(' '),
     maxBody: site.maxBodyBytes,
     upstreamIdleSeconds,

@@ -5,7 +5,7 @@ import type { RenderedFile, TargetInput } from '../types.ts';
 import { writeClusterYaml } from './cluster-yaml.ts';
 import { kubernetesConfigText } from './config-text.ts';
 import { renderOverlays } from './overlays.ts';
-import { kubernetesView, objectNames, routeHost, routePaths } from './view.ts';
+import { kubernetesView, objectNames, routeHost, routes } from './view.ts';
 
 /** Plain manifests, a kustomization over them, and an overlay for each environment. Throws a UserError for a route without a name. */
 export function renderKubernetesFiles(input: TargetInput): readonly RenderedFile[] {
@@ -83,7 +83,11 @@ function routeView(deployment: Deployment): object {
   if (ingress === 'off' && gateway === 'off') return {};
   const names = objectNames(deployment);
   const service = quoteYaml(names.app, 'name');
-  const paths = routePaths(deployment).map((path) => ({ path: quoteYaml(path, 'server.path'), service }));
+  const paths = routes(deployment).map(({ path, isPrefix }) => ({
+    path: quoteYaml(path, 'server.path'),
+    isPrefix,
+    service,
+  }));
   const host = quoteYaml(routeHost(deployment), 'proxy.serverName');
   const common = { host, paths };
   const forIngress =

@@ -5,7 +5,7 @@ import { quoteYaml } from '../../render/quote/yaml.ts';
 import { imageName, splitImageName } from '../docker/image-name.ts';
 import { kubernetesConfigText } from './config-text.ts';
 import { writeClusterYaml } from './cluster-yaml.ts';
-import { configHash, objectNames, routeHost, routePaths } from './view.ts';
+import { configHash, objectNames, routeHost, routes } from './view.ts';
 
 /** What one folder of overlays/ holds. */
 export interface Overlay {
@@ -113,7 +113,7 @@ function patchesFor(base: Deployment, own: Deployment): Overlay['patches'] {
   if (otherHost && ingress !== 'off') {
     const host = routeHost(own);
     const backend = { service: { name: app, port: { name: 'mcp' } } };
-    const paths = routePaths(own).map((path) => ({ path, pathType: 'Exact', backend }));
+    const paths = routes(own).map(({ path, isPrefix }) => ({ path, pathType: isPrefix ? 'Prefix' : 'Exact', backend }));
     const spec = {
       tls: [{ hosts: [host], secretName: ingress.tlsSecret ?? `${app}-tls` }],
       rules: [{ host, http: { paths } }],

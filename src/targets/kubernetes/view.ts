@@ -102,8 +102,21 @@ export function routeHost({ proxy, server }: Deployment): string {
   return canonicalName(host);
 }
 
-/** What is open to clients: the endpoint with and without a slash, its aliases, the older transport, and its health. */
-export function routePaths({ server }: Deployment): readonly string[] {
+/** A path that is open to clients, with what lies below it or without. */
+export interface RoutePath {
+  readonly path: string;
+  readonly isPrefix: boolean;
+}
+
+/** What is open to clients: the endpoint and all that goes with it, and below its path each tool by its name. */
+export function routes(deployment: Deployment): readonly RoutePath[] {
+  const { toolPath } = deployment.server;
+  const exact = routePaths(deployment).map((path) => ({ path, isPrefix: false }));
+  return toolPath === 'off' ? exact : [...exact, { path: toolPath, isPrefix: true }];
+}
+
+/** The endpoint with and without a slash, its aliases, the older transport, and its health. */
+function routePaths({ server }: Deployment): readonly string[] {
   const { path, aliases, legacySse, health, page } = server;
   const older = legacySse === 'off' ? [] : [legacySse.sse, legacySse.messages];
   // The page asks /status for its numbers, with the key of whoever looks at it.

@@ -31,6 +31,7 @@ export function nginxView(input: TargetInput) {
   // Names of zones, maps and upstreams are shared by all sites of this nginx.
   const id = shortIdentifier(identifierOnHost(site.name));
   const certificate = siteCertificate(site);
+  const servers = upstreams(site, id);
   return {
     name: site.name,
     id,
@@ -45,13 +46,20 @@ export function nginxView(input: TargetInput) {
     // Where certbot's webroot method puts the answers to the authority's questions (Debian, Fedora and nginx.org differ).
     acme: site.serverNames.some(isPublicName),
     fromCertbot: site.certificate.kind === 'public-authority',
-    ...upstreams(site, id),
+    ...servers,
     upstreamScheme: site.upstream.tls === null ? 'http' : 'https',
     upstreamTls: site.upstream.tls === null ? false : upstreamTls(site.upstream.tls),
-    endpoints: site.endpointPaths.flatMap((path) => {
-      const target = quoteNginx(path, 'server.path');
-      return [target, quoteNginx(`${path}/`, 'server.path')].map((location) => ({ location, target }));
-    }),
+    endpoints: [
+      ...site.endpointPaths.flatMap((path) => {
+        const uri = quoteNginx(path, 'server.path');
+        const target = `${uri}${servers.query}`;
+        return [uri, quoteNginx(`${path}/`, 'server.path')].map((location) => ({ match: '=', location, target }));
+      }),
+      // Without a path of its own the request is passed on as it came.
+      ...(site.toolsBelow === null
+        ? []
+        : [{ match: '^~', location: quoteNginx(`${site.toolsBelow}/`, 'server.toolPath'), target: '' }]),
+    ],
     pages: site.pages.map((path) => ({ path: quoteNginx(path, 'server.health.path') })),
     metricsFrom: site.metricsFrom.length === 0 ? false : site.metricsFrom,
     denyFrom: site.denyFrom,

@@ -1,7 +1,7 @@
 import { nameOnHost } from '../name-on-host.ts';
 import { describeProxySite } from '../proxy-site.ts';
 import type { TargetInput } from '../types.ts';
-import { clientRule, hostRule, pathRule } from './rules.ts';
+import { clientRule, hostRule, pathRule, endpointRule } from './rules.ts';
 
 export interface TraefikLabelOptions {
   /** Port of the server inside of its container; it speaks plain HTTP there. */
@@ -23,7 +23,7 @@ export function traefikLabels(input: TargetInput, options: TraefikLabelOptions):
   const id = nameOnHost(site.name);
   const { https, http } = options.entryPoints ?? { https: 'websecure', http: 'web' };
   const host = hostRule(site.serverNames);
-  const paths = pathRule(site.endpointPaths.flatMap((path) => [path, `${path}/`]));
+  const paths = endpointRule(site);
   const denied = site.denyFrom.length === 0 ? '' : ` && !${clientRule(site.denyFrom)}`;
   const router = (name: string, rule: string, middlewares: readonly string[], entryPoint: string) => ({
     [`traefik.http.routers.${name}.rule`]: rule,

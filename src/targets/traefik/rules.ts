@@ -1,5 +1,6 @@
 import { isIP } from 'node:net';
 import { quoteTraefikRule } from '../../render/quote/traefik.ts';
+import type { ProxySite } from '../proxy-site.ts';
 
 /** Requests for one of these hosts, as a rule of Traefik 3. */
 export function hostRule(names: readonly string[]): string {
@@ -15,7 +16,17 @@ export function hostRule(names: readonly string[]): string {
 
 /** Requests for one of these paths, exactly. */
 export function pathRule(paths: readonly string[]): string {
-  return anyOf(paths.map((path) => `Path(${quoteTraefikRule(path, 'server.path')})`));
+  return anyOf(paths.map(exactPath));
+}
+
+/** Requests for the endpoint, with and without the slash, and for what has a path of its own below one. */
+export function endpointRule({ endpointPaths, toolsBelow }: Pick<ProxySite, 'endpointPaths' | 'toolsBelow'>): string {
+  const below = toolsBelow === null ? [] : [`PathPrefix(${quoteTraefikRule(`${toolsBelow}/`, 'server.toolPath')})`];
+  return anyOf([...endpointPaths.flatMap((path) => [path, `${path}/`]).map(exactPath), ...below]);
+}
+
+function exactPath(path: string): string {
+  return `Path(${quoteTraefikRule(path, 'server.path')})`;
 }
 
 /** Requests from one of these networks. */

@@ -6,7 +6,7 @@ import { describeProxySite, upstreamIdleSeconds, type ProxySite } from '../proxy
 import { hostAndPort, type ProxyServer } from '../proxy-upstream.ts';
 import type { TargetInput } from '../types.ts';
 import { checkHost } from './labels.ts';
-import { clientRule, hostRule, pathRule, sessionRule } from './rules.ts';
+import { clientRule, hostRule, pathRule, sessionRule, endpointRule } from './rules.ts';
 
 /** The oldest version whose syntax is rendered; also what is assumed when none is known. */
 const oldestVersion: Version = [3, 0, 0];
@@ -27,7 +27,7 @@ export function traefikView(input: TargetInput) {
   const { servers, tls } = site.upstream;
   const several = servers.length > 1;
   const host = hostRule(site.serverNames);
-  const paths = pathRule(site.endpointPaths.flatMap((path) => [path, `${path}/`]));
+  const paths = endpointRule(site);
   const denied = site.denyFrom.length === 0 ? '' : ` && !${clientRule(site.denyFrom)}`;
   const rule = (text: string): string => quoteTraefikYaml(text, 'a rule');
   return {
