@@ -6,6 +6,7 @@ import { createFakeBackend, type FakeBackend } from '../helpers/fake-backend.ts'
 import type { HttpAnswer } from '../helpers/http-call.ts';
 import { startRedis, type RealRedis } from '../helpers/redis.ts';
 import { firstKey, startRig, type RigOptions, type ServerRig } from '../helpers/server-rig.ts';
+import { startTokenIssuer } from '../helpers/token-issuer.ts';
 import { testWithTools } from '../helpers/tools.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
@@ -86,6 +87,54 @@ testWithTools(['redis-server'], 'wrong keys at one replica make the address wait
   expect(answers[0]).toBe(401);
   expect(answers.at(-1)).toBe(429);
 });
+
+testWithTools(
+  ['redis-server'],
+  'wrong tokens at one replica make the address wait at another, and without Redis each slows it down alone',
+  async () => {
+    const store = await redis();
+    const issuer = await startTokenIssuer();
+    opened.push(() => issuer.close());
+    const audience = 'https://mcp.example.com/mcp';
+    const start = async (): Promise<ServerRig> => {
+      const rig = await startRig({
+        backends: [createFakeBackend()],
+        redis: { url: store.url },
+        auth: { oauth: { issuer: issuer.url } },
+        server: { publicUrl: audience },
+      });
+      opened.push(() => rig.stop());
+      await waitUntil(
+        async () => (await rig.call({ path: '/metrics' })).body.includes('mcp_redis_up 1\n'),
+        15_000,
+        'Redis to be connected',
+      );
+      return rig;
+    };
+    const [one, other, third] = [await start(), await start(), await start()];
+    const send = async (rig: ServerRig, token: string): Promise<number> =>
+      (await rig.post({ jsonrpc: '2.0', id: 1, method: 'ping' }, { authorization: `Bearer ${token}` })).status;
+    const wrong = await issuer.sign({ claims: { aud: 'https://other.example.com/mcp' } });
+    for (let count = 0; count < 12; count++) await send(one, wrong);
+    await waitUntil(async () => (await store.ask('KEYS *:wrong-tokens:*')).includes('127.0.0.1'), 10_000);
+    // The first is a slip as far as this one knows; alone it would take eleven.
+    const answers = [await send(other, wrong)];
+    await waitUntil(async () => {
+      answers.push(await send(other, wrong));
+      return answers.at(-1) === 429 || answers.length > 10;
+    }, 10_000);
+    expect([answers[0], answers.at(-1)]).toEqual([401, 429]);
+    expect(answers.length).toBeLessThan(11);
+    // A good one is let in all the same, and a wrong key is another matter.
+    expect(await send(other, await issuer.sign({ claims: { aud: audience } }))).toBe(200);
+
+    await store.kill();
+    const alone: number[] = [];
+    for (let count = 0; count < 12; count++) alone.push(await send(third, wrong));
+    expect([alone[0], alone.at(-1)]).toEqual([401, 429]);
+    expect(await send(third, await issuer.sign({ claims: { aud: audience } }))).toBe(200);
+  },
+);
 
 testWithTools(
   ['redis-server'],
