@@ -326,7 +326,7 @@ tls: { source: 'off' }
   const metrics = (await callHttp({ url: `${origin}/metrics` })).body;
   for (const name of [
     'mcp_requests_total{method="tools/list",tool="",status="ok"} 1',
-    'mcp_request_duration_seconds_bucket{method="tools/list",le="',
+    'mcp_request_duration_seconds_bucket{method="tools/list",status="ok",le="',
     'mcp_sse_connections_active ',
     'mcp_sse_events_sent_total ',
   ]) {

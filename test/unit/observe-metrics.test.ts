@@ -136,15 +136,19 @@ describe('counting', () => {
     expect(series('tools/call', 'echo', '200')).toBe(2);
     expect(series('tools/call', 'echo', '500')).toBe(1);
     expect(series('tools/list', '', '200')).toBe(2);
-    const bucket = (method: string, le: string) =>
-      valueOf(metrics, 'mcp_request_duration_seconds_bucket', { method, le });
+    const bucket = (method: string, le: string, status = '200') =>
+      valueOf(metrics, 'mcp_request_duration_seconds_bucket', { method, status, le });
     expect(bucket('tools/call', '0.001')).toBe(0);
     expect(bucket('tools/call', '0.0025')).toBe(1);
-    expect(bucket('tools/call', '+Inf')).toBe(3);
+    expect(bucket('tools/call', '+Inf')).toBe(2);
+    expect(bucket('tools/call', '+Inf', '500')).toBe(1);
     expect(bucket('tools/list', '0.001')).toBe(1);
     expect(bucket('tools/list', '60')).toBe(1);
     expect(bucket('tools/list', '+Inf')).toBe(2);
-    expect(valueOf(metrics, 'mcp_request_duration_seconds_sum', { method: 'tools/call' })).toBeCloseTo(0.402, 10);
+    expect(valueOf(metrics, 'mcp_request_duration_seconds_sum', { method: 'tools/call', status: '200' })).toBeCloseTo(
+      0.202,
+      10,
+    );
     expect(metrics.totals().requests).toBe(5);
   });
 
@@ -261,6 +265,9 @@ describe('bounds', () => {
     for (const name of ['mcp_requests_total', 'mcp_auth_failures_total', 'mcp_errors_total']) {
       expect(families.get(name)?.samples.length).toBeLessThan(60);
     }
+    const counts = families.get('mcp_request_duration_seconds')?.samples.filter(({ name }) => name.endsWith('_count'));
+    expect(counts?.length).toBeLessThan(60);
+    expect(counts?.reduce((sum, { value }) => sum + value, 0)).toBe(2_000);
     expect(metrics.totals()).toMatchObject({ requests: 2_000, authFailures: 1_000, errors: 1_000 });
   });
 
@@ -319,6 +326,28 @@ describe('the process', () => {
     expect(families.get('nodejs_eventloop_lag_max_seconds')?.samples[0]?.value).toBeGreaterThan(0.2);
     expect(valueOf(metrics, 'nodejs_eventloop_lag_max_seconds')).toBeLessThan(0.2);
   });
+});
+
+test.each([
+  ['mcp_requests_total', 'counter', ['method', 'tool', 'status']],
+  ['mcp_request_duration_seconds', 'histogram', ['method', 'status']],
+  ['mcp_tool_executions_total', 'counter', ['tool', 'status']],
+  ['mcp_tool_execution_time_seconds', 'histogram', ['tool']],
+  ['mcp_sse_connections_active', 'gauge', []],
+  ['mcp_sse_events_sent_total', 'counter', []],
+  ['mcp_active_sessions', 'gauge', []],
+  ['mcp_auth_failures_total', 'counter', ['reason']],
+  ['mcp_rate_limited_total', 'counter', ['scope']],
+  ['mcp_circuit_breaker_state', 'gauge', ['upstream']],
+  ['mcp_upstream_up', 'gauge', ['upstream']],
+  ['mcp_upstream_restarts_total', 'counter', ['upstream']],
+  ['mcp_errors_total', 'counter', ['kind']],
+  ['mcp_tls_certificate_not_after_seconds', 'gauge', []],
+  ['mcp_audit_dropped_total', 'counter', []],
+  ['process_resident_memory_bytes', 'gauge', []],
+  ['nodejs_eventloop_lag_p99_seconds', 'gauge', []],
+])('%s is what people chart already: a %s with the labels %j', (name, type, labels) => {
+  expect(metricCatalogue.find((one) => one.name === name)).toMatchObject({ type, labels });
 });
 
 describe('docs/metrics.md', () => {

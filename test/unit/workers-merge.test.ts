@@ -30,7 +30,7 @@ describe('the metrics of several workers', () => {
   ]);
   test.each([
     ['counters are sums, of ended workers too', 'mcp_requests_total{method="tools/call",tool="echo",status="ok"} 12'],
-    ['buckets are sums', 'mcp_request_duration_seconds_bucket{method="tools/call",le="0.0025"} 12'],
+    ['buckets are sums', 'mcp_request_duration_seconds_bucket{method="tools/call",status="ok",le="0.0025"} 12'],
     ['gauges are sums of those that live', 'mcp_active_sessions 3'],
     ['an upstream is up where it is up everywhere', 'mcp_upstream_up{upstream="a"} 0'],
     ['the first certificate to end counts', 'mcp_tls_certificate_not_after_seconds 1001'],

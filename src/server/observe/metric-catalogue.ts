@@ -10,7 +10,12 @@ export interface MetricDescription {
 /** Every metric that /metrics can show, in the order in which it does. docs/metrics.md is held to this list by a test. */
 export const metricCatalogue = [
   describe('mcp_requests_total', 'counter', ['method', 'tool', 'status'], 'MCP requests answered.'),
-  describe('mcp_request_duration_seconds', 'histogram', ['method'], 'Time from a whole request to its answer.'),
+  describe(
+    'mcp_request_duration_seconds',
+    'histogram',
+    ['method', 'status'],
+    'Time from a whole request to its answer.',
+  ),
   describe('mcp_tool_executions_total', 'counter', ['tool', 'status'], 'Tool calls that reached a backend.'),
   describe('mcp_tool_execution_time_seconds', 'histogram', ['tool'], 'Time that a backend took for a tool call.'),
   describe('mcp_sse_connections_active', 'gauge', [], 'Event streams open now.'),

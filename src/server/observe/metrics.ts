@@ -117,6 +117,14 @@ interface Cell {
   count: number;
 }
 
+/** What is known of one method: requests that are no tool calls, and how long those of each status took. */
+interface MethodSeries {
+  readonly cells: Cell[];
+  readonly durations: Map<string | number, Histogram>;
+}
+
+const newMethod = (): MethodSeries => ({ cells: [], durations: new Map() });
+
 interface Execution {
   readonly status: string | number;
   count: number;
@@ -131,10 +139,8 @@ interface ToolSeries {
 
 /** Counters of the server: plain numbers that a call finds by one Map look-up, turned into text when scraped. */
 export function createMetrics(sources: MetricSources): Metrics {
-  const methods = new Map<string, { readonly cells: Cell[]; readonly duration: Histogram }>(
-    [...METHODS, OTHER].map((method) => [method, { cells: [], duration: createHistogram() }]),
-  );
-  const otherMethod = methods.get(OTHER) ?? { cells: [], duration: createHistogram() };
+  const methods = new Map<string, MethodSeries>([...METHODS, OTHER].map((method) => [method, newMethod()]));
+  const otherMethod = methods.get(OTHER) ?? newMethod();
   const otherTools: ToolSeries = { requests: [], executions: [], time: createHistogram() };
   // In the Map too, so that a tool whose name is "other" does not become a second series of the same labels.
   const tools = new Map<string, ToolSeries>([[OTHER, otherTools]]);
@@ -186,7 +192,10 @@ export function createMetrics(sources: MetricSources): Metrics {
     const known = methods.has(method) ? method : OTHER;
     const found = findCell(cells, known, allowed);
     if (found !== null) return found;
-    const duration = (methods.get(known) ?? otherMethod).duration;
+    // One for all tools of the method: a tool has times of its own.
+    const { durations } = methods.get(known) ?? otherMethod;
+    const duration = durations.get(allowed) ?? createHistogram();
+    durations.set(allowed, duration);
     const cell: Cell = { method: known, status: allowed, duration, count: 0 };
     cells.push(cell);
     return cell;
@@ -211,15 +220,16 @@ export function createMetrics(sources: MetricSources): Metrics {
         add('mcp_requests_total', renderLabels({ method, tool, status: String(status) }), count);
       }
     };
-    let durations = '';
-    for (const [method, { cells, duration }] of methods) {
+    let times = '';
+    for (const [method, { cells, durations }] of methods) {
       addRequests(cells, '');
-      if (duration.counts.some((count) => count > 0)) {
-        durations += renderHistogram('mcp_request_duration_seconds', renderLabels({ method }), duration);
+      for (const [status, duration] of durations) {
+        const labels = renderLabels({ method, status: String(status) });
+        times += renderHistogram('mcp_request_duration_seconds', labels, duration);
       }
     }
-    text.set('mcp_request_duration_seconds', durations);
-    let times = '';
+    text.set('mcp_request_duration_seconds', times);
+    times = '';
     for (const [tool, series] of tools) {
       addRequests(series.requests, tool);
       for (const { status, count } of series.executions) {
@@ -335,7 +345,7 @@ export function createMetrics(sources: MetricSources): Metrics {
         errors: sum([...errors.counts.values()]),
       };
     },
-    durations: () => countsByBound([...methods.values()].map(({ duration }) => duration)),
+    durations: () => countsByBound([...methods.values()].flatMap(({ durations }) => [...durations.values()])),
     close() {
       observed.close();
     },
