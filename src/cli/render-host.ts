@@ -46,7 +46,15 @@ export function renderPersonal(
   const input: TargetInput = {
     ...base,
     deployment,
-    paths: { ...base.paths, logFile: join(paths.logsDir, 'launchd.log'), pidFile: paths.pidFile, homeDir, uid },
+    paths: {
+      ...base.paths,
+      // A link to the release that is live: its path stays when the server is another one.
+      serverFile: join(context.stateDir, 'current', 'serve.js'),
+      logFile: join(paths.logsDir, 'launchd.log'),
+      pidFile: paths.pidFile,
+      homeDir,
+      uid,
+    },
   };
   const [file] = renderTarget(program, input);
   if (file === undefined) throw new Error(`no file of ${program}`);

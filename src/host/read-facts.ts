@@ -66,6 +66,10 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
   const containers =
     options.containers === undefined ? null : await readContainerFacts(options.containers, { files, processes });
   const unfinished = await readUnfinished({ ports: { files }, stateDir });
+  const serverBuildSha256 =
+    deployment === null || containers !== null || scopeOf(stateDir) === 'system'
+      ? undefined
+      : (await readFileFact(files, options.serverFile))?.sha256;
   return {
     baseDir,
     stateDir,
@@ -74,6 +78,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
     nodePath: options.nodePath,
     serverFile: options.serverFile,
     serverVersion: options.serverVersion,
+    ...(serverBuildSha256 === undefined ? {} : { serverBuildSha256 }),
     deploymentFile: { path: deploymentFile, text: (await files.read(deploymentFile))?.toString('utf8') ?? null },
     files: await readFiles(files, {
       paths: await managedFiles(files, { stateDir, deploymentFile, release }),
@@ -157,6 +162,8 @@ async function managedFiles(
     ...(await listed(keysDir, (name) => name.endsWith('.key'))),
     ...(await listed(join(stateDir, 'acme'), (name) => name.endsWith('.key'))),
     ...Object.keys(release?.files ?? {}),
+    // Also in a folder that was moved or copied, where the paths in the record are those of another.
+    ...(release?.build === undefined ? [] : [join(paths.releasesDir, String(release.build.folder), 'serve.js')]),
   ]);
 }
 

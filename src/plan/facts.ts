@@ -19,6 +19,8 @@ export interface HostFacts {
   /** The one-file bundled server that start-server runs. */
   readonly serverFile: string;
   readonly serverVersion: string;
+  /** Of serverFile, hex, where a release in a folder gets a copy of it. */
+  readonly serverBuildSha256?: string;
   readonly deploymentFile: { readonly path: string; readonly text: string | null };
   /** Every path the planner may write, by absolute path; absent paths are missing from the record. */
   readonly files: Readonly<Record<string, FileFact>>;
@@ -87,7 +89,7 @@ export interface ReleaseRecord {
   readonly files: Readonly<Record<string, FileFact>>;
   /** Folders made by us. */
   readonly directories: readonly string[];
-  /** The server that it starts, where it has one of its own (system scope). */
+  /** The server that it starts: `releases/FOLDER/serve.js`. Left out where containers serve. */
   readonly build?: { readonly version: string; readonly sha256: string; readonly folder: number };
   /** The image that it runs, tagged by content, where containers serve. */
   readonly image?: string;

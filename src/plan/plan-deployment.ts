@@ -3,6 +3,7 @@ import { UserError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { wantedCertificateNames, type WantedNames } from './certificate-names.ts';
 import { certificateSteps } from './plan-certificates.ts';
+import { planBuild, type BuildPlan } from './plan-build.ts';
 import { configFileSteps } from './plan-config-file.ts';
 import { containerFront, endpointUrl } from './endpoint-url.ts';
 import type { HostFacts } from './facts.ts';
@@ -42,6 +43,8 @@ export interface Desired {
   readonly image?: string;
   /** The server of the release that is put back; that of this mcp-deploy when absent. */
   readonly build?: WantedBuild;
+  /** The text of server.json that was made for that build, where it is of another version. */
+  readonly config?: string;
 }
 
 /**
@@ -56,7 +59,8 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
   const { tls } = deployment;
   const userNames =
     tls.source === 'files' ? (facts.serverCertificate?.names ?? []) : tls.source === 'acme' ? tls.names : [];
-  const config = serverConfigText(deployment, { ...facts, hostNames: [...wanted.names, ...userNames] });
+  const config =
+    desired.config ?? serverConfigText(deployment, { ...facts, hostNames: [...wanted.names, ...userNames] });
 
   const certificates = certificateSteps(deployment, wanted.names, facts);
   if (scopeOf(facts.stateDir) === 'system') return planOnHost(desired, { config, certificates, wanted }, facts);
@@ -66,7 +70,16 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
   refuseContainersLeft(facts);
   const configFile = configFileSteps(config, facts, desired);
   const keys = keySteps(deployment, facts);
-  const changes = { certificatesChange: certificates.length > 0, keyChanges: keys.length > 0 };
+  const build = planBuild(
+    {
+      build: desired.build,
+      config,
+      configChanges: configFile.steps.length > 0,
+      isLinked: isPersonal(deployment),
+    },
+    facts,
+  );
+  const changes = { certificatesChange: certificates.length > 0, keyChanges: keys.length > 0, build };
   const personal = isPersonal(deployment) ? personalOf(desired, facts) : null;
   const server =
     personal === null
@@ -81,6 +94,7 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
     ...keys,
     ...certificates,
     ...configFile.steps,
+    ...build.steps,
     ...(personal?.steps ?? []),
     ...server,
     ...recordSteps(adopted),
@@ -99,6 +113,7 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
       ...(server.length > 0 ? unverifiedNotices(deployment, facts, keys.length > 0) : []),
     ],
     desired: JSON.parse(JSON.stringify(deployment)) as unknown,
+    ...(build.live === undefined ? {} : { build: build.live }),
     ...(adopted.length === 0 ? {} : { adopted }),
     ...(desired.rollbackOf === undefined || steps.length === 0 ? {} : { rollbackOf: desired.rollbackOf }),
   };
@@ -303,16 +318,22 @@ function serverSteps(
   deployment: Deployment,
   configSha256: string,
   facts: HostFacts,
-  changes: { readonly certificatesChange: boolean; readonly keyChanges: boolean },
+  changes: { readonly certificatesChange: boolean; readonly keyChanges: boolean; readonly build: BuildPlan },
 ): readonly Step[] {
   const { server } = facts;
+  const { build } = changes;
+  const version = build.build?.version ?? facts.serverVersion;
   const verify = verifySteps(deployment, facts, changes.keyChanges);
   const reasons =
     server.state === 'stopped'
       ? []
       : [
           ...(server.configSha256 === configSha256 ? [] : ['its configuration changed']),
-          ...(server.version === facts.serverVersion ? [] : [versionReason(server.version, facts.serverVersion)]),
+          ...(server.version !== version
+            ? [versionReason(server.version, version)]
+            : build.serverChanges
+              ? ['another build of it']
+              : []),
         ];
   if (server.state === 'running' && reasons.length === 0) {
     if (!changes.certificatesChange) return [];
@@ -322,7 +343,7 @@ function serverSteps(
   return [
     ...runFolderSteps(facts),
     ...(server.state === 'running' ? [stopStep(facts, deployment, reasons.join(', '))] : []),
-    startStep(facts, server.state === 'running' ? reasons.join(', ') : 'not running'),
+    startStep(facts, server.state === 'running' ? reasons.join(', ') : 'not running', build.serverFile),
     ...waitSteps(facts, deployment, 'it has just been started'),
     ...verify,
   ];
@@ -339,11 +360,17 @@ function personalServerSteps(
   deployment: Deployment,
   configSha256: string,
   facts: HostFacts,
-  changes: { readonly certificatesChange: boolean; readonly keyChanges: boolean; readonly unit: boolean },
+  changes: {
+    readonly certificatesChange: boolean;
+    readonly keyChanges: boolean;
+    readonly unit: boolean;
+    readonly build: BuildPlan;
+  },
 ): readonly Step[] {
   const { server } = facts;
   const { isActive, unit, manager } = requirePersonal(facts);
-  const isOther = server.state === 'running' && server.version !== facts.serverVersion;
+  const version = changes.build.build?.version ?? facts.serverVersion;
+  const isOther = server.state === 'running' && (changes.build.serverChanges || server.version !== version);
   const isOutdated = server.state === 'running' && server.configSha256 !== configSha256;
   const at =
     !isActive || server.state === 'stopped'

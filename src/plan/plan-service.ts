@@ -5,6 +5,7 @@ import type { Deployment } from '../deployment/schema.ts';
 import { readyUrl } from './endpoint-url.ts';
 import type { HostFacts } from './facts.ts';
 import { deploymentPaths } from './deployment-paths.ts';
+import { appliedServerFile } from './plan-build.ts';
 import { personalServiceStep } from './personal-service.ts';
 import type { Action, Notice, Plan, Step, Undo } from './types.ts';
 
@@ -136,14 +137,15 @@ export function stopStep(facts: HostFacts, deployment: Pick<Deployment, 'server'
   };
 }
 
-export function startStep(facts: HostFacts, why: string): Step {
+/** @param serverFile what starts; the server of the live release when absent */
+export function startStep(facts: HostFacts, why: string, serverFile?: string): Step {
   const { pidFile } = deploymentPaths(facts.stateDir);
   return {
     id: 'start-server',
     title: 'start server',
     why,
     group: 'server',
-    action: startAction(facts),
+    action: startAction(facts, serverFile),
     undo: { type: 'stop-server', pidFile, graceMs: 2_000 },
   };
 }
@@ -165,11 +167,14 @@ export function waitSteps(facts: HostFacts, deployment: Deployment, why: string)
   return [{ id: 'wait-until-ready', title: 'wait until ready', why, group: 'server', action, undo: { type: 'none' } }];
 }
 
-function startAction(facts: HostFacts): Extract<Action & Undo, { type: 'start-server' }> {
+function startAction(
+  facts: HostFacts,
+  serverFile = appliedServerFile(facts) ?? facts.serverFile,
+): Extract<Action & Undo, { type: 'start-server' }> {
   const { serverConfig, pidFile, logFile } = deploymentPaths(facts.stateDir);
   return {
     type: 'start-server',
-    argv: [facts.nodePath, facts.serverFile, '--config', serverConfig, '--pid-file', pidFile],
+    argv: [facts.nodePath, serverFile, '--config', serverConfig, '--pid-file', pidFile],
     cwd: facts.baseDir,
     pidFile,
     logFile,

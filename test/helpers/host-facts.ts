@@ -79,6 +79,7 @@ export function afterPlan(plan: Plan, before: HostFacts): HostFacts {
             desired: plan.desired,
             files,
             directories: [...directories],
+            ...(plan.build === undefined ? {} : { build: plan.build }),
           }
         : before.release,
   };
@@ -101,6 +102,8 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
       return { ...nothing, directories: [action.path] };
     case 'write-file':
       return { ...nothing, files: { [action.path]: { ...fileFact(action.content), mode: action.mode } } };
+    case 'copy-file':
+      return { ...nothing, files: { [action.path]: { sha256: action.sha256, mode: action.mode } } };
     case 'set-mode':
       return nothing;
     case 'remove-file':
@@ -151,7 +154,6 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
     case 'run-command':
     case 'ensure-user':
     case 'remove-user':
-    case 'copy-file':
     case 'link':
     case 'copy-secret':
     case 'make-image':

@@ -4,9 +4,8 @@ import { UserError } from '../../deployment/errors.ts';
 import { deploymentSchema } from '../../deployment/schema.ts';
 import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import type { ReleaseRecord } from '../../plan/facts.ts';
-import type { WantedBuild } from '../../plan/plan-system.ts';
 import { chooseRollback } from '../../plan/choose-rollback.ts';
-import { planDeployment } from '../../plan/plan-deployment.ts';
+import { planDeployment, type Desired } from '../../plan/plan-deployment.ts';
 import { changeHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { hostOf } from '../render-host.ts';
@@ -25,6 +24,7 @@ export async function runRollback(context: CommandContext, [text]: readonly stri
     });
   }
   const deployment = desired.data;
+  const build = await buildOf(context, record);
   const outcome = await changeHost(context, 'apply', async (look) => {
     const facts = await look(deployment);
     return {
@@ -34,7 +34,7 @@ export async function runRollback(context: CommandContext, [text]: readonly stri
           deploymentText: null,
           rollbackOf: record.release,
           ...hostOf(context, deployment),
-          ...buildOf(context, record),
+          ...build,
           ...(record.image === undefined ? {} : { image: record.image }),
         },
         facts,
@@ -56,9 +56,17 @@ function readNumber(text: string): number {
   throw new UserError(`${text} is not the number of a release.`, { next: 'mcp-deploy history' });
 }
 
-/** The server that a release started, from the folder in which it is kept. */
-function buildOf({ stateDir }: CommandContext, { build }: ReleaseRecord): { readonly build?: WantedBuild } {
+/**
+ * The server that a release started, from the folder in which it is kept. One of another version gets the configuration that was
+ * written for it: it need not know the settings of this one.
+ */
+async function buildOf(
+  { package: own, ports, stateDir }: CommandContext,
+  { build }: ReleaseRecord,
+): Promise<Pick<Desired, 'build' | 'config'>> {
   if (build === undefined) return {};
-  const file = join(deploymentPaths(stateDir).releasesDir, String(build.folder), 'serve.js');
-  return { build: { file, sha256: build.sha256, version: build.version } };
+  const folder = join(deploymentPaths(stateDir).releasesDir, String(build.folder));
+  const wanted = { file: join(folder, 'serve.js'), sha256: build.sha256, version: build.version };
+  const config = build.version === own.version ? null : await ports.files.read(join(folder, 'server.json'));
+  return { build: wanted, ...(config === null ? {} : { config: config.toString('utf8') }) };
 }
