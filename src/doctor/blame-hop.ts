@@ -118,6 +118,7 @@ const proxyCauses: Readonly<Record<string, string>> = {
   'key/none-refused': 'the proxy gives requests a key that have none',
   'key/wrong-refused': 'the proxy replaces the key of the request by its own',
   'key/bearer': 'the proxy takes the Authorization header off, or puts another in its place',
+  'key/scheme-case': 'a rule of the proxy compares the word Bearer letter by letter',
   'key/x-api-key': 'the proxy takes the x-api-key header off',
   'key/challenge': 'the proxy changes or takes off WWW-Authenticate',
   'session/kept': 'the proxy spreads requests over several servers, or takes Mcp-Session-Id off',
@@ -129,6 +130,7 @@ const proxyCauses: Readonly<Record<string, string>> = {
   'sizes/header': 'the proxy limits the length of headers below that of the server',
   'cors/single-origin': 'the proxy adds the header beside that of the server',
   'cors/preflight': 'the proxy answers the preflight itself, with a shorter list',
+  'cors/methods': 'the proxy answers the preflight itself, with fewer methods',
   'cors/exposed': 'the proxy replaces Access-Control-Expose-Headers of the server',
   'health/up': 'the proxy does not pass the health path on',
 };

@@ -107,6 +107,12 @@ export interface TlsSeen {
   readonly refused: NetworkFailure | null;
   readonly protocol: string | null;
   readonly alpn: string | null;
+  readonly offers: {
+    /** A client that speaks HTTP/1.1 alone is let in; null: not found out. */
+    readonly http1: boolean | null;
+    /** What came once HTTP/2 was agreed on; null: not found out. */
+    readonly http2: 'spoken' | 'not agreed on' | 'something else' | 'closed' | null;
+  };
   /** Which versions the server lets in; null when it was not found out. */
   readonly versions: { readonly upTo11: boolean | null; readonly v12: boolean | null; readonly v13: boolean | null };
   /** Who vouches for the certificate; null when nobody. */
@@ -154,6 +160,8 @@ export interface AnswersSeen {
   readonly wrongKey: Answer | null;
   readonly bearer: Answer | null;
   readonly xApiKey: Answer | null;
+  /** The right key behind the word `bearer` in small letters. */
+  readonly smallBearer: Answer | null;
   /** What server/discover itself was answered, with the key when there is one. */
   readonly discovered: Answer;
 }
@@ -167,6 +175,8 @@ export interface WellKnownSeen {
 export interface HealthSeen {
   readonly health: Answer;
   readonly ready: Answer;
+  /** GET /status with the key: how the programs behind the server are, and since when. */
+  readonly programs: Answer;
 }
 
 export interface ClientSeen {
@@ -284,6 +294,8 @@ export interface CorsSeen {
   /** The deployment says that pages of this origin may call. */
   readonly promised: boolean;
   readonly preflight: Answer;
+  /** The same before a DELETE, with which a page ends its session. */
+  readonly preflightDelete: Answer;
   readonly actual: Answer;
 }
 
@@ -312,6 +324,10 @@ export interface LimitsSeen {
   readonly durationMs: number;
   /** The first 429, or null. */
   readonly refusal: Answer | null;
+  /** One call with another good key right behind it; null: there was no 429, or no other key is known. */
+  readonly otherKey: Answer | null;
+  /** What a call got once the time of Retry-After was over, or why none was sent; null: there was no 429. */
+  readonly recovery: { readonly waitedMs: number; readonly answer: Answer } | string | null;
   /** From RateLimit-Policy: the largest quota declared, or null. */
   readonly declared: { readonly quota: number; readonly windowSeconds: number | null } | null;
   /** The status most requests got before. */

@@ -123,6 +123,20 @@ export const faults: readonly Fault[] = [
     },
   },
   {
+    fault: 'HTTP/2 alone is offered in the handshake',
+    code: 'tls/alpn',
+    hop: 'tls',
+    server: { alpn: ['h2'] },
+    twin: { fact: 'HTTP/1.1 alone is', server: { alpn: ['http/1.1'] } },
+  },
+  {
+    fault: 'HTTP/2 is offered for a server that does not speak it',
+    code: 'tls/alpn-kept',
+    hop: 'tls',
+    server: { alpn: ['h2', 'http/1.1'] },
+    twin: { fact: 'both are spoken', server: { http2: true } },
+  },
+  {
     fault: 'plain HTTP on the https port',
     code: 'tls/handshake',
     hop: 'tls',
@@ -269,6 +283,19 @@ export const faults: readonly Fault[] = [
     hop: 'server',
     doctor: { key: 'another-key' },
     twin: { fact: 'the key of this server', doctor: { key } },
+  },
+  {
+    fault: 'the word Bearer is compared letter by letter',
+    code: 'key/scheme-case',
+    hop: 'server',
+    severity: 'warning',
+    server: {
+      intercept: (request) => {
+        if (request.headers.authorization?.startsWith('bearer ') === true) delete request.headers.authorization;
+        return false;
+      },
+    },
+    twin: { fact: 'the word in any letters' },
   },
   {
     fault: 'the key file holds "Bearer KEY"',
@@ -442,6 +469,25 @@ export const faults: readonly Fault[] = [
     twin: { fact: 'the limit answers with 429' },
   },
   {
+    fault: 'every refused call begins the time anew, and Retry-After says one second',
+    code: 'limits/recovers',
+    hop: 'server',
+    severity: 'warning',
+    server: {
+      limit: { requests: 20, windowSeconds: 3, sliding: true },
+      limitHeaders: (headers) => ({ ...headers, 'retry-after': '1' }),
+    },
+    twin: { fact: 'a window of one second that ends', server: { limit: { requests: 20, windowSeconds: 1 } } },
+  },
+  {
+    fault: 'a page may not send DELETE',
+    code: 'cors/methods',
+    hop: 'server',
+    severity: 'warning',
+    server: { intercept: letPagesIn('GET, POST, OPTIONS') },
+    twin: { fact: 'it may send what it likes', server: { intercept: letPagesIn('*') } },
+  },
+  {
     fault: 'nothing listens on the port',
     code: 'tcp/reachable',
     hop: 'tcp',
@@ -560,6 +606,27 @@ function promiseMetadata(headers: Readonly<Record<string, unknown>>, response: P
   if (response.req.url !== '/mcp') return false;
   answerJson(response, 401, { error: 'invalid_request' }, { 'www-authenticate': `Bearer resource_metadata="${url}"` });
   return true;
+}
+
+/** Every page may call, and preflights name these methods. */
+function letPagesIn(methods: string): Intercept {
+  const headers = {
+    'access-control-allow-origin': '*',
+    'access-control-allow-methods': methods,
+    'access-control-allow-headers':
+      'authorization, content-type, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id',
+    'access-control-expose-headers': 'mcp-session-id',
+  };
+  return (request, response) => {
+    for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+    if (request.method === 'OPTIONS') {
+      response.writeHead(204).end();
+      return true;
+    }
+    // Let in on purpose, whoever it is.
+    delete request.headers.origin;
+    return false;
+  };
 }
 
 function failOn(method: string, response: Parameters<Intercept>[1], body: string): boolean {

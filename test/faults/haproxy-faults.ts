@@ -181,6 +181,14 @@ export const haproxyFaults: readonly ProxyFault[] = [
     twin: { fact: 'TLS 1.3 alone', site: site({ bind: 'ssl-min-ver TLSv1.3' }) },
   },
   {
+    fault: 'HTTP/2 is agreed on, and bytes are passed to a server that does not speak it',
+    code: 'tls/alpn-kept',
+    hop: 'tls',
+    line: /alpn h2,http\/1\.1/,
+    site: site({ bind: 'ssl-min-ver TLSv1.2 alpn h2,http/1.1', frontend: ['mode tcp'], backend: ['mode tcp'] }),
+    twin: { fact: 'HAProxy speaks it itself', site: site({ bind: 'ssl-min-ver TLSv1.2 alpn h2,http/1.1' }) },
+  },
+  {
     fault: 'JSON errors are replaced by a page',
     code: 'http/errors-json',
     hop: 'proxy',

@@ -407,11 +407,31 @@ export const nginxFaults: readonly ProxyFault[] = [
       config: false,
       site: site({
         own: [
-          'if ($request_method = OPTIONS) { add_header Access-Control-Allow-Origin https://app.example.com; add_header Access-Control-Allow-Headers "Content-Type, Authorization, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name"; return 204; }',
+          'if ($request_method = OPTIONS) { add_header Access-Control-Allow-Origin https://app.example.com; add_header Access-Control-Allow-Headers "Content-Type, Authorization, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name"; add_header Access-Control-Allow-Methods "GET, POST, DELETE"; return 204; }',
           ...usual,
           'proxy_pass http://SERVER;',
         ],
       }),
+    },
+  },
+  {
+    fault: 'nginx answers preflights itself, and forgets DELETE',
+    code: 'cors/methods',
+    hop: 'proxy',
+    line: null,
+    doctor: { pageOrigin: 'https://app.example.com' },
+    config: false,
+    site: site({
+      own: [
+        'if ($request_method = OPTIONS) { add_header Access-Control-Allow-Origin https://app.example.com; add_header Access-Control-Allow-Headers "Content-Type, Authorization, Mcp-Session-Id, Mcp-Protocol-Version, Mcp-Method, Mcp-Name"; add_header Access-Control-Allow-Methods "GET, POST, OPTIONS"; return 204; }',
+        ...usual,
+        'proxy_pass http://SERVER;',
+      ],
+    }),
+    twin: {
+      fact: 'the server answers them',
+      doctor: { pageOrigin: 'https://app.example.com' },
+      site: site(),
     },
   },
   {

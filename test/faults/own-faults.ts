@@ -2,7 +2,10 @@ import { chmod, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Hop, Severity } from '../../src/doctor/types.ts';
 import { issueCertificate } from '../fixtures/mcp-servers/certificates.ts';
-import { answerJson } from '../fixtures/mcp-servers/fixture-server.ts';
+import { createFetch } from '../../src/doctor/probes/https-fetch.ts';
+import { answerJson, type FixtureOptions } from '../fixtures/mcp-servers/fixture-server.ts';
+import { repository } from '../helpers/cli.ts';
+import { waitUntil } from '../helpers/wait-until.ts';
 import { ca } from './laboratory.ts';
 import type { OwnCase } from './own-laboratory.ts';
 
@@ -17,6 +20,28 @@ export interface OwnFault extends OwnCase {
 }
 
 const renewed = issueCertificate(ca, ['localhost', '127.0.0.1']);
+
+const echo = [process.execPath, join(repository, 'bench/servers/echo-stdio.mjs')];
+
+/** Waits until /status says so. */
+function untilStatus(isSo: (text: string) => boolean): NonNullable<OwnCase['change']> {
+  return async ({ url, key }) => {
+    const http = createFetch({ caPem: ca.certificatePem, timeoutMs: 5_000 });
+    const status = async (): Promise<string> =>
+      (await http(new URL('/status', url), { headers: { authorization: `Bearer ${key}` } })).text();
+    await waitUntil(async () => isSo(await status()), 30_000, 'the programs are as they should be');
+    http.close();
+  };
+}
+
+/** /status of a server that has run for an hour. */
+function tellStatus(upstream: object): NonNullable<FixtureOptions['intercept']> {
+  return (request, response) => {
+    if (request.url !== '/status') return false;
+    answerJson(response, 200, { uptimeSeconds: 3_600, upstreams: [{ name: 'files', state: 'up', ...upstream }] });
+    return true;
+  };
+}
 
 /** What can go wrong on the machine of a deployment. */
 export const ownFaults: readonly OwnFault[] = [
@@ -127,6 +152,30 @@ export const ownFaults: readonly OwnFault[] = [
     hop: 'server',
     upstream: [process.execPath, '-e', 'process.exit(3)'],
     twin: { fact: 'there is none behind it' },
+  },
+  {
+    fault: 'one of two programs behind the server does not start',
+    code: 'health/upstreams',
+    hop: 'server',
+    severity: 'warning',
+    upstreams: { good: echo, bad: [process.execPath, '-e', 'process.exit(3)'] },
+    change: untilStatus((text) => /"good","state":"up"/.test(text) && /"bad","state":"(?:down|broken)"/.test(text)),
+    twin: {
+      fact: 'both run',
+      upstreams: { good: echo, other: echo },
+      change: untilStatus((text) => text.match(/"state":"up"/g)?.length === 2),
+    },
+  },
+  {
+    fault: 'the program behind the server ends again and again',
+    code: 'health/upstreams',
+    hop: 'server',
+    severity: 'warning',
+    server: { intercept: tellStatus({ restarts: 12, since: new Date().toISOString() }) },
+    twin: {
+      fact: 'it was started again once',
+      server: { intercept: tellStatus({ restarts: 1, since: new Date().toISOString() }) },
+    },
   },
   {
     fault: 'something takes the RateLimit headers off',

@@ -18,6 +18,8 @@ export interface OwnCase {
   /** A server in the place of the bundled one. */
   readonly server?: Partial<FixtureOptions>;
   readonly upstream?: readonly string[];
+  /** Further ones, by name. */
+  readonly upstreams?: Readonly<Record<string, readonly string[]>>;
   readonly keyAgeDays?: number;
   /** Changes files, or stops the server, once all is well. */
   readonly change?: (deployed: Deployed) => Promise<void>;
@@ -43,6 +45,7 @@ export interface Deployed {
 export async function diagnoseOwn({
   server,
   upstream,
+  upstreams,
   keyAgeDays = 1,
   change,
   own,
@@ -70,12 +73,16 @@ export async function diagnoseOwn({
     serverRunning: true,
     keysRequired: true,
   };
-  const [command, ...args] = upstream ?? [];
+  const programs = Object.entries({ ...upstreams, ...(upstream === undefined ? {} : { only: upstream }) });
   const deployment = deploymentSchema.parse({
     version: 1,
     server: {
       listen: listen ?? '127.0.0.1:0',
-      ...(command === undefined ? {} : { upstreams: { only: { command, args } } }),
+      ...(programs.length === 0
+        ? {}
+        : {
+            upstreams: Object.fromEntries(programs.map(([name, [command = '', ...args]]) => [name, { command, args }])),
+          }),
     },
     tls: { source: 'files', certificate: facts.certificateFile, key: facts.keyFile },
     limits: { perKey: { requests: 60, windowSeconds: 600, burst: 30 } },

@@ -163,6 +163,22 @@ export const securityFaults: readonly Fault[] = [
     },
   },
   {
+    fault: 'one count for all keys',
+    code: 'limits/other-key',
+    hop: 'server',
+    severity: 'warning',
+    server: {
+      limit: { requests: 30, windowSeconds: 60, shared: true },
+      intercept: takeSecond('second-key-0123456789abcdef', true),
+    },
+    doctor: { otherKey: 'second-key-0123456789abcdef' },
+    twin: {
+      fact: 'a count for each key',
+      server: { intercept: takeSecond('second-key-0123456789abcdef', true) },
+      doctor: { otherKey: 'second-key-0123456789abcdef' },
+    },
+  },
+  {
     fault: 'one transport of the SDK for all clients',
     code: 'session/parallel',
     hop: 'server',

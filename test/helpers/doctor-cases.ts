@@ -8,6 +8,8 @@ import { limitsNearMiss, limitsTripping } from './doctor-cases/limits.ts';
 import { hostNearMiss, hostTripping } from './doctor-cases/host.ts';
 import { machineNearMiss, machineTripping } from './doctor-cases/machine.ts';
 import { securityNearMiss, securityTripping } from './doctor-cases/security.ts';
+import { corsNearMiss, corsTripping } from './doctor-cases/cors.ts';
+import { requestsNearMiss, requestsTripping } from './doctor-cases/requests.ts';
 import { proxyNearMiss, proxyTripping } from './doctor-cases/proxy.ts';
 
 /** Each of these is named first, before anything that follows from it. */
@@ -20,6 +22,8 @@ export const tripping: readonly Tripping[] = [
   ...limitsTripping,
   ...hostTripping,
   ...proxyTripping,
+  ...corsTripping,
+  ...requestsTripping,
   ...securityTripping,
   ...machineTripping,
 ];
@@ -34,6 +38,8 @@ export const nearMiss: readonly Case[] = [
   ...limitsNearMiss,
   ...hostNearMiss,
   ...proxyNearMiss,
+  ...corsNearMiss,
+  ...requestsNearMiss,
   ...securityNearMiss,
   ...machineNearMiss,
 ];

@@ -5,6 +5,7 @@ import type {
   AnswersSeen,
   ClientObserved,
   ClientSeen,
+  HealthSeen,
   HostSeen,
   LimitsSeen,
   Observations,
@@ -42,7 +43,8 @@ export function healthyObservations(): Observations {
       address: '192.0.2.10',
       refused: null,
       protocol: 'TLSv1.3',
-      alpn: 'http/1.1',
+      alpn: 'h2',
+      offers: { http1: true, http2: 'spoken' },
       versions: { upTo11: false, v12: true, v13: true },
       trustedBy: 'given CA',
       trustError: null,
@@ -64,6 +66,8 @@ export function healthyObservations(): Observations {
       ),
       declared: { quota: 1_200, windowSeconds: 60 },
       usualStatus: 200,
+      otherKey: answer(200, { jsonrpc: '2.0', id: 'doctor', result: {} }),
+      recovery: { waitedMs: 1_000, answer: answer(200, { jsonrpc: '2.0', id: 'doctor', result: {} }) },
     },
     host: {
       status: 'ok',
@@ -126,6 +130,7 @@ export function healthyWay(): WaySeen {
         { date: 'Sat, 21 Nov 2026 12:00:00 GMT', connection: 'keep-alive' },
       ),
       xApiKey: answer(200, { jsonrpc: '2.0', id: 'doctor', result: {} }),
+      smallBearer: answer(200, { jsonrpc: '2.0', id: 'doctor', result: {} }),
       discovered: answer(200, { jsonrpc: '2.0', id: 'doctor', result: {} }),
     },
     wellKnown: {
@@ -140,6 +145,7 @@ export function healthyWay(): WaySeen {
       status: 'ok',
       health: answer(200, { status: 'ok' }),
       ready: answer(200, { status: 'ready', upstreams: [] }),
+      programs: programs({}),
     },
     metrics: { status: 'ok', open: answer(403, { error: 'access_denied' }), withKey: metricsText() },
     modern: {
@@ -194,6 +200,10 @@ export function healthyWay(): WaySeen {
         'access-control-allow-headers':
           'accept, authorization, content-type, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id',
       }),
+      preflightDelete: answer(204, null, {
+        'access-control-allow-origin': pageOrigin,
+        'access-control-allow-methods': 'GET, POST, DELETE, OPTIONS',
+      }),
       actual: answer(
         200,
         { result: {} },
@@ -204,6 +214,20 @@ export function healthyWay(): WaySeen {
       ),
     },
   };
+}
+
+/** /status of a server that has run for a day, with one program behind it. */
+export function programs(change: Readonly<Record<string, unknown>>): Answer {
+  const since = '2026-11-20T12:00:00.000Z';
+  return answer(200, {
+    uptimeSeconds: 86_400,
+    upstreams: [{ name: 'files', state: 'up', since, restarts: 0, inFlight: 0, ...change }],
+  });
+}
+
+/** The same with other answers of the health paths. */
+export function health(seen: Observations, change: Partial<HealthSeen>): Observations {
+  return { ...seen, health: { ...(seen.health as HealthSeen & { status: 'ok' }), ...change } };
 }
 
 /** A page that the deployment lets in. */
@@ -271,7 +295,7 @@ export function answers(seen: Observations, change: Partial<AnswersSeen>): Obser
 
 /** Every answer that the right key gets. */
 export function withKey(seen: Observations, given: Answer): Observations {
-  return answers(seen, { bearer: given, xApiKey: given });
+  return answers(seen, { bearer: given, xApiKey: given, smallBearer: given });
 }
 
 export function host(seen: Observations, change: Partial<HostSeen>): Observations {

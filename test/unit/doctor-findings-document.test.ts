@@ -60,7 +60,7 @@ test('explain suggests what was meant', () => {
   expect(explainCode('tls/nam')).toEqual({ kind: 'unknown', suggestions: ['tls/name'] });
   expect(explainCode('limits')).toEqual({
     kind: 'unknown',
-    suggestions: ['limits/answers-429', 'limits/retry-after', 'limits/headers'],
+    suggestions: ['limits/answers-429', 'limits/retry-after', 'limits/recovers', 'limits/other-key', 'limits/headers'],
   });
   expect(explainCode('nothing-like-it')).toEqual({ kind: 'unknown', suggestions: [] });
 });

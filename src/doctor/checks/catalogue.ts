@@ -20,6 +20,7 @@ import { tcpChecks } from './tcp.ts';
 import { certificateChecks } from './tls-certificate.ts';
 import { tlsKeyChecks } from './tls-key.ts';
 import { tlsChecks } from './tls.ts';
+import { upstreamChecks } from './upstreams.ts';
 import { portChecks, upkeepChecks } from './upkeep.ts';
 
 /**
@@ -39,6 +40,7 @@ export const catalogue: readonly EndpointCheck[] = [
   ...certificateChecks,
   ...httpChecks,
   ...healthChecks,
+  ...upstreamChecks,
   ...httpEndpointChecks,
   ...keyChecks,
   ...headerChecks,

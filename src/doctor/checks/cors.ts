@@ -1,6 +1,6 @@
 import type { Answer, CorsSeen, Observations } from '../observations.ts';
 import type { Verdict } from '../types.ts';
-import { beforeMcp, checksOf, describeAnswer, fail, notApplicable, notSeen, pass } from './endpoint-check.ts';
+import { beforeMcp, checksOf, describeAnswer, fail, notApplicable, notSeen, pass, unknown } from './endpoint-check.ts';
 
 const afterKey = [...beforeMcp, 'key/bearer', 'protocol/headers-kept'];
 
@@ -71,6 +71,46 @@ export const corsChecks = checksOf('cors', [
             { source: `OPTIONS from a page of ${cors.origin}`, observed: missing.observed, expected: missing.expected },
           ],
           fix: { summary: `Allow pages to send ${neededHeaders.join(', ')}.`, commands: [] },
+        });
+      }),
+  },
+  {
+    code: 'cors/methods',
+    title: 'a browser lets pages end their sessions',
+    label: 'methods',
+    hop: 'server',
+    severity: 'warning',
+    needs: ['cors', 'session-use'],
+    after: [...afterKey, 'cors/single-origin', 'cors/preflight'],
+    explanation:
+      'GET and POST need no leave, every other method does (Fetch, CORS protocol). Without DELETE in ' +
+      'Access-Control-Allow-Methods a page of the legacy era cannot end its session: its browser says "Method DELETE is ' +
+      'not allowed", and the session stays until it runs out.',
+    judge: (seen) =>
+      withCors(seen, ({ preflightDelete, origin, promised }) => {
+        if (seen.sessionUse.status === 'ok' && !seen.sessionUse.opened) {
+          return notApplicable('the server keeps no sessions');
+        }
+        if (preflightDelete.kind === 'failed') return unknown(preflightDelete.failure.message);
+        const methods = listOf(headerOf(preflightDelete, 'access-control-allow-methods'));
+        const answered = preflightDelete.status >= 200 && preflightDelete.status < 300;
+        if (answered && (methods.includes('delete') || methods.includes('*'))) return pass();
+        return fail({
+          title: 'pages may not send DELETE',
+          cause: answered
+            ? 'Access-Control-Allow-Methods does not name it'
+            : `the preflight of a DELETE is answered with ${preflightDelete.status}`,
+          severity: promised ? 'error' : 'warning',
+          evidence: [
+            {
+              source: `OPTIONS before a DELETE from a page of ${origin}`,
+              observed: answered
+                ? `Access-Control-Allow-Methods: ${methods.join(', ').toUpperCase() || '(none)'}`
+                : describeAnswer(preflightDelete),
+              expected: 'DELETE among them',
+            },
+          ],
+          fix: { summary: 'Send Access-Control-Allow-Methods: GET, POST, DELETE, OPTIONS.', commands: [] },
         });
       }),
   },

@@ -74,6 +74,7 @@ export function someClientWorks({ modern, legacy }: Observations): boolean {
 export const beforeHttp: readonly string[] = [
   'tcp/reachable',
   'tls/handshake',
+  'tls/alpn',
   'tls/chain-complete',
   'tls/trusted',
   'tls/name',

@@ -128,6 +128,34 @@ export const keyChecks = checksOf('key', [
       }),
   },
   {
+    code: 'key/scheme-case',
+    title: 'the word Bearer is accepted in small letters',
+    label: 'bearer',
+    hop: 'server',
+    severity: 'warning',
+    needs: ['answers'],
+    after: [...beforeMcp, 'key/bearer'],
+    explanation:
+      'Schemes of Authorization are the same in capital and small letters (RFC 9110, 11.1), and some clients and libraries ' +
+      'write bearer. A server or a rule of a proxy that compares letter by letter refuses them with a key that is right.',
+    judge: (seen) =>
+      withAnswers(seen, ({ noKey, bearer, smallBearer }) => {
+        if (bearer === null || smallBearer === null) return notApplicable('no key was given');
+        if (isAccepted(noKey)) return notApplicable('the server lets everyone in');
+        if (isRefusal(bearer)) return unknown('the key is refused in every form');
+        if (!isRefusal(smallBearer)) return pass();
+        return fail({
+          title: 'the key is refused behind the word bearer',
+          cause: 'the scheme of Authorization is compared letter by letter',
+          evidence: [answerEvidence('with Authorization: bearer', smallBearer, 'the same as with Bearer')],
+          fix: {
+            summary: 'Compare the scheme without regard to case; until then let clients write Bearer.',
+            commands: [],
+          },
+        });
+      }),
+  },
+  {
     code: 'key/challenge',
     title: 'the 401 tells clients the truth about keys',
     label: 'challenge',

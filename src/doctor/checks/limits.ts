@@ -1,4 +1,5 @@
 import type { Answer, LimitsSeen, Observations } from '../observations.ts';
+import { retryAfterSeconds } from '../retry-after.ts';
 import type { Verdict } from '../types.ts';
 import {
   answerEvidence,
@@ -80,7 +81,7 @@ export const limitsChecks = checksOf('limits', [
     judge: (seen) =>
       withRefusal(seen, (refusal) => {
         const value = refusal.headers['retry-after'];
-        const seconds = value === undefined ? null : secondsOf(value, seen.target.at);
+        const seconds = value === undefined ? null : retryAfterSeconds(value, refusal.receivedAt);
         if (seconds !== null && seconds > 0) return pass(`Retry-After ${value?.slice(0, 30)}`);
         return fail({
           title: value === undefined ? 'the 429 has no Retry-After' : 'the Retry-After of the 429 is not in the future',
@@ -93,6 +94,73 @@ export const limitsChecks = checksOf('limits', [
             },
           ],
           fix: { summary: 'Send Retry-After with every 429; in nginx: add_header Retry-After 5 always;', commands: [] },
+        });
+      }),
+  },
+  {
+    code: 'limits/recovers',
+    title: 'calls pass again once the time of Retry-After is over',
+    label: 'recovery',
+    hop: 'server',
+    severity: 'warning',
+    needs: ['limits'],
+    after: [...afterConnect, 'limits/answers-429', 'limits/retry-after'],
+    explanation:
+      'A client waits as long as Retry-After says and calls again. Is it refused then, it waits once more, and so on: the ' +
+      'time is told too short, or refused calls count as well. After the burst one call is sent when the time is over, and ' +
+      'one more when that is refused. Longer than 10 s is not waited for.',
+    judge: (seen) =>
+      withRefusal(seen, (_, { recovery }) => {
+        if (recovery === null) return unknown('no call was sent afterwards');
+        if (typeof recovery === 'string') return notTried(recovery);
+        const { answer, waitedMs } = recovery;
+        if (answer.kind === 'failed') return unknown(answer.failure.message);
+        const waited = `after ${(waitedMs / 1_000).toFixed(1)} s`;
+        if (answer.status !== 429 && answer.status < 500) return pass(waited);
+        return fail({
+          title: 'calls are still refused when the time of Retry-After is over',
+          cause:
+            answer.status === 429
+              ? 'the limiter promises a shorter time than it keeps, or counts the calls that it refused'
+              : 'the server fails once the limit was reached',
+          evidence: [answerEvidence(waited, answer, 'an answer of the tool')],
+          fix: {
+            summary: 'Let Retry-After name the moment when a call passes, and let refused calls not count.',
+            commands: [],
+          },
+        });
+      }),
+  },
+  {
+    code: 'limits/other-key',
+    title: 'the limit of one key leaves other keys alone',
+    label: 'other keys',
+    hop: 'server',
+    severity: 'warning',
+    needs: ['limits'],
+    after: [...afterConnect, 'limits/answers-429'],
+    explanation:
+      'With one count for everybody, or for an address behind which many sit, one busy program shuts out all others. Right ' +
+      'behind the first 429 one call is sent with another key (--other-key-file); it must pass.',
+    judge: (seen) =>
+      withRefusal(seen, (_, { otherKey }) => {
+        if (!seen.target.keyGiven) return notApplicable('no key was given');
+        if (otherKey === null) return notApplicable('no other key is known (--other-key-file FILE)');
+        if (otherKey.kind === 'failed') return unknown(otherKey.failure.message);
+        if (otherKey.status === 401 || otherKey.status === 403) return unknown('the other key is not accepted');
+        if (otherKey.status !== 429) return pass();
+        return fail({
+          title: 'the limit of one key shuts out the others',
+          cause: seen.target.own
+            ? 'limits.perAddress or limits.global is reached before limits.perKey'
+            : 'calls are counted by address, or all together, and not by key',
+          evidence: [answerEvidence('with another key, right behind the first 429', otherKey, 'an answer of the tool')],
+          fix: seen.target.own
+            ? {
+                summary: 'Set limits.perAddress and limits.global above limits.perKey in mcp-deploy.yaml.',
+                commands: ['mcp-deploy apply'],
+              }
+            : { summary: 'Count calls by key; in nginx: limit_req_zone $http_authorization …;', commands: [] },
         });
       }),
   },
@@ -142,15 +210,10 @@ function beyondReach({ host }: Observations, sent: number, durationMs: number): 
   return allowed < sent ? null : unknown(`limits.perKey allows more than the ${sent} calls that are sent`);
 }
 
-function withRefusal(seen: Observations, judge: (refusal: Refusal) => Verdict): Verdict {
-  return withLimits(seen, ({ refusal }) =>
-    refusal?.kind === 'answered' ? judge(refusal) : notApplicable('nothing was answered with 429'),
+function withRefusal(seen: Observations, judge: (refusal: Refusal, limits: LimitsSeen) => Verdict): Verdict {
+  return withLimits(seen, (limits) =>
+    limits.refusal?.kind === 'answered'
+      ? judge(limits.refusal, limits)
+      : notApplicable('nothing was answered with 429'),
   );
-}
-
-/** Seconds from a number or an HTTP date; null when it is neither. */
-function secondsOf(value: string, at: string): number | null {
-  if (/^\d+$/.test(value.trim())) return Number(value);
-  const date = Date.parse(value);
-  return Number.isNaN(date) ? null : (date - Date.parse(at)) / 1000;
 }

@@ -70,6 +70,75 @@ export const tlsChecks = checksOf('tls', [
       }),
   },
   {
+    code: 'tls/alpn',
+    title: 'clients that speak HTTP/1.1 are let in',
+    label: 'HTTP/1.1',
+    hop: 'tls',
+    severity: 'error',
+    needs: ['tls'],
+    after: ['tcp/reachable', 'tls/handshake'],
+    explanation:
+      'The handshake also agrees on what is spoken behind it (ALPN, RFC 7301). Clients on Node.js and many others offer ' +
+      'HTTP/1.1 alone. What offers HTTP/2 alone ends their handshake with "no application protocol", while browsers and ' +
+      'curl, which offer both, get through.',
+    judge: (seen) =>
+      withTls(seen, ({ offers, address }) => {
+        if (offers.http1 === null) return unknown('whether HTTP/1.1 is offered could not be found out');
+        if (offers.http1) return pass();
+        return fail({
+          title: 'clients that speak HTTP/1.1 are turned away in the handshake',
+          cause: 'what ends TLS offers HTTP/2 alone',
+          evidence: [
+            {
+              source: `TLS handshake with ${address}:${seen.target.port}, offering http/1.1`,
+              observed: 'refused: no application protocol',
+              expected: 'http/1.1 agreed on',
+            },
+          ],
+          fix: {
+            summary:
+              'Offer http/1.1 beside h2 where TLS ends; in HAProxy: alpn h2,http/1.1; in Caddy: protocols h1 h2.',
+            commands: [],
+          },
+        });
+      }),
+  },
+  {
+    code: 'tls/alpn-kept',
+    title: 'HTTP/2 is spoken where the handshake agrees on it',
+    label: 'HTTP/2',
+    hop: 'tls',
+    severity: 'error',
+    needs: ['tls'],
+    after: ['tcp/reachable', 'tls/handshake', 'tls/alpn'],
+    explanation:
+      'A load balancer that ends TLS and passes bytes on can agree on h2 with the client although the server behind it ' +
+      'speaks HTTP/1.1 only. Then curl, browsers and every client that offers HTTP/2 fail at once, while those that offer ' +
+      'HTTP/1.1 alone, as Node.js does, work.',
+    judge: (seen) =>
+      withTls(seen, ({ offers: { http2 }, address }) => {
+        if (http2 === null) return unknown('what comes after HTTP/2 was agreed on could not be found out');
+        if (http2 === 'not agreed on') return notApplicable('HTTP/2 is not offered');
+        if (http2 === 'spoken') return pass();
+        return fail({
+          title: 'HTTP/2 is agreed on and not spoken',
+          cause: 'what ends TLS offers h2 for a server behind it that speaks HTTP/1.1',
+          evidence: [
+            {
+              source: `HTTP/2 with ${address}:${seen.target.port}`,
+              observed: http2 === 'closed' ? 'the connection is closed' : 'an answer that is not HTTP/2',
+              expected: 'a SETTINGS frame, or h2 not agreed on',
+            },
+          ],
+          fix: {
+            summary:
+              'Offer http/1.1 alone where TLS ends (HAProxy: alpn http/1.1), or let that program speak HTTP itself (mode http).',
+            commands: [`curl -v --http2 ${seen.target.url}`],
+          },
+        });
+      }),
+  },
+  {
     code: 'tls/versions',
     title: 'only TLS 1.2 and 1.3 are spoken',
     label: 'versions',

@@ -150,7 +150,7 @@ async function observeLimits(
   const http = createFetch({ caPem, timeoutMs: spec.patience.answerMs, signal, lookup: lookupOf(spec) });
   const onProgress = (sent: number): void => spec.onProgress(`${sent} requests sent, no limit yet`);
   try {
-    const look = { url: spec.url, http, key: spec.key, timeoutMs: spec.patience.answerMs };
+    const look = { url: spec.url, http, key: spec.key, otherKey: spec.otherKey, timeoutMs: spec.patience.answerMs };
     return await probeLimits({ ...look, era, maxRequests: spec.maxLimitRequests, onProgress }, signal);
   } finally {
     http.close();

@@ -19,11 +19,12 @@ export interface EndpointLook {
  */
 export async function probeAnswers(look: EndpointLook, signal: AbortSignal): Promise<Observed<AnswersSeen>> {
   const wrong = `not-a-key-${randomBytes(24).toString('base64url')}`;
-  const [noKey, wrongKey, bearer, xApiKey] = await Promise.all([
+  const [noKey, wrongKey, bearer, xApiKey, smallBearer] = await Promise.all([
     askWith({}, look, signal),
     look.key === null ? null : askWith(keyHeaders(wrong), look, signal),
     look.key === null ? null : askWith(keyHeaders(look.key), look, signal),
     look.key === null ? null : askWith({ 'x-api-key': look.key }, look, signal),
+    look.key === null ? null : askWith({ authorization: `bearer ${look.key}` }, look, signal),
   ]);
   return {
     status: 'ok',
@@ -31,6 +32,7 @@ export async function probeAnswers(look: EndpointLook, signal: AbortSignal): Pro
     wrongKey: wrongKey?.answer ?? null,
     bearer: bearer?.answer ?? null,
     xApiKey: xApiKey?.answer ?? null,
+    smallBearer: smallBearer?.answer ?? null,
     discovered: (bearer ?? noKey).discovered,
   };
 }

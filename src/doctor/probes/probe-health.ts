@@ -2,7 +2,7 @@ import type { HealthSeen, Observed } from '../observations.ts';
 import { askOnce } from './ask-once.ts';
 import type { EndpointLook } from './probe-answers.ts';
 
-/** /health and /readyz of our own server; the paths mean nothing elsewhere. With the key, so that reasons are told. */
+/** /health, /readyz and /status of our own server; the paths mean nothing elsewhere. With the key, so that reasons are told. */
 export async function probeHealth(look: EndpointLook, signal: AbortSignal): Promise<Observed<HealthSeen>> {
   const { origin } = new URL(look.url);
   const get = (path: string) =>
@@ -19,6 +19,6 @@ export async function probeHealth(look: EndpointLook, signal: AbortSignal): Prom
       },
       signal,
     );
-  const [health, ready] = await Promise.all([get('/health'), get('/readyz')]);
-  return { status: 'ok', health, ready };
+  const [health, ready, programs] = await Promise.all([get('/health'), get('/readyz'), get('/status')]);
+  return { status: 'ok', health, ready, programs };
 }

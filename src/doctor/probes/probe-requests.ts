@@ -51,16 +51,16 @@ export async function probeCors(
   signal: AbortSignal,
 ): Promise<Observed<CorsSeen>> {
   const { origin } = page;
-  const preflightHeaders = {
-    origin,
-    'access-control-request-method': 'POST',
-    'access-control-request-headers': sentByPages.join(','),
+  const askBefore = (method: string): Promise<Answer> => {
+    const asked = { 'access-control-request-method': method, 'access-control-request-headers': sentByPages.join(',') };
+    return send(look, { method: 'OPTIONS', headers: { origin, ...asked } }, signal);
   };
-  const [preflight, actual] = await Promise.all([
-    send(look, { method: 'OPTIONS', headers: preflightHeaders }, signal),
+  const [preflight, preflightDelete, actual] = await Promise.all([
+    askBefore('POST'),
+    askBefore('DELETE'),
     ask(look, { origin }, signal),
   ]);
-  return { status: 'ok', ...page, preflight, actual };
+  return { status: 'ok', ...page, preflight, preflightDelete, actual };
 }
 
 /** What a page has to be allowed to send, in both eras together. */

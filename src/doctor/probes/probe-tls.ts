@@ -5,6 +5,7 @@ import { constrainsAddresses } from '../../pki/constrains-addresses.ts';
 import { judgeCertificate } from '../../pki/verify-certificate.ts';
 import { describeNetworkFailure } from '../network-failure.ts';
 import type { Observed, TlsSeen } from '../observations.ts';
+import { speakHttp2 } from './speak-http2.ts';
 import { servedChain } from './served-chain.ts';
 import { handshake, type TlsAddress } from './tls-handshake.ts';
 
@@ -28,12 +29,14 @@ export async function probeTls(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<Observed<TlsSeen>> {
-  const [ordinary, pem, v12, upTo11] = await Promise.all([
+  const [ordinary, pem, v12, upTo11, http1, http2] = await Promise.all([
     settle(ordinaryHandshake(to, caPem, timeoutMs, signal)),
     settle(servedChain(to, timeoutMs, signal)),
     isLetIn(to, { maxVersion: 'TLSv1.2' }, timeoutMs, signal),
     // SECLEVEL=0: OpenSSL 3 does not offer these versions otherwise, and a refusal would be our own.
     isLetIn(to, { minVersion: 'TLSv1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT:@SECLEVEL=0' }, timeoutMs, signal),
+    speaksHttp1(to, timeoutMs, signal),
+    speakHttp2(to, timeoutMs, signal),
   ]);
   signal.throwIfAborted();
   if (!ordinary.done) {
@@ -43,6 +46,7 @@ export async function probeTls(
       refused: describeNetworkFailure(ordinary.error),
       protocol: null,
       alpn: null,
+      offers: { http1: null, http2: null },
       versions: { upTo11, v12, v13: null },
       trustedBy: null,
       trustError: null,
@@ -61,6 +65,7 @@ export async function probeTls(
     refused: null,
     protocol: seen.protocol,
     alpn: seen.alpn,
+    offers: { http1, http2 },
     versions: { upTo11, v12, v13: seen.protocol === 'TLSv1.3' },
     trustedBy:
       trustedByRoots || (seen.authorised && caPem === null) ? 'public roots' : seen.authorised ? 'given CA' : null,
@@ -106,6 +111,13 @@ async function isLetIn(
   // Only a refusal in words is an answer; a time-out says nothing, and our own OpenSSL may not know the version.
   if (code === 'ERR_SSL_NO_PROTOCOLS_AVAILABLE') return null;
   return kind === 'tls-refused' || kind === 'reset' ? false : null;
+}
+
+/** Only the alert that is meant for it says no (RFC 7301, 3.2); a reset may have any reason. */
+async function speaksHttp1(to: TlsAddress, timeoutMs: number, signal: AbortSignal): Promise<boolean | null> {
+  const result = await settle(handshake(to, { ALPNProtocols: ['http/1.1'] }, timeoutMs, signal, () => true));
+  if (result.done) return true;
+  return /no application protocol/i.test(describeNetworkFailure(result.error).message) ? false : null;
 }
 
 type Offline = Pick<TlsSeen, 'issuerUrl' | 'chain' | 'problems' | 'constrainsAddresses'>;

@@ -20,7 +20,7 @@ export async function handshake<T>(
   options: ConnectionOptions,
   timeoutMs: number,
   signal: AbortSignal,
-  read: (socket: TLSSocket) => T,
+  read: (socket: TLSSocket) => T | Promise<T>,
 ): Promise<T> {
   const socket = connect({
     host: to.address,
@@ -41,7 +41,7 @@ export async function handshake<T>(
       });
     });
     await within(secured, timeoutMs, signal);
-    return read(socket);
+    return await read(socket);
   } finally {
     socket.on('error', () => {});
     socket.destroy();

@@ -48,6 +48,7 @@ export function haproxySuspects({ files }: ProxyConfigSeen, target: ConfigTarget
   };
   for (const line of passed.flatMap(({ lines }) => lines)) suspectLine(line, add);
   for (const section of passed) suspectServers(section, target, add);
+  for (const section of proxies) suspectAlpn(section, defaultsOf(section, sections), add);
   return found;
 }
 
@@ -97,6 +98,22 @@ function suspectLine(line: Line, add: Add): void {
   } else if (first === 'redirect') {
     const words = { expected: 'no redirect of the MCP path', cause: 'HAProxy redirects it', summary: 'Exempt it.' };
     add(line, ['http/no-redirect'], words, out);
+  }
+}
+
+/** In mode tcp HAProxy ends TLS and passes bytes on: what it agreed on, the server has to speak. */
+function suspectAlpn({ lines }: Section, defaults: Section | undefined, add: Add): void {
+  const modeOf = (section: Section | undefined): string | undefined =>
+    section?.lines.find(({ words }) => words[0] === 'mode')?.words[1];
+  if ((modeOf({ lines } as Section) ?? modeOf(defaults) ?? 'tcp') !== 'tcp') return;
+  for (const line of lines) {
+    if (line.words[0] !== 'bind' || !/\salpn\s+\S*\bh2\b/.test(line.text)) continue;
+    const words = {
+      expected: 'alpn http/1.1',
+      cause: 'HAProxy agrees on HTTP/2 and passes bytes on (mode tcp) to a server that speaks HTTP/1.1',
+      summary: 'Offer http/1.1 alone, or use mode http.',
+    };
+    add(line, ['tls/alpn-kept'], words, { replace: [line.text.replace(/\salpn\s+\S+/, ' alpn http/1.1')] });
   }
 }
 

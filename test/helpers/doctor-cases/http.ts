@@ -1,4 +1,4 @@
-import { answer, answers, foreign, noAnswer, page, withKey } from '../healthy-observations.ts';
+import { answer, answers, foreign, health, noAnswer, page, programs, withKey } from '../healthy-observations.ts';
 import { rpcError, noClients, noKeyAnswer, type Case, type Tripping } from './parts.ts';
 
 export const httpTripping: readonly Tripping[] = [
@@ -78,19 +78,31 @@ export const httpTripping: readonly Tripping[] = [
   {
     code: 'health/up',
     fact: '/health is not there',
-    change: (seen) => ({ ...seen, health: { status: 'ok', health: answer(404, {}), ready: answer(200, {}) } }),
+    change: (seen) => health(seen, { health: answer(404, {}) }),
   },
   {
     code: 'health/ready',
     fact: 'the only upstream is down, and so nothing else works',
-    change: (seen) => ({
-      ...noClients(withKey(seen, answer(503, { title: 'not ready' }))),
-      health: {
-        status: 'ok',
-        health: answer(200, {}),
+    change: (seen) =>
+      health(noClients(withKey(seen, answer(503, { title: 'not ready' }))), {
         ready: answer(503, { upstreams: [{ name: 'files', state: 'down', reason: 'exited with 1' }] }),
-      },
-    }),
+        programs: programs({ state: 'down', reason: 'exited with 1' }),
+      }),
+  },
+  {
+    code: 'health/upstreams',
+    fact: 'one of several is down',
+    severity: 'warning',
+    hop: 'server',
+    change: (seen) =>
+      health(seen, { programs: programs({ state: 'down', reason: 'exited with 1', lastWords: ['no such file'] }) }),
+  },
+  {
+    code: 'health/upstreams',
+    fact: 'it ends again and again, and is up just now',
+    severity: 'warning',
+    hop: 'server',
+    change: (seen) => health(seen, { programs: programs({ restarts: 90, since: '2026-11-21T11:59:00.000Z' }) }),
   },
 ];
 
@@ -142,18 +154,29 @@ export const httpNearMiss: readonly Case[] = [
   {
     code: 'health/ready',
     fact: 'one upstream of two is down',
-    change: (seen) => ({
-      ...seen,
-      health: {
-        status: 'ok',
-        health: answer(200, {}),
+    change: (seen) =>
+      health(seen, {
         ready: answer(200, {
           upstreams: [
             { name: 'a', state: 'up' },
             { name: 'b', state: 'down' },
           ],
         }),
-      },
-    }),
+      }),
+  },
+  {
+    code: 'health/upstreams',
+    fact: 'three restarts, and it has run for an hour since',
+    change: (seen) => health(seen, { programs: programs({ restarts: 3, since: '2026-11-21T11:00:00.000Z' }) }),
+  },
+  {
+    code: 'health/upstreams',
+    fact: 'a restart a month, and one just now',
+    change: (seen) => health(seen, { programs: programs({ restarts: 3, since: '2026-11-21T11:59:00.000Z' }) }),
+  },
+  {
+    code: 'health/upstreams',
+    fact: 'one that still starts',
+    change: (seen) => health(seen, { programs: programs({ state: 'starting', since: '2026-11-21T11:59:59.000Z' }) }),
   },
 ];

@@ -33,6 +33,13 @@ export const keyTripping: readonly Tripping[] = [
     change: (seen) => noClients(answers(seen, { bearer: answer(401, { error: 'invalid_token' }) })),
   },
   {
+    code: 'key/scheme-case',
+    fact: 'bearer in small letters is refused',
+    severity: 'warning',
+    hop: 'server',
+    change: (seen) => answers(seen, { smallBearer: answer(401, { error: 'invalid_request' }) }),
+  },
+  {
     code: 'key/x-api-key',
     fact: 'our own server does not get x-api-key',
     change: (seen) => answers(seen, { xApiKey: answer(401, { error: 'invalid_request' }) }),
@@ -57,6 +64,11 @@ export const keyTripping: readonly Tripping[] = [
 ];
 
 export const keyNearMiss: readonly Case[] = [
+  {
+    code: 'key/scheme-case',
+    fact: 'bearer in small letters is answered as slowly as everything, and with 429',
+    change: (seen) => answers(seen, { smallBearer: answer(429, {}, { 'retry-after': '1' }) }),
+  },
   {
     code: 'key/well-formed',
     fact: 'no key is given to a server that asks for none',

@@ -42,9 +42,49 @@ export const limitsTripping: readonly Tripping[] = [
     severity: 'warning',
     change: (seen) => limits(seen, { refusal: answer(429, {}, { 'retry-after': '1' }) }),
   },
+  {
+    code: 'limits/recovers',
+    fact: 'refused again when the time is over',
+    severity: 'warning',
+    hop: 'server',
+    change: (seen) => limits(seen, { recovery: { waitedMs: 2_000, answer: answer(429, {}, { 'retry-after': '1' }) } }),
+  },
+  {
+    code: 'limits/recovers',
+    fact: 'the server fails from then on',
+    severity: 'warning',
+    change: (seen) => limits(seen, { recovery: { waitedMs: 1_000, answer: answer(503, {}) } }),
+  },
+  {
+    code: 'limits/other-key',
+    fact: 'another key is refused too',
+    severity: 'warning',
+    hop: 'server',
+    change: (seen) => limits(seen, { otherKey: answer(429, {}, { 'retry-after': '1' }) }),
+  },
 ];
 
 export const limitsNearMiss: readonly Case[] = [
+  {
+    code: 'limits/recovers',
+    fact: 'the time is too long to wait for',
+    change: (seen) => limits(seen, { recovery: 'not tried: Retry-After is 60 s' }),
+  },
+  {
+    code: 'limits/recovers',
+    fact: 'the tool that does not exist is answered with 404',
+    change: (seen) => limits(seen, { recovery: { waitedMs: 1_000, answer: answer(404, {}) } }),
+  },
+  {
+    code: 'limits/other-key',
+    fact: 'no other key is known',
+    change: (seen) => limits(seen, { otherKey: null }),
+  },
+  {
+    code: 'limits/other-key',
+    fact: 'the other key is not accepted at all',
+    change: (seen) => limits(seen, { otherKey: answer(401, {}) }),
+  },
   {
     code: 'limits/answers-429',
     fact: 'our own limit is larger than what is sent',

@@ -27,6 +27,20 @@ export const connectedAt = (address: string, family: 4 | 6 = 4) =>
   ({ address, family, outcome: { connected: true, durationMs: 1 } }) as const;
 export const rpcError = (code: number) => ({ jsonrpc: '2.0', id: null, error: { code, message: 'no' } });
 
+/** initialize is answered, and gives no session. */
+export const noSession: Observations['sessionUse'] = {
+  status: 'ok',
+  initialized: true,
+  refusal: null,
+  opened: false,
+  answers: [],
+  withoutKey: null,
+  wrongKey: null,
+  otherKey: null,
+  second: null,
+  badRevision: null,
+};
+
 /** 200 calls without a refusal. */
 export function unlimited(seen: Observations, durationMs: number): Observations {
   return limits(seen, { refusal: null, declared: null, sent: 200, durationMs });
@@ -63,6 +77,7 @@ export function openServer(seen: Observations): Observations {
     wrongKey: null,
     bearer: null,
     xApiKey: null,
+    smallBearer: null,
   });
 }
 

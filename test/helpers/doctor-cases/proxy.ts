@@ -1,22 +1,9 @@
 import type { Observations, WaySeen } from '../../../src/doctor/observations.ts';
-import {
-  answer,
-  answers,
-  behindNginx,
-  client,
-  foreign,
-  healthyWay,
-  page,
-  pageOrigin,
-  stuck,
-} from '../healthy-observations.ts';
-import type { Case, Tripping } from './parts.ts';
+import { answer, answers, behindNginx, client, foreign, healthyWay, stuck } from '../healthy-observations.ts';
+import { noSession, type Case, type Tripping } from './parts.ts';
 
 /** What is seen through the proxy, while the server itself is as it should be. */
 const through = (seen: Observations, change: Partial<WaySeen>): Observations => ({ ...behindNginx(seen), ...change });
-const sizes = (change: object): WaySeen['sizes'] =>
-  ({ ...(healthyWay().sizes as { status: 'ok' }), ...change }) as never;
-const cors = (change: object): WaySeen['cors'] => ({ ...(healthyWay().cors as { status: 'ok' }), ...change }) as never;
 const use = (change: object): WaySeen['sessionUse'] =>
   ({ ...(healthyWay().sessionUse as { status: 'ok' }), ...change }) as never;
 const directly = (seen: Observations, change: Partial<WaySeen>): Observations => ({
@@ -25,7 +12,6 @@ const directly = (seen: Observations, change: Partial<WaySeen>): Observations =>
 });
 const lost = answer(404, { jsonrpc: '2.0', id: null, error: { code: -32001, message: 'Session not found' } });
 const fine = answer(200, { result: {} });
-const allowAll = { 'access-control-allow-origin': pageOrigin };
 
 /** Faults that lie in front of the server, or are seen by comparing. */
 export const proxyTripping: readonly Tripping[] = [
@@ -78,18 +64,7 @@ export const proxyTripping: readonly Tripping[] = [
     hop: 'proxy',
     change: (seen) => ({
       ...through(seen, {}),
-      sessionUse: {
-        status: 'ok',
-        initialized: true,
-        refusal: null,
-        opened: false,
-        answers: [],
-        withoutKey: null,
-        wrongKey: null,
-        otherKey: null,
-        second: null,
-        badRevision: null,
-      },
+      sessionUse: noSession,
     }),
   },
   {
@@ -150,85 +125,6 @@ export const proxyTripping: readonly Tripping[] = [
       idle: { status: 'ok', watchedMs: 60_010, endedAfterMs: 60_010, longestSilenceMs: 60_000 },
     }),
   },
-  {
-    code: 'sizes/body',
-    fact: 'the 413 page of nginx',
-    hop: 'proxy',
-    change: (seen) => ({ ...seen, sizes: sizes({ body: page(413, '<h1>413</h1>') }) }),
-  },
-  {
-    code: 'sizes/body',
-    fact: 'a page of a server of somebody else, which may be meant so',
-    severity: 'warning',
-    change: (seen) => ({ ...foreign(seen), sizes: sizes({ body: page(413, 'too large') }) }),
-  },
-  {
-    code: 'sizes/header',
-    fact: 'the 400 page of nginx',
-    hop: 'proxy',
-    change: (seen) => ({ ...seen, sizes: sizes({ header: page(400, 'Request Header Or Cookie Too Large') }) }),
-  },
-  {
-    code: 'cors/single-origin',
-    fact: 'both add it',
-    hop: 'proxy',
-    change: (seen) => ({
-      ...seen,
-      cors: cors({ actual: answer(200, {}, { 'access-control-allow-origin': `${pageOrigin}, *` }) }),
-    }),
-  },
-  {
-    code: 'cors/preflight',
-    fact: 'MCP-Protocol-Version may not be sent',
-    change: (seen) => ({
-      ...seen,
-      cors: cors({
-        preflight: answer(204, null, { ...allowAll, 'access-control-allow-headers': 'authorization, content-type' }),
-      }),
-    }),
-  },
-  {
-    code: 'cors/preflight',
-    fact: 'the preflight is asked for a key',
-    severity: 'warning',
-    change: (seen) => ({ ...foreign(seen), cors: cors({ promised: false, preflight: answer(401, {}) }) }),
-  },
-  {
-    code: 'cors/exposed',
-    fact: 'the session id is not exposed',
-    change: (seen) => ({ ...seen, cors: cors({ actual: answer(200, {}, allowAll) }) }),
-  },
-  {
-    code: 'http/errors-json',
-    fact: 'a page for a malformed body',
-    change: (seen) => ({ ...seen, errors: { status: 'ok', malformed: page(400, '<h1>Bad Request</h1>') } }),
-  },
-  {
-    code: 'http/origin-refused',
-    fact: 'a page of a stranger is answered',
-    change: (seen) => ({ ...seen, guards: { status: 'ok', foreignOrigin: fine, foreignHost: null } }),
-  },
-  {
-    code: 'http/host-refused',
-    fact: 'any Host is answered on loopback',
-    severity: 'warning',
-    change: (seen) => ({
-      ...foreign(seen),
-      guards: { status: 'ok', foreignOrigin: answer(403, {}), foreignHost: fine },
-    }),
-  },
-  {
-    code: 'http/keep-alive',
-    fact: 'every answer closes the connection',
-    severity: 'warning',
-    change: (seen) => answers(seen, { bearer: answer(200, { result: {} }, { connection: 'close' }) }),
-  },
-  {
-    code: 'http/clock',
-    fact: 'the server is an hour behind',
-    severity: 'warning',
-    change: (seen) => answers(seen, { bearer: answer(200, { result: {} }, { date: 'Sat, 21 Nov 2026 11:00:00 GMT' }) }),
-  },
 ];
 
 export const proxyNearMiss: readonly Case[] = [
@@ -276,18 +172,7 @@ export const proxyNearMiss: readonly Case[] = [
     fact: 'a server without sessions',
     change: (seen) => ({
       ...foreign(seen),
-      sessionUse: {
-        status: 'ok',
-        initialized: true,
-        refusal: null,
-        opened: false,
-        answers: [],
-        withoutKey: null,
-        wrongKey: null,
-        otherKey: null,
-        second: null,
-        badRevision: null,
-      },
+      sessionUse: noSession,
     }),
   },
   {
@@ -312,93 +197,5 @@ export const proxyNearMiss: readonly Case[] = [
     code: 'stream/idle',
     fact: 'not watched',
     change: (seen) => ({ ...seen, idle: { status: 'skipped', reason: '--deep' } }),
-  },
-  {
-    code: 'sizes/body',
-    fact: 'the server itself says in JSON that it is too much',
-    change: (seen) => ({ ...seen, sizes: sizes({ body: answer(413, { title: 'Too large' }) }) }),
-  },
-  {
-    code: 'sizes/header',
-    fact: 'a 400 in JSON is about something else',
-    change: (seen) => ({ ...seen, sizes: sizes({ header: answer(400, { error: {} }) }) }),
-  },
-  {
-    code: 'cors/single-origin',
-    fact: 'a star',
-    change: (seen) => ({
-      ...foreign(seen),
-      cors: cors({
-        promised: false,
-        preflight: answer(204, null, {
-          'access-control-allow-origin': '*',
-          'access-control-allow-headers': '*, Authorization',
-        }),
-        actual: answer(200, {}, { 'access-control-allow-origin': '*', 'access-control-expose-headers': '*' }),
-      }),
-    }),
-  },
-  {
-    code: 'cors/preflight',
-    fact: 'no page is let in, and none was promised',
-    change: (seen) => ({ ...seen, cors: cors({ promised: false, preflight: answer(401, {}), actual: fine }) }),
-  },
-  {
-    code: 'cors/exposed',
-    fact: 'a server without sessions has none to expose',
-    change: (seen) => ({
-      ...foreign(seen),
-      cors: cors({ actual: answer(200, {}, allowAll) }),
-      sessionUse: {
-        status: 'ok',
-        initialized: true,
-        refusal: null,
-        opened: false,
-        answers: [],
-        withoutKey: null,
-        wrongKey: null,
-        otherKey: null,
-        second: null,
-        badRevision: null,
-      },
-    }),
-  },
-  {
-    code: 'http/errors-json',
-    fact: 'plain text',
-    change: (seen) => ({
-      ...seen,
-      errors: { status: 'ok', malformed: answer(400, undefined, { 'content-type': 'text/plain' }) },
-    }),
-  },
-  {
-    code: 'http/origin-refused',
-    fact: 'open to every page on purpose',
-    change: (seen) => ({
-      ...foreign(seen),
-      guards: {
-        status: 'ok',
-        foreignOrigin: answer(200, {}, { 'access-control-allow-origin': '*' }),
-        foreignHost: null,
-      },
-    }),
-  },
-  {
-    code: 'http/host-refused',
-    fact: '421',
-    change: (seen) => ({
-      ...seen,
-      guards: { status: 'ok', foreignOrigin: answer(403, {}), foreignHost: answer(421, {}) },
-    }),
-  },
-  {
-    code: 'http/keep-alive',
-    fact: 'only the refusal closes the connection',
-    change: (seen) => answers(seen, { noKey: answer(401, {}, { connection: 'close', 'www-authenticate': 'Bearer' }) }),
-  },
-  {
-    code: 'http/clock',
-    fact: 'half a minute behind',
-    change: (seen) => answers(seen, { bearer: answer(200, { result: {} }, { date: 'Sat, 21 Nov 2026 11:59:30 GMT' }) }),
   },
 ];

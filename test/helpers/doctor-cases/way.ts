@@ -68,6 +68,24 @@ export const wayTripping: readonly Tripping[] = [
     change: (seen) => tls(seen, { refused: failure('not-tls', 'EPROTO'), trustedBy: null, chain: [] }),
   },
   {
+    code: 'tls/alpn',
+    fact: 'HTTP/2 alone is offered',
+    hop: 'tls',
+    change: (seen) => tls(seen, { alpn: 'h2', offers: { http1: false, http2: 'spoken' } }),
+  },
+  {
+    code: 'tls/alpn-kept',
+    fact: 'HTTP/2 is agreed on for a server that does not speak it',
+    hop: 'tls',
+    change: (seen) => tls(seen, { alpn: 'h2', offers: { http1: true, http2: 'something else' } }),
+  },
+  {
+    code: 'tls/alpn-kept',
+    fact: 'HTTP/2 is agreed on, and the connection closed',
+    hop: 'tls',
+    change: (seen) => tls(seen, { alpn: 'h2', offers: { http1: true, http2: 'closed' } }),
+  },
+  {
     code: 'tls/versions',
     fact: 'TLS 1.1 is accepted',
     severity: 'warning',
@@ -130,6 +148,16 @@ export const wayTripping: readonly Tripping[] = [
 ];
 
 export const wayNearMiss: readonly Case[] = [
+  {
+    code: 'tls/alpn',
+    fact: 'both are offered',
+    change: (seen) => tls(seen, { alpn: 'h2', offers: { http1: true, http2: 'spoken' } }),
+  },
+  {
+    code: 'tls/alpn-kept',
+    fact: 'HTTP/1.1 alone is offered',
+    change: (seen) => tls(seen, { offers: { http1: true, http2: 'not agreed on' } }),
+  },
   { code: 'tls/key-matches', fact: 'a deployment without TLS has no pair', change: (seen) => loopbackHttp(seen) },
   {
     code: 'name/resolves',
