@@ -121,6 +121,7 @@ async function readConfig(context: CommandContext, from: string, url: string) {
   const config = await readProxyConfig(
     from === 'auto' ? from : resolve(context.world.cwd, from),
     Number(port || (protocol === 'https:' ? 443 : 80)),
+    (argv, timeoutMs) => context.ports.processes.run(argv, timeoutMs),
   );
   if (typeof config !== 'string' || from === 'auto') return config;
   throw new UserError(`The proxy configuration ${from} cannot be read.`, {

@@ -7,7 +7,8 @@ import { answerJson } from '../fixtures/mcp-servers/fixture-server.ts';
 import { findProgram, runTool } from '../helpers/tools.ts';
 import { afterwards } from './laboratory.ts';
 import type { OwnFault } from './own-faults.ts';
-import { runProgram, type Deployed } from './own-laboratory.ts';
+import { runProgram } from '../helpers/run-program.ts';
+import type { Deployed } from './own-laboratory.ts';
 
 const put = async ({ folder }: Pick<Deployed, 'folder'>, name: string, text: string, mode = 0o644): Promise<string> => {
   const path = join(folder, name);

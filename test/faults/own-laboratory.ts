@@ -1,5 +1,4 @@
 import type { ServerResponse } from 'node:http';
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -11,6 +10,7 @@ import { createLog } from '../../src/server/observe/log.ts';
 import { createKeyIn } from '../../src/server/policy/key-store.ts';
 import { startServer } from '../../src/server/running-server.ts';
 import { startFixtureServer, type FixtureOptions } from '../fixtures/mcp-servers/fixture-server.ts';
+import { runProgram } from '../helpers/run-program.ts';
 import { afterwards, ca, diagnose, goodCertificate } from './laboratory.ts';
 
 /** An own deployment: files of a state folder, and a server that was started with them. */
@@ -143,19 +143,6 @@ async function putAt(path: string, text: string, mode: number): Promise<string> 
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, text, { mode });
   return path;
-}
-
-/** As the port of the command line does. */
-export function runProgram(
-  argv: readonly string[],
-  timeoutMs: number,
-): Promise<{ exitCode: number | null; output: string }> {
-  return new Promise((done) => {
-    const [program = '', ...args] = argv;
-    execFile(program, args, { encoding: 'utf8', timeout: timeoutMs, maxBuffer: 16_777_216 }, (error, output) => {
-      done({ exitCode: error === null ? 0 : typeof error.code === 'number' ? error.code : null, output });
-    });
-  });
 }
 
 async function startBundled(config: Parameters<typeof startServer>[0]) {

@@ -15,6 +15,7 @@ import { findProgram } from '../helpers/tools.ts';
 import { issueCertificate, issueSelfSigned, makeAuthority } from '../fixtures/mcp-servers/certificates.ts';
 import { startFixtureServer, type FixtureServer } from '../fixtures/mcp-servers/fixture-server.ts';
 import { ca, goodCertificate, inShort } from './laboratory.ts';
+import { runProgram } from '../helpers/run-program.ts';
 
 /** A page that the bundled servers of the laboratory let in. */
 const pageOrigin = 'https://app.example.com';
@@ -204,7 +205,7 @@ async function startLaboratory(kind: ProxyKind, cases: readonly SiteCase[]): Pro
     closers.push(() => proxy.stop());
     const configOf = (which: SiteCase) => {
       const index = cases.indexOf(which);
-      return readProxyConfig(kind.mainFile(folder, files[index] ?? ''), ports[index] ?? 0);
+      return readProxyConfig(kind.mainFile(folder, files[index] ?? ''), ports[index] ?? 0, runProgram);
     };
     return {
       back,

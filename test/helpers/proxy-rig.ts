@@ -67,6 +67,25 @@ export async function startCaddy(
   return start('caddy', ['run', '--config', main, '--adapter', 'caddyfile'], caddyEnv(folder), ports);
 }
 
+/** Runs Caddy in this folder as it is told. */
+export async function startCaddyWith(
+  args: readonly string[],
+  folder: string,
+  ports: readonly number[],
+  env: NodeJS.ProcessEnv = {},
+): Promise<RunningProxy> {
+  return start('caddy', args, { ...caddyEnv(folder), ...env }, ports, () => {}, folder);
+}
+
+/** Runs HAProxy in this folder as it is told. */
+export async function startHaproxyWith(
+  args: readonly string[],
+  folder: string,
+  ports: readonly number[],
+): Promise<RunningProxy> {
+  return start('haproxy', ['-db', ...args], {}, ports, () => {}, folder);
+}
+
 export function writeCaddyMain(siteFile: string, folder: string): string {
   const main = join(folder, 'Caddyfile');
   writeFileSync(main, `{\n\tadmin off\n\tskip_install_trust\n}\n\nimport ${siteFile}\n`);
@@ -165,10 +184,11 @@ async function start(
   env: NodeJS.ProcessEnv,
   ports: readonly number[],
   onOutput: (text: string) => void = () => {},
+  cwd?: string,
 ): Promise<RunningProxy> {
   const path = findProgram(program);
   if (path === null) throw new Error(`${program} is not installed`);
-  const child = spawn(path, args, { env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const child = spawn(path, args, { cwd, env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
   child.stdout.on('data', (chunk: Buffer) => {
     output += chunk.toString();

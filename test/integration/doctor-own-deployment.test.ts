@@ -9,7 +9,7 @@ import { issuePrivateCa } from '../../src/pki/issue-private-ca.ts';
 import { createLog } from '../../src/server/observe/log.ts';
 import { createKeyIn } from '../../src/server/policy/key-store.ts';
 import { startServer, type RunningServer } from '../../src/server/running-server.ts';
-import { runProgram } from '../faults/own-laboratory.ts';
+import { runProgram } from '../helpers/run-program.ts';
 import { deploymentSchema, type DeploymentInput } from '../../src/deployment/schema.ts';
 
 /** The bundled server as `apply` leaves it: private CA, certificate, key store and first key in a state folder. */

@@ -125,7 +125,7 @@ export const tlsChecks = checksOf('tls', [
           cause: 'what ends TLS offers h2 for a server behind it that speaks HTTP/1.1',
           evidence: [
             {
-              source: `HTTP/2 with ${address}:${seen.target.port}`,
+              source: `HTTP/2 at ${address}:${seen.target.port} once it was agreed on`,
               observed: http2 === 'closed' ? 'the connection is closed' : 'an answer that is not HTTP/2',
               expected: 'a SETTINGS frame, or h2 not agreed on',
             },

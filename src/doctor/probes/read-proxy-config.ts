@@ -1,7 +1,11 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import type { ProxyConfigSeen } from '../observations.ts';
+import { isCaddyJson } from '../proxy-config/caddy-json-suspects.ts';
 import { globToRegex } from '../proxy-config/parse-nginx.ts';
+import type { MachineAccess } from '../types.ts';
+import { findRunningProxies, haproxyFiles, includeFolder, type RunningProxy } from './find-running-proxies.ts';
+import { createFetch } from './https-fetch.ts';
 
 type Program = ProxyConfigSeen['program'];
 type ConfigFile = ProxyConfigSeen['files'][number];
@@ -13,32 +17,77 @@ const maxFileBytes = 2_097_152;
 /** Where distributions keep them. */
 const usualFiles: readonly string[] = ['/etc/nginx/nginx.conf', '/etc/haproxy/haproxy.cfg', '/etc/caddy/Caddyfile'];
 
+/** Runs a program that changes nothing, without a shell; exitCode null when it was too slow or is not there. */
+type RunProgram = MachineAccess['run'];
+
+const dumpTimeoutMs = 5_000;
+const adminTimeoutMs = 2_000;
+
 /**
  * The configuration of a proxy on this machine: a file with what it
  * includes, the output of `nginx -T`, or `auto`: that of the running nginx,
  * Caddy or HAProxy that listens on the port. A sentence when there is none.
  */
-export async function readProxyConfig(from: string, port: number): Promise<ProxyConfigSeen | string> {
+export async function readProxyConfig(from: string, port: number, run: RunProgram): Promise<ProxyConfigSeen | string> {
   if (from !== 'auto') return (await readConfig(from)) ?? `${from} could not be read`;
-  for (const file of [...(await filesOfRunning()), ...usualFiles]) {
+  for (const proxy of await findRunningProxies()) {
+    const config = await readRunning(proxy, run);
+    if (config !== null && listensOn(config, port)) return config;
+  }
+  for (const file of usualFiles) {
     const config = await readConfig(file);
     if (config !== null && listensOn(config, port)) return config;
   }
   return `no nginx, Caddy or HAProxy of this machine was found that listens on port ${port}`;
 }
 
-async function readConfig(file: string): Promise<ProxyConfigSeen | null> {
+async function readRunning(proxy: RunningProxy, run: RunProgram): Promise<ProxyConfigSeen | null> {
+  switch (proxy.program) {
+    case 'nginx': {
+      const dumped = await run(proxy.dumpArgv, dumpTimeoutMs);
+      const files = dumped.exitCode === 0 ? splitDump(dumped.output) : [];
+      // Whoever may not read its keys or logs gets no dump; the files often say it all the same.
+      return files.length > 0 ? { program: 'nginx', files } : readConfig(proxy.file ?? usualFiles[0] ?? '');
+    }
+    case 'haproxy': {
+      const paths = await haproxyFiles(proxy.files);
+      const texts = await Promise.all(paths.map(async (path) => ({ path, text: await readText(path) })));
+      const files = texts.flatMap(({ path, text }) => (text === null ? [] : [{ path, text }]));
+      return files.length === 0 ? null : { program: 'haproxy', files };
+    }
+    case 'caddy':
+      return (proxy.file === null ? null : await readConfig(proxy.file, 'caddy')) ?? askCaddy(proxy.admin);
+  }
+}
+
+/** What Caddy runs with now, from its admin API. Its path is the URL below which every place can be changed. */
+async function askCaddy(admin: string): Promise<ProxyConfigSeen | null> {
+  const url = `http://${admin.replace(/^tcp\//, '')}/config/`;
+  if (!URL.canParse(url)) return null;
+  const http = createFetch({ caPem: null, timeoutMs: adminTimeoutMs, maxBodyBytes: maxFileBytes });
+  try {
+    const response = await http(url, { signal: AbortSignal.timeout(adminTimeoutMs) });
+    const text = `${JSON.stringify(await response.json(), null, 2)}\n`;
+    return response.status === 200 && isCaddyJson(text) ? { program: 'caddy', files: [{ path: url, text }] } : null;
+  } catch {
+    return null;
+  } finally {
+    http.close();
+  }
+}
+
+async function readConfig(file: string, known: Program | null = null): Promise<ProxyConfigSeen | null> {
   const text = await readText(file);
   if (text === null) return null;
-  const program = programOf(file, text);
+  const program = known ?? programOf(file, text);
   const dumped = program === 'nginx' ? splitDump(text) : [];
   if (dumped.length > 0) return { program, files: dumped };
   const files: ConfigFile[] = [{ path: resolve(file), text }];
+  if (program === 'caddy' && isCaddyJson(text)) return { program, files };
   // More are appended while it goes; an include in a circle is met once.
   for (const each of files) {
     for (const pattern of includesOf(program, each.text)) {
-      const base = program === 'nginx' ? dirname(resolve(file)) : dirname(each.path);
-      for (const path of await expand(resolve(base, pattern))) {
+      for (const path of await expand(resolve(includeFolder(program, file, each.path), pattern))) {
         if (files.length >= maxFiles || files.some((known) => known.path === path)) continue;
         const included = await readText(path);
         if (included !== null) files.push({ path, text: included });
@@ -49,7 +98,7 @@ async function readConfig(file: string): Promise<ProxyConfigSeen | null> {
 }
 
 function programOf(file: string, text: string): Program {
-  if (/caddy/i.test(file)) return 'caddy';
+  if (/caddy/i.test(file) || isCaddyJson(text)) return 'caddy';
   if (/^\s*(?:frontend|backend|defaults|listen)\b(?!.*[;{])/m.test(text)) return 'haproxy';
   return /^\s*[a-z_]+\b[^\n]*;/m.test(text) ? 'nginx' : 'caddy';
 }
@@ -85,27 +134,10 @@ async function expand(path: string): Promise<readonly string[]> {
   }
 }
 
-/** From the command lines of running proxies (Linux); elsewhere the usual files have to do. */
-async function filesOfRunning(): Promise<readonly string[]> {
-  const found: string[] = [];
-  const pids = await readdir('/proc').catch(() => []);
-  for (const pid of pids.filter((name) => /^\d+$/.test(name))) {
-    const words = ((await readText(`/proc/${pid}/cmdline`)) ?? '').split(/[\0 ]+/);
-    const line = words.join(' ');
-    const after = (flag: string): string | null => words[words.indexOf(flag) + 1] ?? null;
-    if (line.startsWith('nginx: master process')) {
-      const prefix = words.includes('-p') ? (after('-p') ?? '') : '/etc/nginx';
-      if (words.includes('-c')) found.push(resolve(prefix, after('-c') ?? ''));
-    } else if (/(?:^|\/)caddy run\b/.test(line) && words.includes('--config')) found.push(after('--config') ?? '');
-    else if (/(?:^|\/)haproxy /.test(line) && words.includes('-f')) found.push(after('-f') ?? '');
-  }
-  return [...new Set(found)];
-}
-
 function listensOn({ program, files }: ProxyConfigSeen, port: number): boolean {
   const text = files.map((file) => file.text).join('\n');
   if (program === 'nginx') return new RegExp(`\\blisten\\s+(?:\\S*:)?${port}\\b`).test(text);
-  return new RegExp(`:${port}\\b`).test(text) || (program === 'caddy' && port === 443);
+  return new RegExp(`:${port}\\b`).test(text) || (program === 'caddy' && port === 443 && !isCaddyJson(text));
 }
 
 async function readText(path: string): Promise<string | null> {

@@ -1,4 +1,5 @@
 import type { ProxyConfigSeen } from '../observations.ts';
+import { caddyJsonSuspects, isCaddyJson } from './caddy-json-suspects.ts';
 import {
   diffOf,
   durationMs,
@@ -22,8 +23,10 @@ interface Line {
 
 const commands = ['caddy validate --config /etc/caddy/Caddyfile', 'systemctl reload caddy'];
 
-/** Lines of a Caddyfile that can explain a finding at this endpoint. */
-export function caddySuspects({ files }: ProxyConfigSeen, target: ConfigTarget): readonly Suspect[] {
+/** Lines of a Caddyfile, or places of Caddy's JSON, that can explain a finding at this endpoint. */
+export function caddySuspects(config: ProxyConfigSeen, target: ConfigTarget): readonly Suspect[] {
+  const { files } = config;
+  if (isCaddyJson(files[0]?.text ?? '')) return caddyJsonSuspects(config, target);
   const lines = files.flatMap(({ path, text }) => linesOf(path, text)).filter((line) => concerns(line, target));
   const found: Suspect[] = [];
   for (const line of lines) {

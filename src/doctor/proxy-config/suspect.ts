@@ -70,6 +70,31 @@ export function diffOf(files: ProxyConfigSeen['files'], { file, line }: Place, c
   return [`--- ${file}`, `+++ ${file}`, `@@ -${from},${before} +${from},${after} @@`, ...body].join('\n');
 }
 
+/** A unified diff from one text to another that differs in one place. */
+export function diffOfTexts(file: string, before: string, after: string): string {
+  const [old, now] = [before.split('\n'), after.split('\n')];
+  let same = 0;
+  while (same < Math.min(old.length, now.length) && old[same] === now[same]) same += 1;
+  let alike = 0;
+  while (alike < Math.min(old.length, now.length) - same && old.at(-1 - alike) === now.at(-1 - alike)) alike += 1;
+  const from = Math.max(0, same - contextLines);
+  const tail = Math.min(alike, contextLines);
+  const until = (lines: readonly string[]): number => lines.length - alike;
+  const body = [
+    ...old.slice(from, same).map((text) => ` ${text}`),
+    ...old.slice(same, until(old)).map((text) => `-${text}`),
+    ...now.slice(same, until(now)).map((text) => `+${text}`),
+    ...old.slice(until(old), until(old) + tail).map((text) => ` ${text}`),
+  ];
+  const lengthOf = (lines: readonly string[]): number => until(lines) + tail - from;
+  return [
+    `--- ${file}`,
+    `+++ ${file}`,
+    `@@ -${from + 1},${lengthOf(old)} +${from + 1},${lengthOf(now)} @@`,
+    ...body,
+  ].join('\n');
+}
+
 /** Behind a line that opens a block, one step deeper. */
 function indentFor(neighbour: string, inside: boolean): string {
   const own = /^\s*/.exec(neighbour)?.[0] ?? '';
