@@ -72,9 +72,8 @@ export async function startCaddyWith(
   args: readonly string[],
   folder: string,
   ports: readonly number[],
-  env: NodeJS.ProcessEnv = {},
 ): Promise<RunningProxy> {
-  return start('caddy', args, { ...caddyEnv(folder), ...env }, ports, () => {}, folder);
+  return start('caddy', args, caddyEnv(folder), ports, () => {}, folder);
 }
 
 /** Runs HAProxy in this folder as it is told. */

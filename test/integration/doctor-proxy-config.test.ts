@@ -111,9 +111,10 @@ describe('--proxy-config auto finds the proxy that listens, by its process', () 
   testWithTools(['caddy', 'curl'], 'Caddy that was told what to do through its admin API', async () => {
     const folder = makeFolder();
     const [port = 0, admin = 0] = await freePorts(2);
-    writeFileSync(join(folder, 'told.caddyfile'), caddyfile(port, admin));
+    writeFileSync(join(folder, 'told.caddyfile'), caddyfile(port, admin).replace('localhost:', '127.0.0.1:'));
     const told = await runProgram(['caddy', 'adapt', '--config', join(folder, 'told.caddyfile')], 20_000);
-    await running(startCaddyWith(['run'], folder, [admin], { CADDY_ADMIN: `127.0.0.1:${admin}` }));
+    writeFileSync(join(folder, 'bare.json'), JSON.stringify({ admin: { listen: `127.0.0.1:${admin}` } }));
+    await running(startCaddyWith(['run', '--config', 'bare.json'], folder, [admin]));
     const url = `http://127.0.0.1:${admin}`;
     const headers = { 'content-type': 'application/json' };
     expect((await fetch(`${url}/load`, { method: 'POST', headers, body: told.output })).status).toBe(200);

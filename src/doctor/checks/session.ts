@@ -94,8 +94,8 @@ export const sessionChecks = checksOf('session', [
     after: [...afterKey, 'key/none-refused', 'key/wrong-refused', 'session/kept', 'session/key-required'],
     explanation:
       'A session belongs to whoever opened it (specification, security best practices: bind session ids to the user). The ' +
-      'session is used with a key that was never given out and, where a second key is known (--other-key-file, or a second ' +
-      'key file of the deployment), with that one: both must be refused, or one holder of a key reads what another one does.',
+      'session is used with a key that was never given out and, where a second key is known (--other-key-file), with that ' +
+      'one: both must be refused, or one holder of a key reads what another one does.',
     judge: (seen) =>
       withSession(seen, ({ withoutKey, wrongKey, otherKey }) => {
         if (withoutKey === null || wrongKey === null) return notApplicable('no key was given');

@@ -20,8 +20,8 @@ export type RunningProxy =
       readonly program: 'caddy';
       /** null: only the admin API knows. */
       readonly file: string | null;
-      /** host:port of its admin API. */
-      readonly admin: string;
+      /** host:port of its admin API where its environment says so. */
+      readonly admin: string | null;
     };
 
 /** nginx, HAProxy and Caddy among the processes of this machine (Linux), each configuration once. */
@@ -45,7 +45,7 @@ async function readProcess(pid: string): Promise<RunningProxy | null> {
   const cwd = (await linked('cwd')) ?? '/';
   if (program === 'haproxy') return describeHaproxy(argv, cwd);
   const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '');
-  return describeCaddy(argv, cwd, /(?:^|\0)CADDY_ADMIN=([^\0]+)/.exec(environment)?.[1]);
+  return describeCaddy(argv, cwd, /(?:^|\0)CADDY_ADMIN=([^\0]+)/.exec(environment)?.[1] ?? null);
 }
 
 function describeNginx(words: readonly string[], exe: string | null, cwd: string | null): RunningProxy {
@@ -81,9 +81,7 @@ function describeHaproxy(argv: readonly string[], cwd: string): RunningProxy {
   return { program: 'haproxy', files };
 }
 
-const usualAdmin = 'localhost:2019';
-
-function describeCaddy(argv: readonly string[], cwd: string, admin: string = usualAdmin): RunningProxy | null {
+function describeCaddy(argv: readonly string[], cwd: string, admin: string | null): RunningProxy | null {
   if (argv[1] !== 'run') return null;
   const at = argv.findIndex((word) => /^(?:-c|--?config)(?:=|$)/.test(word));
   const word = argv[at] ?? '';

@@ -31,8 +31,7 @@ const adminTimeoutMs = 2_000;
 export async function readProxyConfig(from: string, port: number, run: RunProgram): Promise<ProxyConfigSeen | string> {
   if (from !== 'auto') return (await readConfig(from)) ?? `${from} could not be read`;
   for (const proxy of await findRunningProxies()) {
-    const config = await readRunning(proxy, run);
-    if (config !== null && listensOn(config, port)) return config;
+    for (const config of await readRunning(proxy, run)) if (listensOn(config, port)) return config;
   }
   for (const file of usualFiles) {
     const config = await readConfig(file);
@@ -41,23 +40,38 @@ export async function readProxyConfig(from: string, port: number, run: RunProgra
   return `no nginx, Caddy or HAProxy of this machine was found that listens on port ${port}`;
 }
 
-async function readRunning(proxy: RunningProxy, run: RunProgram): Promise<ProxyConfigSeen | null> {
+async function readRunning(proxy: RunningProxy, run: RunProgram): Promise<readonly ProxyConfigSeen[]> {
   switch (proxy.program) {
     case 'nginx': {
       const dumped = await run(proxy.dumpArgv, dumpTimeoutMs);
       const files = dumped.exitCode === 0 ? splitDump(dumped.output) : [];
+      if (files.length > 0) return [{ program: 'nginx', files }];
       // Whoever may not read its keys or logs gets no dump; the files often say it all the same.
-      return files.length > 0 ? { program: 'nginx', files } : readConfig(proxy.file ?? usualFiles[0] ?? '');
+      const config = await readConfig(proxy.file ?? usualFiles[0] ?? '');
+      return config === null ? [] : [config];
     }
     case 'haproxy': {
       const paths = await haproxyFiles(proxy.files);
       const texts = await Promise.all(paths.map(async (path) => ({ path, text: await readText(path) })));
       const files = texts.flatMap(({ path, text }) => (text === null ? [] : [{ path, text }]));
-      return files.length === 0 ? null : { program: 'haproxy', files };
+      return files.length === 0 ? [] : [{ program: 'haproxy', files }];
     }
-    case 'caddy':
-      return (proxy.file === null ? null : await readConfig(proxy.file, 'caddy')) ?? askCaddy(proxy.admin);
+    case 'caddy': {
+      // The file first: it can be mended there. What was told through the API stands in none.
+      const fromFile = proxy.file === null ? null : await readConfig(proxy.file, 'caddy');
+      const fromApi = await askCaddy(proxy.admin ?? adminOf(fromFile?.files[0]?.text ?? '') ?? usualAdmin);
+      return [fromFile, fromApi].filter((config) => config !== null);
+    }
   }
+}
+
+const usualAdmin = 'localhost:2019';
+
+/** Where a Caddyfile or Caddy's JSON puts its admin API; null when it does not say. */
+function adminOf(text: string): string | null {
+  if (!isCaddyJson(text)) return /^\s*admin\s+(\S*:\d+)/m.exec(text)?.[1] ?? null;
+  const { admin } = JSON.parse(text) as { admin?: { listen?: unknown } };
+  return typeof admin?.listen === 'string' ? admin.listen : null;
 }
 
 /** What Caddy runs with now, from its admin API. Its path is the URL below which every place can be changed. */
