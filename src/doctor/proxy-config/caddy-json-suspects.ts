@@ -257,14 +257,15 @@ function judgeUpstreams(
       },
     ];
   }
-  const policy = valueAt(handler, ['load_balancing', 'selection_policy', 'policy']) ?? 'random';
-  if (dials.length < 2 || /^(?:ip_hash|client_ip_hash|first|header)$/.test(String(policy))) return [];
+  const named = valueAt(handler, ['load_balancing', 'selection_policy', 'policy']);
+  const policy = typeof named === 'string' ? named : 'random';
+  if (dials.length < 2 || /^(?:ip_hash|client_ip_hash|first|header)$/.test(policy)) return [];
   return [
     {
       codes: ['session/kept'],
       path: [...path, 'load_balancing', 'selection_policy'],
       value: { policy: 'ip_hash' },
-      observed: String(policy),
+      observed: policy,
       expected: 'a client stays with one server',
       cause: 'Caddy spreads requests over servers that do not know each other’s sessions',
       summary: 'Let the servers share sessions; ip_hash keeps a client with one server meanwhile.',
