@@ -6,6 +6,9 @@ import { actAcme, createAccountKey } from './act-acme.ts';
 import { actCertificate } from './act-certificate.ts';
 import { movePair } from './act-pair.ts';
 import { changeContainers, removeStopped, switchContainers } from './act-containers.ts';
+import { handSecret } from './act-cluster-secret.ts';
+import { leaveReplicas, makeNamespace, removeNamespace, rollOut } from './act-cluster.ts';
+import { deleteObjects } from './cluster-objects.ts';
 import { deployStack, pruneStack, removeStack } from './act-stack.ts';
 import { actServer } from './act-server.ts';
 import { trialServer } from './act-trial.ts';
@@ -81,6 +84,19 @@ export async function act(action: Action, context: ActContext): Promise<string |
       return action.stack.name;
     case 'containers':
       return changeContainers(action, context);
+    case 'make-namespace':
+      return makeNamespace(action, context);
+    case 'remove-namespace':
+      return (await removeNamespace(action.cluster, context.ports)) ?? 'it stays: something of others is in it';
+    case 'hand-secret':
+      return handSecret(action, context);
+    case 'leave-replicas':
+      return leaveReplicas(action, context);
+    case 'roll-out':
+      return rollOut(action, context);
+    case 'remove-objects':
+      await deleteObjects(action.cluster, action.objects, context.ports);
+      return action.objects.join(', ');
     case 'service':
       return changeUnits(action.units, context.ports, action.manager);
     case 'set-mode':
@@ -181,7 +197,23 @@ async function createApiKey(
 }
 
 async function verify(
-  { url, caFile, keyFile, patienceMs = 0 }: Extract<Action, { type: 'verify-endpoint' }>,
+  { forward, ...action }: Extract<Action, { type: 'verify-endpoint' }>,
+  context: ActContext,
+): Promise<string> {
+  if (forward === undefined) return verifyAt(action, context);
+  const { kubectl, app } = forward.cluster;
+  const argv = [...kubectl, 'port-forward', '--address=127.0.0.1', `service/${app}`, `:${forward.port}`];
+  return context.ports.processes.runBeside(argv, { line: forwarded, timeoutMs: 30_000 }, async (line) => {
+    const url = new URL(action.url);
+    url.port = forwarded.exec(line)?.[1] ?? '';
+    return `${await verifyAt({ ...action, url: url.href }, context)}, through kubectl port-forward`;
+  });
+}
+
+const forwarded = /^Forwarding from 127\.0\.0\.1:(\d+) /;
+
+async function verifyAt(
+  { url, caFile, keyFile, patienceMs = 0 }: Omit<Extract<Action, { type: 'verify-endpoint' }>, 'forward'>,
   context: ActContext,
 ): Promise<string> {
   const { files, endpoint, clock } = context.ports;

@@ -2,6 +2,8 @@ import type { Plan, Step } from '../plan/types.ts';
 import { readAccount } from './accounts.ts';
 import { removeFormerPairs } from './act-pair.ts';
 import { readForUndo } from './act-containers.ts';
+import { readClusterForUndo } from './act-cluster.ts';
+import { captureSecret } from './act-cluster-secret.ts';
 import { act, type ActContext } from './act.ts';
 import { capturePreImages } from './pre-images.ts';
 import { commitPlan } from './commit.ts';
@@ -147,9 +149,21 @@ async function beginStep(step: Step, index: number, journal: Journal, ports: App
   const { action } = step;
   const units = action.type === 'service' ? { units: await readUnits(action.units, ports, action.manager) } : {};
   const containers = await readForUndo(action, ports);
+  const cluster = await readClusterForUndo(action, ports);
+  await captureSecret(action, { folder: journal.preImageDir, index }, ports);
   const isAccount = action.type === 'ensure-user' || action.type === 'remove-user';
   const account = isAccount ? { account: await readAccount(ports.files, action.user) } : {};
-  await journal.append({ type: 'begin', index, step: step.id, preImages, ...ran, ...units, ...containers, ...account });
+  await journal.append({
+    type: 'begin',
+    index,
+    step: step.id,
+    preImages,
+    ...ran,
+    ...units,
+    ...containers,
+    ...cluster,
+    ...account,
+  });
 }
 
 /**

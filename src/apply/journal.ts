@@ -25,6 +25,10 @@ export type JournalLine =
       readonly units?: readonly UnitState[];
       /** How the containers of the step were before. */
       readonly containers?: readonly ContainerFact[];
+      /** Names of our objects in the cluster of the step. */
+      readonly objects?: readonly string[];
+      /** Whether the namespace of the step was there before. */
+      readonly hadNamespace?: boolean;
       /** Whether the image of the step was there before. */
       readonly hadImage?: boolean;
       /** The account that the step makes or removes, as it was before; null when there was none. */

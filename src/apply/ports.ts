@@ -54,13 +54,30 @@ export interface Processes {
   /** SIGHUP. No error when it does not run. */
   reloadServer(pidFile: string): Promise<void>;
   /** Runs a program of the user's to its end, without a shell; exitCode null when it was too slow or could not start. */
-  run(argv: readonly string[], timeoutMs: number): Promise<Ran>;
+  run(argv: readonly string[], timeoutMs: number, options?: RunOptions): Promise<Ran>;
+  /** Runs a program for as long as `use` takes, which gets the first line that matches; it ends also when this process is killed. */
+  runBeside<T>(
+    argv: readonly string[],
+    ready: { readonly line: RegExp; readonly timeoutMs: number },
+    use: (line: string) => Promise<T>,
+  ): Promise<T>;
+  /** A variable of the environment of this command; null when it is not set. */
+  variable(name: string): string | null;
   serverState(
     pidFile: string,
   ): Promise<{ readonly state: 'running'; readonly pid: number } | { readonly state: 'stopped' }>;
   /** Identity of a process that survives pid reuse, or null when it is gone. */
   identity(pid: number): Promise<string | null>;
   readonly self: { readonly pid: number; readonly identity: string; readonly hostName: string };
+}
+
+export interface RunOptions {
+  /** What it reads; nothing by default. */
+  readonly input?: string;
+  /** Most that is kept of its output; 100 kB by default. */
+  readonly outputBytes?: number;
+  /** How many of its last words are kept; 5 lines by default. */
+  readonly lastLines?: number;
 }
 
 /** How a program ended. */

@@ -2,6 +2,8 @@ import { ExplainedError } from '../deployment/errors.ts';
 import type { Step } from '../plan/types.ts';
 import { removeImage, restoreContainers } from './act-containers.ts';
 import { ensureUser, removeUser } from './accounts.ts';
+import { removeNamespace, restoreObjects } from './act-cluster.ts';
+import { restoreSecrets } from './act-cluster-secret.ts';
 import { restoreStack } from './act-stack.ts';
 import { endTrial } from './act-trial.ts';
 import { putUnitsBack, stopWhatWasNotThere } from './units.ts';
@@ -58,6 +60,9 @@ export async function undoJournal(
       if (left === null) startedLast.push(entry);
       else await takeBack(entry, () => Promise.resolve([left]));
     } else if ((undo.type === 'restore-containers' || undo.type === 'restore-stack') && hadContainers(entry)) {
+      startedLast.push(entry);
+    } else if (undo.type === 'restore-objects' && (entry.objects ?? []).length > 0) {
+      // The former manifests have to be back before they are applied.
       startedLast.push(entry);
     } else if (undo.type === 'remove-image') {
       // Behind the containers that were made of it.
@@ -118,6 +123,15 @@ async function undoStep(
       return [];
     case 'restore-stack':
       await restoreStack(undo.stack, undo.timeoutMs, entry.containers ?? [], ports);
+      return [];
+    case 'restore-objects':
+      await restoreObjects(undo, entry.objects ?? [], ports);
+      return [];
+    case 'restore-secret':
+      await restoreSecrets(undo.cluster, { folder, index: entry.index }, ports);
+      return [];
+    case 'remove-namespace':
+      if (entry.hadNamespace === false) await removeNamespace(undo.cluster, ports);
       return [];
     case 'remove-image':
       if (entry.hadImage !== true) await removeImage(undo.image, ports);

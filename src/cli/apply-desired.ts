@@ -11,12 +11,14 @@ import { deploymentSchema } from '../deployment/schema.ts';
 import { scopeOf } from '../plan/deployment-paths.ts';
 import { watchedProxyFiles } from '../plan/host-proxies.ts';
 import { planForStage } from '../plan/staged-plan.ts';
+import { refuseEditedObjects } from '../plan/refuse-cluster.ts';
 import { refuseWithoutRights } from '../plan/plan-system.ts';
 import { nameOnHost } from '../targets/name-on-host.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
 import type { PersonalWish } from '../host/read-personal-facts.ts';
 import { isPersonal } from '../plan/personal-service.ts';
 import { renderHost, renderPersonal, unitsOf } from './render-host.ts';
+import { clusterOptions } from './cluster-options.ts';
 import { containerOptions } from './render-containers.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import type { Plan } from '../plan/types.ts';
@@ -28,6 +30,7 @@ export async function lookAtHost(context: CommandContext, deployment: Deployment
   const isSystem = scopeOf(context.stateDir) === 'system';
   const applied = isSystem || deployment !== null ? null : await readAppliedDeployment(context).catch(() => null);
   const containers = isSystem ? null : await containerOptions(context, deployment, applied);
+  const cluster = isSystem ? null : await clusterOptions(context, deployment, applied);
   return readHostFacts({
     baseDir: context.baseDir,
     deploymentFile: context.deploymentFile,
@@ -39,6 +42,7 @@ export async function lookAtHost(context: CommandContext, deployment: Deployment
     ports: context.ports,
     stateDir: context.stateDir,
     ...(containers === null ? {} : { containers }),
+    ...(cluster === null ? {} : { cluster }),
     ...(isSystem ? { system: await systemOptions(context, deployment) } : await personalOptions(context, deployment)),
   });
 }
@@ -123,6 +127,7 @@ export async function changeHost(
     if (plan.steps.length === 0) return { plan, facts, result: { outcome: 'nothing-to-do' } };
     refuseUnsetVariables(plan, context.world.env);
     refuseWithoutRights(facts, `mcp-deploy ${plan.purpose}`);
+    refuseEditedObjects(facts, plan.purpose);
 
     const toolVersion = context.package.version;
     const result = await runWithProgress(

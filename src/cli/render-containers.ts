@@ -3,18 +3,21 @@ import { readReleases } from '../apply/commit.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { overwriteFile } from '../host/overwrite-file.ts';
 import type { ReadContainerOptions } from '../host/read-container-facts.ts';
+import { manifestFolder } from '../plan/cluster-objects.ts';
 import { imagesBeside } from '../plan/container-image.ts';
 import { projectName } from '../plan/container-plan.ts';
 import { secretsOf } from '../plan/container-secrets.ts';
+import { clusterImage } from '../plan/plan-kubernetes.ts';
 import { imageName, splitImageName } from '../targets/docker/image-name.ts';
 import { publishedPorts } from '../targets/docker/published-ports.ts';
 import { describeProxySite } from '../targets/proxy-site.ts';
+import { isInCluster } from './cluster-options.ts';
 import type { CommandContext } from './context.ts';
 import { inputFor } from './target-input.ts';
 
-/** Whether a deployment serves from containers of this machine's engine. */
+/** Whether a deployment serves from containers: of this machine's engine, or of a cluster. */
 export function isInContainers({ service }: Pick<Deployment, 'service'>): boolean {
-  return service.manager === 'docker' || service.manager === 'swarm';
+  return service.manager === 'docker' || service.manager === 'swarm' || service.manager === 'kubernetes';
 }
 
 /**
@@ -37,6 +40,13 @@ export async function containerOptions(
   if (wanted === null || !isInContainers(wanted))
     return { ...common, images: made, secrets: [], watched: [], ports: [] };
   const input = { ...inputFor(context), deployment: wanted };
+  if (isInCluster(wanted)) {
+    // The engine of this machine only makes the image, and only where none is given.
+    if (!clusterImage(input).isBuilt && made.length === 0) return null;
+    const { name } = splitImageName(imageName(wanted));
+    const images = [...made, wanted.container.baseImage];
+    return { ...common, images, repository: name, secrets: [], ports: [], watched: [] };
+  }
   const site = !isStack && wanted.container.proxy === 'none' ? null : describeProxySite(input);
   const names = [
     'Dockerfile',
@@ -72,6 +82,9 @@ export async function containerOptions(
 export async function handToContainers(context: CommandContext, storeText: string): Promise<void> {
   if ((await context.ports.files.list(join(context.stateDir, 'swarm', 'secrets'))).length > 0) {
     context.output.warning('Secrets of a swarm never change: mcp-deploy apply hands the keys to its copies.');
+  }
+  if ((await context.ports.files.list(manifestFolder(context.stateDir))).length > 0) {
+    context.output.warning('The cluster has a copy of the keys: mcp-deploy apply hands them to it.');
   }
   const folder = join(context.stateDir, 'docker', 'secrets');
   for (const number of await context.ports.files.list(folder)) {

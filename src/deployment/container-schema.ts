@@ -34,6 +34,20 @@ const environmentSchema = z.strictObject({
 
 const kubernetesSchema = z.strictObject({
   namespace: label.default('mcp').describe('namespace that everything is put into'),
+  context: z
+    .string()
+    .min(1, 'give the name of a context')
+    .max(253)
+    .regex(/^[^-\s][^\s]*$/, 'write the name of a context as kubectl config get-contexts shows it')
+    .optional()
+    .describe('context of kubectl that apply uses; its current one by default'),
+  kubeconfig: z
+    .string()
+    .min(1, 'give the path of a file')
+    .optional()
+    .describe(
+      'file with the cluster and its credentials, from the folder of mcp-deploy.yaml; what kubectl uses by default',
+    ),
   autoscale: z
     .union([
       z.literal('off'),

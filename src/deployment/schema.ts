@@ -403,10 +403,10 @@ export const deploymentSchema = z.strictObject({
   service: z
     .strictObject({
       manager: z
-        .enum(['none', 'systemd', 'systemd-user', 'launchd', 'docker', 'swarm'])
+        .enum(['none', 'systemd', 'systemd-user', 'launchd', 'docker', 'swarm', 'kubernetes'])
         .default('none')
         .describe(
-          'systemd = apply installs a service of the host below /etc, /opt and /var; systemd-user, launchd = one of yours, without root; docker = containers of Docker Compose; swarm = a stack of the Docker Swarm that this engine manages; none = a process of this folder',
+          'systemd = apply installs a service of the host below /etc, /opt and /var; systemd-user, launchd = one of yours, without root; docker = containers of Docker Compose; swarm = a stack of the Docker Swarm that this engine manages; kubernetes = a Deployment in a cluster that kubectl reaches; none = a process of this folder',
         ),
       trial: z
         .boolean()

@@ -2,11 +2,12 @@ import { open } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { execa } from 'execa';
-import type { Processes, Ran } from '../apply/ports.ts';
+import type { Processes, Ran, RunOptions } from '../apply/ports.ts';
 import { EnvironmentError } from '../deployment/errors.ts';
 import { printableText } from './acme/printable-text.ts';
 import { createFileSystem } from './files.ts';
 import { explainFileError, hasCode } from './file-errors.ts';
+import { runBeside } from './run-beside.ts';
 import { createProcessTable, type CommandLine, type ProcessTable } from './process-table.ts';
 
 const pollMs = 20;
@@ -63,6 +64,8 @@ export function createProcesses(table: ProcessTable = createProcessTable()): Pro
       if (pid !== null) signal(pid, 'SIGHUP', pid);
     },
     run: runToEnd,
+    runBeside,
+    variable: (name) => process.env[name] ?? null,
     startServer: (spec) => startServer(spec),
     async stopServer(pidFile, graceMs) {
       // More than one only after a fault; none may stay.
@@ -142,19 +145,23 @@ async function startServer(spec: Parameters<Processes['startServer']>[0]): Promi
   }
 }
 
-async function runToEnd(argv: readonly string[], timeoutMs: number): Promise<Ran> {
+async function runToEnd(argv: readonly string[], timeoutMs: number, options: RunOptions = {}): Promise<Ran> {
   const [program = '', ...args] = argv;
   const result = await execa(program, args, {
-    stdin: 'ignore',
+    ...(options.input === undefined ? { stdin: 'ignore' as const } : { input: options.input }),
     timeout: timeoutMs,
     forceKillAfterDelay: 2_000,
-    maxBuffer: 100_000,
+    maxBuffer: options.outputBytes ?? 100_000,
     reject: false,
   });
   const said = result.stderr.trim() || result.stdout.trim() || (result.failed ? (result.originalMessage ?? '') : '');
   return {
     exitCode: result.exitCode ?? null,
-    lastWords: said.split('\n').filter(Boolean).slice(-5).map(printableText),
+    lastWords: said
+      .split('\n')
+      .filter(Boolean)
+      .slice(-(options.lastLines ?? 5))
+      .map(printableText),
     output: result.stdout,
   };
 }

@@ -16,6 +16,7 @@ import { listKeysIn } from '../server/policy/key-store.ts';
 import { createPorts } from './ports.ts';
 import { findPortHolder } from './port-holder.ts';
 import { readPersonalFacts, type PersonalWish } from './read-personal-facts.ts';
+import { readClusterFacts, type ReadClusterOptions } from './read-cluster-facts.ts';
 import { readContainerFacts, type ReadContainerOptions } from './read-container-facts.ts';
 import { readSystemFacts, type ReadSystemOptions } from './read-system-facts.ts';
 import { readCaFact, readServerCertificateFact, type CertificateFiles } from './read-certificates.ts';
@@ -36,6 +37,8 @@ export interface ReadFactsOptions {
   readonly stateDir?: string;
   /** Where containers serve, or did. */
   readonly containers?: ReadContainerOptions;
+  /** Where a cluster serves, or did. */
+  readonly cluster?: ReadClusterOptions;
   /** Of a host: what else is looked at, in system scope. */
   readonly system?: ReadSystemOptions;
   /** The service of a person that runs it, or is to run it. */
@@ -65,6 +68,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
   const server = await readServer({ files, processes }, paths.pidFile, scopeOf(stateDir) === 'system' ? 5_000 : 0);
   const containers =
     options.containers === undefined ? null : await readContainerFacts(options.containers, { files, processes });
+  const cluster = options.cluster === undefined ? null : await readClusterFacts(options.cluster, { files, processes });
   const unfinished = await readUnfinished({ ports: { files }, stateDir });
   const serverBuildSha256 =
     deployment === null || containers !== null || scopeOf(stateDir) === 'system'
@@ -87,6 +91,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
         ...(options.system?.watched ?? []),
         ...(options.personal === undefined ? [] : [options.personal.file]),
         ...(options.containers?.watched ?? []),
+        ...(options.cluster?.watched ?? []),
       ]),
     }),
     directories: await readDirectories(files, stateDir, release, scopeOf(stateDir) === 'system' ? [baseDir] : []),
@@ -103,7 +108,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
     server,
     takenPorts:
       // The ports of this machine say nothing about a system that is only staged.
-      deployment === null || (options.system?.stageDir ?? null) !== null
+      deployment === null || cluster !== null || (options.system?.stageDir ?? null) !== null
         ? []
         : containers === null
           ? await findTakenPorts(deployment, server, release, scopeOf(stateDir))
@@ -116,6 +121,7 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
       ? {}
       : { personal: await readPersonalFacts(options.personal, { files, processes }) }),
     ...(containers === null ? {} : { containers }),
+    ...(cluster === null ? {} : { cluster }),
     unfinishedJournal: unfinished === null ? null : { file: unfinished.file, purpose: unfinished.purpose },
   };
 }
@@ -194,6 +200,7 @@ async function readDirectories(
     ...['docker', 'swarm'].flatMap((name) =>
       ['.', 'nginx', 'caddy', 'haproxy', 'traefik', 'grafana', 'secrets'].map((each) => join(stateDir, name, each)),
     ),
+    ...['.', 'manifests'].map((each) => join(stateDir, 'kubernetes', each)),
     ...ours,
     ...(scopeOf(stateDir) === 'system' ? [configDir, logsDir, runDir].map((path) => dirname(path)) : []),
     releasesDir,

@@ -18,7 +18,8 @@ export interface ContainerPlan {
   readonly steps: readonly Step[];
   readonly notices: readonly Notice[];
   readonly adopted: readonly AdoptedFile[];
-  readonly image: string;
+  /** Of this machine's engine, tagged by content; null where it is somebody else's. */
+  readonly image: string | null;
   /** Whether anything starts, so that it has to be looked at. */
   readonly serves: boolean;
 }

@@ -124,6 +124,12 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'prune-stack':
     case 'remove-stack':
     case 'containers':
+    case 'make-namespace':
+    case 'remove-namespace':
+    case 'hand-secret':
+    case 'roll-out':
+    case 'leave-replicas':
+    case 'remove-objects':
     case 'adopt':
       return [];
   }
@@ -146,6 +152,12 @@ function isRun({ action }: Step): boolean {
     'prune-stack',
     'remove-stack',
     'containers',
+    'make-namespace',
+    'remove-namespace',
+    'hand-secret',
+    'roll-out',
+    'leave-replicas',
+    'remove-objects',
     'adopt',
   ].includes(action.type);
 }

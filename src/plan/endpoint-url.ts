@@ -1,8 +1,10 @@
 import { isIP } from 'node:net';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import type { Deployment } from '../deployment/schema.ts';
+import { objectNames } from '../targets/kubernetes/view.ts';
 
-type Endpoint = Pick<Deployment, 'server' | 'tls'> & Partial<Pick<Deployment, 'service' | 'container' | 'proxy'>>;
+type Endpoint = Pick<Deployment, 'server' | 'tls'> &
+  Partial<Pick<Deployment, 'name' | 'service' | 'container' | 'proxy'>>;
 
 /**
  * The URL of the endpoint as this machine reaches it: `https://localhost:8443/mcp`.
@@ -20,6 +22,7 @@ export function endpointUrl(deployment: Endpoint): string {
 /** The URL of what stands in front of the server among its containers; null where the server itself is published. */
 export function containerFront(deployment: Endpoint): { readonly url: string; readonly isLocal: boolean } | null {
   const { server, tls, service, container, proxy } = deployment;
+  if (service?.manager === 'kubernetes') return { url: clusterUrl(deployment), isLocal: false };
   const hasFront =
     service?.manager === 'swarm' ||
     (service?.manager === 'docker' && container !== undefined && container.proxy !== 'none');
@@ -34,6 +37,14 @@ export function containerFront(deployment: Endpoint): { readonly url: string; re
     url: `https://${host}${port === '' ? '' : `:${port}`}${server.path}`,
     isLocal: ['localhost', '127.0.0.1', '::1', '[::1]'].includes(name),
   };
+}
+
+/** The public name where there is one; the name of the Service, which only pods know, otherwise. */
+function clusterUrl({ server, proxy, container, name }: Endpoint): string {
+  if (server.publicUrl !== undefined) return `${new URL(server.publicUrl).origin}${server.path}`;
+  if (proxy?.serverName !== undefined) return `https://${proxy.serverName}${server.path}`;
+  const app = objectNames({ name: name ?? 'mcp' }).app;
+  return `http://${app}.${container?.kubernetes.namespace ?? 'mcp'}:8080${server.path}`;
 }
 
 /** The URL of the readiness page, by address so that no name needs to be resolved; null on Unix sockets alone. */

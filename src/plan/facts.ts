@@ -1,4 +1,5 @@
 import type { PersonalFacts } from './personal-service.ts';
+import type { ClusterFacts } from './cluster-facts.ts';
 import type { ContainerFacts } from './container-facts.ts';
 import type { SystemFacts } from './system-facts.ts';
 import type { Plan } from './types.ts';
@@ -48,6 +49,8 @@ export interface HostFacts {
   readonly personal?: PersonalFacts;
   /** Where containers serve. */
   readonly containers?: ContainerFacts;
+  /** Where a cluster serves. */
+  readonly cluster?: ClusterFacts;
   readonly unfinishedJournal: { readonly file: string; readonly purpose: Plan['purpose'] } | null;
 }
 

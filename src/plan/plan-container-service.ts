@@ -3,6 +3,7 @@ import type { Deployment } from '../deployment/schema.ts';
 import type { HostFacts } from './facts.ts';
 import { refuseEngine, requireContainers } from './container-engine.ts';
 import { projectName } from './container-plan.ts';
+import { requireCluster } from './plan-kubernetes.ts';
 import { composeProject } from './plan-containers.ts';
 import type { Plan } from './types.ts';
 
@@ -12,6 +13,7 @@ export function planContainerService(
   facts: HostFacts,
   deployment: Deployment,
 ): Plan {
+  if (deployment.service.manager === 'kubernetes') throw notHere(purpose, facts);
   const containers = requireContainers(facts);
   refuseEngine(containers);
   if (deployment.service.manager === 'swarm') {
@@ -56,4 +58,17 @@ export function planContainerService(
     notices: [],
     desired: facts.release?.desired ?? null,
   };
+}
+
+/** A cluster keeps as many copies running as are wanted; pausing them is for whoever looks after it. */
+function notHere(purpose: 'start' | 'stop' | 'restart', facts: HostFacts): UserError {
+  const { kubectl, app } = requireCluster(facts).cluster;
+  const words = purpose === 'stop' ? 'stopped' : `${purpose}ed`;
+  return new UserError(`A Deployment is not ${words}: the cluster keeps its copies running.`, {
+    next:
+      purpose === 'restart'
+        ? `${kubectl.join(' ')} rollout restart deployment/${app}`
+        : 'mcp-deploy apply        or: mcp-deploy uninstall',
+    exitCode: 3,
+  });
 }

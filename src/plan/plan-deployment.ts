@@ -1,6 +1,7 @@
 import { basename, dirname } from 'node:path';
 import { UserError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
+import { containerPort } from '../targets/docker/container-deployment.ts';
 import { wantedCertificateNames, type WantedNames } from './certificate-names.ts';
 import { certificateSteps } from './plan-certificates.ts';
 import { planBuild, type BuildPlan } from './plan-build.ts';
@@ -19,8 +20,9 @@ import {
   requirePersonal,
   type PersonalSteps,
 } from './personal-service.ts';
-import type { ContainerWishes } from './container-plan.ts';
+import type { ContainerPlan, ContainerWishes } from './container-plan.ts';
 import { clearContainerSteps, planContainers } from './plan-containers.ts';
+import { clearClusterSteps, planKubernetes } from './plan-kubernetes.ts';
 import { clearSwarmSteps, planSwarm } from './plan-swarm.ts';
 import type { TargetInput } from '../targets/types.ts';
 import type { RenderedHost } from './system-facts.ts';
@@ -62,11 +64,14 @@ export function planDeployment(desired: Desired, facts: HostFacts): Plan {
   const config =
     desired.config ?? serverConfigText(deployment, { ...facts, hostNames: [...wanted.names, ...userNames] });
 
-  const certificates = certificateSteps(deployment, wanted.names, facts);
+  // In a cluster TLS ends in front of the pods, with a certificate of the cluster.
+  const isInCluster = deployment.service.manager === 'kubernetes';
+  const certificates = isInCluster ? [] : certificateSteps(deployment, wanted.names, facts);
   if (scopeOf(facts.stateDir) === 'system') return planOnHost(desired, { config, certificates, wanted }, facts);
   if (desired.containers !== undefined) {
     return planInContainers(desired, { input: desired.containers, certificates, wanted }, facts);
   }
+  refuseOtherManager(deployment, facts);
   refuseContainersLeft(facts);
   const configFile = configFileSteps(config, facts, desired);
   const keys = keySteps(deployment, facts);
@@ -196,20 +201,16 @@ function planInContainers(
     changes: { keys: keys.length > 0, certificate: certificates.length > 0 },
     ...(desired.image === undefined ? {} : { image: desired.image }),
   };
-  const isStack = deployment.service.manager === 'swarm';
-  const containers = (isStack ? planSwarm : planContainers)(wishes, facts);
+  refuseOtherManager(deployment, facts);
+  const { plan, clear } = plannersOf(deployment);
+  const containers = plan(wishes, facts);
   const steps = [
     ...deploymentFileSteps(desired, facts),
     ...keys,
     ...certificates,
     ...containers.steps,
     ...recordSteps(containers.adopted),
-    ...(containers.serves
-      ? [
-          ...verifySteps(deployment, facts, keys.length > 0),
-          ...(isStack ? clearSwarmSteps : clearContainerSteps)(wishes, facts),
-        ]
-      : []),
+    ...(containers.serves ? [...verifySteps(deployment, facts, keys.length > 0), ...clear(wishes, facts)] : []),
   ];
   const release = facts.release?.release ?? 0;
   return {
@@ -224,10 +225,28 @@ function planInContainers(
       ...(containers.serves ? unverifiedNotices(deployment, facts, keys.length > 0) : []),
     ],
     desired: JSON.parse(JSON.stringify(deployment)) as unknown,
-    image: containers.image,
+    ...(containers.image === null ? {} : { image: containers.image }),
     ...(containers.adopted.length === 0 ? {} : { adopted: containers.adopted }),
     ...(desired.rollbackOf === undefined || steps.length === 0 ? {} : { rollbackOf: desired.rollbackOf }),
   };
+}
+
+function plannersOf({ service }: Deployment): {
+  readonly plan: (wishes: ContainerWishes, facts: HostFacts) => ContainerPlan;
+  readonly clear: (wishes: ContainerWishes, facts: HostFacts) => readonly Step[];
+} {
+  switch (service.manager) {
+    case 'kubernetes':
+      return { plan: planKubernetes, clear: clearClusterSteps };
+    case 'swarm':
+      return { plan: planSwarm, clear: clearSwarmSteps };
+    case 'docker':
+    case 'none':
+    case 'systemd':
+    case 'systemd-user':
+    case 'launchd':
+      return { plan: planContainers, clear: clearContainerSteps };
+  }
 }
 
 /** Two servers with the same keys, of which one is forgotten, is what nobody wants. */
@@ -238,6 +257,21 @@ function refuseContainersLeft({ release, containers }: HostFacts): void {
     next: 'mcp-deploy uninstall        then: mcp-deploy apply',
     exitCode: 3,
   });
+}
+
+/** A cluster that is forgotten goes on serving, and so do containers that a cluster takes over from. */
+function refuseOtherManager({ service }: Deployment, { release }: HostFacts): void {
+  const before = (release?.desired as Partial<Deployment> | null | undefined)?.service?.manager ?? 'none';
+  const managers = [before, service.manager];
+  if (before === service.manager || before === 'none' || !managers.includes('kubernetes')) return;
+  throw new UserError(
+    `This deployment runs by ${managers[0] ?? ''}, and mcp-deploy.yaml says ${managers[1] ?? ''} now.`,
+    {
+      why: `Release ${release?.release ?? 0} would go on beside it, with nobody who looks after it.`,
+      next: 'mcp-deploy uninstall        then: mcp-deploy apply',
+      exitCode: 3,
+    },
+  );
 }
 
 /** What is adopted is kept in a release, also when nothing else changes. */
@@ -421,17 +455,27 @@ function verifySteps(deployment: Deployment, facts: HostFacts, keyChanges: boole
       group: 'verified',
       action: {
         type: 'verify-endpoint',
-        url: endpointUrl(deployment),
-        ...(deployment.tls.source === 'private-ca' ? { caFile: caCertificate } : {}),
+        ...wayIn(deployment, facts, caCertificate),
         ...(deployment.auth.required ? { keyFile: firstKey } : {}),
         // What stands in front of containers learns of them by looking, every few seconds.
-        ...(deployment.service.manager === 'docker' || deployment.service.manager === 'swarm'
-          ? { patienceMs: 15_000 }
-          : {}),
+        ...(['docker', 'swarm', 'kubernetes'].includes(deployment.service.manager) ? { patienceMs: 15_000 } : {}),
       },
       undo: { type: 'none' },
     },
   ];
+}
+
+/** Where a client of this machine calls: the endpoint, or a port of the cluster that is forwarded here. */
+function wayIn(
+  deployment: Deployment,
+  { cluster }: HostFacts,
+  caFile: string,
+): Pick<Extract<Step['action'], { type: 'verify-endpoint' }>, 'url' | 'caFile' | 'forward'> {
+  if (cluster !== undefined) {
+    const port = containerPort(deployment, 'kubernetes');
+    return { url: `http://127.0.0.1${deployment.server.path}`, forward: { cluster: cluster.cluster, port } };
+  }
+  return { url: endpointUrl(deployment), ...(deployment.tls.source === 'private-ca' ? { caFile } : {}) };
 }
 
 function unverifiedNotices(deployment: Deployment, facts: HostFacts, keyChanges: boolean): Plan['notices'] {
@@ -443,13 +487,15 @@ function unverifiedNotices(deployment: Deployment, facts: HostFacts, keyChanges:
 function whyUnverified(deployment: Deployment, facts: HostFacts, keyChanges: boolean): string | null {
   const { tls, auth, server } = deployment;
   const front = containerFront(deployment);
-  if (front !== null && !front.isLocal) {
+  if (facts.cluster !== undefined) {
+    if (facts.cluster.denied.includes('create pods/portforward')) return 'you may not forward a port to its pods.';
+  } else if (front !== null && !front.isLocal) {
     return `its name is for others. Try it with: mcp-deploy doctor ${front.url}`;
   }
   if (front === null && [server.listen].flat().every((address) => address.startsWith('unix:'))) {
     return 'it listens on Unix sockets only.';
   }
-  if (tls.source === 'files' || tls.source === 'acme') {
+  if (facts.cluster === undefined && (tls.source === 'files' || tls.source === 'acme')) {
     const names = tls.source === 'acme' ? tls.names : (facts.serverCertificate?.names ?? []);
     const url = server.publicUrl ?? urlInCertificate(deployment, names);
     return `its certificate is ${tls.source === 'acme' ? 'for public names' : 'yours, perhaps for another name or from a CA unknown here'}. Try it with: mcp-deploy doctor ${url}`;

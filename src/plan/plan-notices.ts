@@ -29,7 +29,8 @@ export function unfinishedNotices({ unfinishedJournal, baseDir }: HostFacts): re
 function driftNotices(facts: HostFacts): readonly Notice[] {
   // The configuration has its own notice, which also says where the edited one went.
   const own = deploymentPaths(facts.stateDir).serverConfig;
-  return describeDrift(facts)
+  const { cluster: _cluster, ...files } = facts;
+  return describeDrift(files)
     .filter(({ path }) => path !== own)
     .flatMap(({ path, state }): readonly Notice[] => {
       if (state === 'as written') return [];

@@ -3,6 +3,7 @@ import { deploymentSchema } from '../deployment/schema.ts';
 import type { FileFact, HostFacts } from './facts.ts';
 import { leavePersonalSteps } from './personal-service.ts';
 import { unfinishedNotices } from './plan-notices.ts';
+import { planClusterRemoval } from './plan-cluster-removal.ts';
 import { swarmStack } from './plan-swarm.ts';
 import { refuseEngine } from './container-engine.ts';
 import { composeProject } from './plan-containers.ts';
@@ -25,6 +26,12 @@ export function planRemoval(facts: HostFacts, options: { readonly purge?: boolea
   // A service manager would start it again.
   steps.push(...leavePersonalSteps(facts, 'it is removed'));
   const { containers } = facts;
+  const isInCluster = deployment.service.manager === 'kubernetes';
+  if (isInCluster && facts.cluster !== undefined) {
+    const removal = planClusterRemoval(deployment, facts, { purge: options.purge === true });
+    steps.push(...removal.steps);
+    notices.push(...removal.notices);
+  }
   if (containers !== undefined) {
     refuseEngine(containers);
     if (deployment.service.manager === 'swarm' && containers.containers.length > 0) {

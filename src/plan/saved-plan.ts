@@ -72,6 +72,10 @@ function fingerprintFacts(facts: HostFacts): Readonly<Record<string, string>> {
     'the certificate': facts.serverCertificate?.fingerprint256 ?? null,
     'the folders': (facts.directories ?? []).filter((path) => !isScaffold(path, facts)).toSorted(),
   };
+  if (facts.cluster !== undefined) {
+    const { cluster, access, namespace, objects, drift, secrets } = facts.cluster;
+    parts['the cluster'] = [cluster.kubectl, access, namespace, objects, drift, secrets];
+  }
   for (const [path, { sha256, mode }] of Object.entries(facts.files)) parts[path] = [sha256, mode];
   return Object.fromEntries(Object.entries(parts).map(([name, value]) => [name, shortHash(value)]));
 }

@@ -205,6 +205,23 @@ export type Action =
     }
   | { readonly type: 'prune-stack'; readonly stack: SwarmStack }
   | { readonly type: 'remove-stack'; readonly stack: SwarmStack }
+  /** Makes the namespace of a cluster from its manifest, unless it is there. */
+  | { readonly type: 'make-namespace'; readonly cluster: Cluster; readonly file: string }
+  /** Takes away a namespace that is ours and has nothing of others in it. */
+  | { readonly type: 'remove-namespace'; readonly cluster: Cluster }
+  | { readonly type: 'hand-secret'; readonly cluster: Cluster; readonly secret: ClusterSecret }
+  /** Applies the manifests on the server's side and waits until the copies are rolled out. */
+  | {
+      readonly type: 'roll-out';
+      readonly cluster: Cluster;
+      /** Takes the number of copies over from whoever counted them. */
+      readonly takesReplicas: boolean;
+      readonly timeoutMs: number;
+    }
+  /** Leaves the number of copies to the autoscaler: the field stays when our manifest does not have it any more. */
+  | { readonly type: 'leave-replicas'; readonly cluster: Cluster; readonly replicas: number }
+  /** Objects as kubectl names them: `ingress.networking.k8s.io/mcp`. */
+  | { readonly type: 'remove-objects'; readonly cluster: Cluster; readonly objects: readonly string[] }
   /** Removes what a switch has stopped. */
   | { readonly type: 'remove-stopped'; readonly project: ComposeProject }
   /** Starts, stops or removes all containers of a project. */
@@ -227,6 +244,8 @@ export type Action =
       readonly keyFile?: string;
       /** A proxy that has just been told takes its time: for this long it is asked again. */
       readonly patienceMs?: number;
+      /** A port of a cluster that is forwarded to this machine for as long as it takes; the URL has no port then. */
+      readonly forward?: { readonly cluster: Cluster; readonly port: number };
     };
 
 /** Who runs units, where that is not the systemd of the host. */
@@ -246,6 +265,30 @@ export interface SwarmStack {
   /** Copies of the server. */
   readonly replicas: number;
 }
+
+/** A cluster, and what of a deployment is in it. */
+export interface Cluster {
+  /** kubectl and the flags that lead to this cluster and namespace, whatever is current later. */
+  readonly kubectl: readonly string[];
+  readonly namespace: string;
+  /** Name of the Deployment and its Service, and value of the label app.kubernetes.io/instance. */
+  readonly app: string;
+  /** Folder of the manifests that apply writes. */
+  readonly folder: string;
+  /** Resources that objects of ours may be of, such as `deployments.apps`. */
+  readonly resources: readonly string[];
+}
+
+/** What a Secret is made from; values are read when it is handed over, and stand in no plan. */
+export interface ClusterSecret {
+  readonly name: string;
+  readonly sources: readonly SecretSource[];
+}
+
+export type SecretSource =
+  | { readonly key: string; readonly file: string }
+  /** Of the environment of the command that applies; one that is not set stays as it is in the cluster. */
+  | { readonly key: string; readonly variable: string };
 
 /** A Compose file and what apply has to know of it. */
 export interface ComposeProject {
@@ -332,6 +375,12 @@ export type Undo =
   /** The containers of before run again, and no others. */
   | { readonly type: 'restore-containers'; readonly project: ComposeProject }
   | { readonly type: 'restore-stack'; readonly stack: SwarmStack; readonly timeoutMs: number }
+  /** The objects of before are again as the former manifests say, and no others are there. */
+  | { readonly type: 'restore-objects'; readonly cluster: Cluster; readonly timeoutMs: number }
+  /** Secrets of the step are as they were before it. */
+  | { readonly type: 'restore-secret'; readonly cluster: Cluster }
+  /** Removes a namespace that the step made. */
+  | { readonly type: 'remove-namespace'; readonly cluster: Cluster }
   /** Removes an image that was not there before. */
   | { readonly type: 'remove-image'; readonly image: string }
   /** Ends a trial whose command was killed. */
@@ -391,6 +440,12 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'prune-stack':
     case 'remove-stack':
     case 'containers':
+    case 'make-namespace':
+    case 'remove-namespace':
+    case 'hand-secret':
+    case 'roll-out':
+    case 'leave-replicas':
+    case 'remove-objects':
     case 'adopt':
       return [];
   }

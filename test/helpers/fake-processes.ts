@@ -26,6 +26,8 @@ export class FakeWorld {
         },
         reloadServer: () => Promise.resolve(),
         run: () => Promise.resolve({ exitCode: 0, lastWords: [], output: '' }),
+        runBeside: () => Promise.reject(new Error('nothing runs beside in this world')),
+        variable: () => null,
         startServer: async ({ pidFile, logFile }) => {
           if (this.#servers.has(pidFile)) throw new Error(`a second server for ${pidFile}`);
           const server = this.#take();

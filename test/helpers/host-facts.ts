@@ -163,6 +163,12 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
     case 'prune-stack':
     case 'remove-stack':
     case 'containers':
+    case 'make-namespace':
+    case 'remove-namespace':
+    case 'hand-secret':
+    case 'roll-out':
+    case 'leave-replicas':
+    case 'remove-objects':
     case 'trial-server':
     case 'service':
     case 'adopt':

@@ -7,6 +7,7 @@ import { findProxy } from '../find-proxy.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
 import { liveCertificateOf, planRenewal, type RenewalPlan } from '../../plan/plan-renewal.ts';
 import { deploymentPaths } from '../../plan/deployment-paths.ts';
+import { isInCluster } from '../cluster-options.ts';
 import { isInContainers } from '../render-containers.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
 import { changeHost, lookAtHost } from '../apply-desired.ts';
@@ -29,6 +30,12 @@ export async function runCertRenew(context: CommandContext, options: Record<stri
   }
   if (deployment.tls.source === 'off') {
     throw new UserError('This deployment has no certificate: tls.source is off.', { next: 'mcp-deploy status' });
+  }
+  if (isInCluster(deployment)) {
+    throw new UserError('The certificate is one of the cluster: TLS ends at its Ingress or Gateway.', {
+      next: 'kubectl get ingress,certificate        (cert-manager renews there)',
+      exitCode: 3,
+    });
   }
   if (isInContainers(deployment)) {
     throw new UserError('Containers have copies of the certificate, which only apply can replace.', {

@@ -6,6 +6,7 @@ import { explainFileError } from '../../host/file-errors.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import { streamLines } from '../../host/stream-lines.ts';
 import { readAppliedDeployment } from '../applied-deployment.ts';
+import { clusterFlags, isInCluster } from '../cluster-options.ts';
 import { isInContainers } from '../render-containers.ts';
 import { readServerState } from '../server-state.ts';
 import type { CommandContext } from '../context.ts';
@@ -61,8 +62,9 @@ async function logsOfContainer(
   if (!('container' in server)) {
     throw new UserError('No container of the server runs here.', { next: 'mcp-deploy start' });
   }
-  const logs = applied.service.manager === 'swarm' ? ['service', 'logs', '--raw'] : ['logs'];
-  const argv = ['docker', ...logs, '--tail', String(lines), ...(following ? ['--follow'] : []), server.container];
+  const logs = applied.service.manager === 'swarm' ? ['docker', 'service', 'logs', '--raw'] : ['docker', 'logs'];
+  const program = isInCluster(applied) ? [...clusterFlags(context, applied), 'logs'] : logs;
+  const argv = [...program, '--tail', String(lines), ...(following ? ['--follow'] : []), server.container];
   const shown: string[] = [];
   const onLine = following || !context.output.json ? write : (line: string): void => void shown.push(line);
   await streamLines(argv, { signal: context.signal, onLine });

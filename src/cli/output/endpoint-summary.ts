@@ -3,6 +3,7 @@ import { clientSnippet } from '../../clients/index.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
 import type { Outcome } from '../apply-desired.ts';
+import { isInCluster } from '../cluster-options.ts';
 import type { CommandContext } from '../context.ts';
 import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import { readServerState } from '../server-state.ts';
@@ -21,7 +22,7 @@ export async function describeEndpoint(
   const url = endpointUrl(deployment);
   const changed = outcome.plan.steps.length > 0;
   const keyFile = deployment.auth.required && (await ports.files.stat(paths.firstKey)) !== null ? paths.firstKey : null;
-  const caFile = deployment.tls.source === 'private-ca' ? paths.caCertificate : null;
+  const caFile = deployment.tls.source === 'private-ca' && !isInCluster(deployment) ? paths.caCertificate : null;
   const state = await readServerState(context, deployment);
 
   output.document({

@@ -10,17 +10,10 @@ import { kubernetesView, objectNames, routeHost, routes } from './view.ts';
 /** Plain manifests, a kustomization over them, and an overlay for each environment. Throws a UserError for a route without a name. */
 export function renderKubernetesFiles(input: TargetInput): readonly RenderedFile[] {
   const { deployment } = input;
-  const configText = kubernetesConfigText(deployment);
-  const view = { ...kubernetesView(deployment, configText), ...autoscalerView(deployment), ...routeView(deployment) };
   const names = manifestNames(deployment);
-  const layOut = (template: string, about: object): string =>
-    compileTemplate(input.templates(`kubernetes/${template}.hbs`))(about);
-  const manifests = names.map((name) => {
-    const content = name === 'configmap.yaml' ? configMapText(deployment, configText) : layOut(name, view);
-    return kubernetesFile(input, `base/manifests/${name}`, content);
-  });
+  const layOut = layOutOf(input);
   return [
-    ...manifests,
+    ...manifestTexts(input, false).map(({ name, content }) => kubernetesFile(input, `base/manifests/${name}`, content)),
     kubernetesFile(
       input,
       'base/kustomization.yaml',
@@ -33,13 +26,49 @@ export function renderKubernetesFiles(input: TargetInput): readonly RenderedFile
   ];
 }
 
+/**
+ * What apply hands to a cluster: the same manifests with a label that says so, one folder of them, and the namespace beside it,
+ * which is made only where there is none. Throws a UserError for a route without a name.
+ */
+export function renderAppliedManifests(input: TargetInput): readonly RenderedFile[] {
+  return manifestTexts(input, true).map(({ name, content }) =>
+    kubernetesFile(input, name === 'namespace.yaml' ? name : `manifests/${name}`, content),
+  );
+}
+
+function manifestTexts(
+  input: TargetInput,
+  isApplied: boolean,
+): readonly { readonly name: string; readonly content: string }[] {
+  const { deployment } = input;
+  const configText = kubernetesConfigText(deployment);
+  const view = {
+    ...kubernetesView(deployment, configText, isApplied),
+    ...autoscalerView(deployment),
+    ...routeView(deployment),
+  };
+  const layOut = layOutOf(input);
+  return manifestNames(deployment).map((name) => ({
+    name,
+    content: name === 'configmap.yaml' ? configMapText(deployment, configText, view.labels) : layOut(name, view),
+  }));
+}
+
+function layOutOf(input: TargetInput): (template: string, about: object) => string {
+  return (template, about) => compileTemplate(input.templates(`kubernetes/${template}.hbs`))(about);
+}
+
 /** Folder of the manifests on the host. */
 export function kubernetesFolder({ paths }: TargetInput): string {
   return `${paths.stateDir}/kubernetes`;
 }
 
 /** The ConfigMap, written by the YAML library: the configuration is a text of several lines in it. */
-function configMapText(deployment: Deployment, configText: string): string {
+function configMapText(
+  deployment: Deployment,
+  configText: string,
+  labels: readonly { readonly key: string; readonly value: string }[],
+): string {
   const names = objectNames(deployment);
   const map = {
     apiVersion: 'v1',
@@ -47,7 +76,13 @@ function configMapText(deployment: Deployment, configText: string): string {
     metadata: {
       name: names.config,
       namespace: deployment.container.kubernetes.namespace,
-      labels: { 'app.kubernetes.io/name': 'mcp-deploy', 'app.kubernetes.io/instance': names.app },
+      labels: {
+        'app.kubernetes.io/name': 'mcp-deploy',
+        'app.kubernetes.io/instance': names.app,
+        ...Object.fromEntries(
+          labels.filter(({ key }) => key.endsWith('managed-by')).map(({ key, value }) => [key, value]),
+        ),
+      },
     },
     data: { 'mcp-deploy.yaml': configText },
   };

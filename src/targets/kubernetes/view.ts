@@ -15,6 +15,9 @@ const preStopSeconds = 8;
 /** The user "node" of the official images. */
 const uid = 1000;
 
+/** On what apply makes, and on nothing that somebody else applied from rendered files. */
+const managedBy = { key: 'app.kubernetes.io/managed-by', value: 'mcp-deploy' } as const;
+
 /** Names of what the manifests refer to. */
 export function objectNames({
   name,
@@ -24,7 +27,7 @@ export function objectNames({
 }
 
 /** Everything that the templates of kubernetes/ lay out, all but what only one of them has. Texts are quoted for YAML. */
-export function kubernetesView(deployment: Deployment, configText: string) {
+export function kubernetesView(deployment: Deployment, configText: string, isApplied = false) {
   const { container, server, logs } = deployment;
   const names = objectNames(deployment);
   const { autoscale } = container.kubernetes;
@@ -38,7 +41,8 @@ export function kubernetesView(deployment: Deployment, configText: string) {
     name: quoteYaml(names.app, 'name'),
     namespace: quoteYaml(container.kubernetes.namespace, 'container.kubernetes.namespace'),
     selector,
-    labels: [...selector, { key: 'app.kubernetes.io/component', value: 'gateway' }],
+    labels: [...selector, { key: 'app.kubernetes.io/component', value: 'gateway' }, ...(isApplied ? [managedBy] : [])],
+    applied: isApplied,
     spread: ['kubernetes.io/hostname', 'topology.kubernetes.io/zone'].map((topologyKey) => ({ topologyKey, selector })),
     replicas: autoscale === 'off' && container.replicas,
     configHash: quoteYaml(configHash(configText), 'the configuration'),
