@@ -125,7 +125,7 @@ export async function startFakeKubernetes(): Promise<FakeKubernetes> {
     const { metadata } = entry.object;
     stored.delete(keyOf(entry.resource, metadata.namespace, metadata.name));
     tell('DELETED', entry.resource, entry.object);
-    for (const other of [...stored.values()]) {
+    for (const other of stored.values()) {
       const owners = (other.object.metadata['ownerReferences'] ?? []) as { uid: string }[];
       const isInside = entry.resource.kind === 'Namespace' && other.object.metadata.namespace === metadata.name;
       if (isInside || owners.some(({ uid }) => uid === metadata.uid)) drop(other);
@@ -204,7 +204,7 @@ export async function startFakeKubernetes(): Promise<FakeKubernetes> {
     const { metadata } = entry.object;
     const spec = entry.object['spec'] as {
       replicas?: number;
-      template: { metadata?: object; spec: { containers: { image: string }[] } };
+      template: { metadata?: { labels?: Record<string, string> }; spec: { containers: { image: string }[] } };
     };
     const wanted = spec.replicas ?? 1;
     const hash = createHash('sha256').update(JSON.stringify(spec.template)).digest('hex').slice(0, 10);
@@ -216,7 +216,7 @@ export async function startFakeKubernetes(): Promise<FakeKubernetes> {
     let current = sets.find(({ object }) => object.metadata.labels?.['pod-template-hash'] === hash);
     const newest = Math.max(0, ...sets.map(revisionOf));
     const labels = {
-      ...(spec.template.metadata as { labels?: Record<string, string> } | undefined)?.labels,
+      ...spec.template.metadata?.labels,
       'pod-template-hash': hash,
     };
     const annotations = (revision: number): Record<string, string> => ({
@@ -292,15 +292,18 @@ export async function startFakeKubernetes(): Promise<FakeKubernetes> {
   };
 
   const server = createServer((request, response) => {
-    void readBody(request).then((body) => {
-      fake.requests.push({ line: `${request.method} ${request.url}`, body });
-      try {
-        answer(request, response, body);
-      } catch (error) {
-        status(response, 500, 'InternalError', String(error));
-      }
-    });
+    void serve(request, response);
   });
+
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const body = await readBody(request);
+    fake.requests.push({ line: `${request.method} ${request.url}`, body });
+    try {
+      answer(request, response, body);
+    } catch (error) {
+      status(response, 500, 'InternalError', String(error));
+    }
+  };
 
   const answer = (request: IncomingMessage, response: ServerResponse, body: string): void => {
     const url = new URL(request.url ?? '/', 'http://fake');
