@@ -23,6 +23,7 @@ import { containerOptions } from './render-containers.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import type { Plan } from '../plan/types.ts';
 import type { CommandContext } from './context.ts';
+import { writeEditorSchema } from './editor-schema.ts';
 import { refuseUnsetVariables } from './refuse-unset-variables.ts';
 
 /** Reads what is there now, for this run's folder. Changes nothing. */
@@ -124,7 +125,10 @@ export async function changeHost(
       if (notice.level === 'warning') output.warning(notice.text);
       else output.progress(`  ${output.err.dim('·')} ${notice.text}`);
     }
-    if (plan.steps.length === 0) return { plan, facts, result: { outcome: 'nothing-to-do' } };
+    if (plan.steps.length === 0) {
+      if (plan.purpose !== 'uninstall') await writeEditorSchema(context);
+      return { plan, facts, result: { outcome: 'nothing-to-do' } };
+    }
     refuseUnsetVariables(plan, context.world.env);
     refuseWithoutRights(facts, `mcp-deploy ${plan.purpose}`);
     refuseEditedObjects(facts, plan.purpose);
@@ -136,6 +140,7 @@ export async function changeHost(
         applyPlan(plan, { ports, stateDir, baseDir, toolVersion, signal, onProgress, ...keepReleases(plan) }),
     );
     throwUnlessApplied(result, plan);
+    if (plan.purpose !== 'uninstall') await writeEditorSchema(context);
     return { plan, facts, result };
   });
 }

@@ -22,8 +22,16 @@ export function formatDeployment(draft: DeploymentDraft): string {
   });
   const head = blocks.filter(({ heading }) => heading === undefined).map(({ text }) => text);
   const sections = blocks.flatMap(({ heading, text }) => (heading === undefined ? [] : [`# ${heading}\n${text}`]));
-  return `${[`${header}\n${head.join('\n')}`, ...sections].join('\n\n')}\n`;
+  // The state folder of a service of the host is elsewhere, and root's.
+  const first = draft.service?.manager === 'systemd' ? '' : `# yaml-language-server: $schema=${editorSchema}\n`;
+  return `${first}${[`${header}\n${head.join('\n')}`, ...sections].join('\n\n')}\n`;
 }
+
+/** Name of the JSON Schema in the state folder, for editors. */
+export const editorSchemaFile = 'mcp-deploy.schema.json';
+
+/** As seen from mcp-deploy.yaml. */
+const editorSchema = `.mcp-deploy/${editorSchemaFile}`;
 
 const header = `# The deployment that mcp-deploy keeps up. Change it, then: mcp-deploy plan, mcp-deploy apply
 # Lines that start with # show defaults and examples. All settings: mcp-deploy schema, docs/settings.md`;

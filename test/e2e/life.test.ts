@@ -32,7 +32,15 @@ test('up, a second up, status, logs, stop, start, restart, doctor and uninstall,
     const key = (await readFile(up.keyFile, 'utf8')).trim();
     expect(await readFile(join(folder, '.mcp-deploy/keys/keys.json'), 'utf8')).not.toContain(key);
 
+    // Other versions of mcp-deploy leave other schemas for editors; up puts its own there also when nothing else is to do.
+    const schema = join(folder, '.mcp-deploy/mcp-deploy.schema.json');
+    const own = await readFile(schema, 'utf8');
+    expect(own).toContain('"title": "mcp-deploy.yaml"');
+    expect(await readFile(join(folder, 'mcp-deploy.yaml'), 'utf8')).toMatch(
+      /^# yaml-language-server: \$schema=\.mcp-deploy\/mcp-deploy\.schema\.json\n/,
+    );
     const afterFirst = await snapshotTree(folder);
+    await writeFile(schema, '{}');
     const again = await cli('up', '--json');
     expect(documentOf<UpDocument>(again)).toMatchObject({ changed: false, pid: up.pid });
     expect(await snapshotTree(folder)).toEqual(afterFirst);

@@ -87,9 +87,13 @@ test('without a terminal init asks nothing and writes a file that apply takes', 
       { cwd: folder },
     );
     expect(init.exitCode, init.stderr).toBe(0);
-    expect(await readdir(folder)).toEqual(['mcp-deploy.yaml']);
+    expect(await readdir(folder)).toEqual(['.mcp-deploy', 'mcp-deploy.yaml']);
     const text = await readFile(join(folder, 'mcp-deploy.yaml'), 'utf8');
     expect(text).toContain('command: node');
+    // An editor without a network finds the schema where the first line says.
+    const [, schema = ''] = /^# yaml-language-server: \$schema=(\S+)\n/.exec(text) ?? [];
+    const own = await readFile(new URL('../../schema/mcp-deploy.schema.json', import.meta.url), 'utf8');
+    expect(await readFile(join(folder, schema), 'utf8')).toBe(own);
     expect(init.stderr).toContain('mcp-deploy init --yes --profile local --name notes');
     expect((await runBin(['plan', '--check'], { cwd: folder })).exitCode).toBe(1);
 
@@ -98,6 +102,14 @@ test('without a terminal init asks nothing and writes a file that apply takes', 
     expect(again.exitCode, again.stderr).toBe(0);
     const edited = await readFile(join(folder, 'mcp-deploy.yaml'), 'utf8');
     expect(edited).toBe(text.replace('name: notes', 'name: notebook'));
+
+    // That of another version is replaced, and all of it goes.
+    await writeFile(join(folder, schema), '{}');
+    expect((await runBin(['init', '--name', 'other'], { cwd: folder })).exitCode).toBe(0);
+    expect(await readFile(join(folder, schema), 'utf8')).toBe(own);
+    const removed = await runBin(['uninstall', '--yes'], { cwd: folder });
+    expect(removed.exitCode, removed.stderr).toBe(0);
+    expect(await readdir(folder)).toEqual(['mcp-deploy.yaml']);
   });
 }, 60_000);
 

@@ -3,6 +3,7 @@ import { EnvironmentError } from '../../deployment/errors.ts';
 import { planDeployment } from '../../plan/plan-deployment.ts';
 import { changeHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
+import { writeEditorSchema } from '../editor-schema.ts';
 import { describeEndpoint } from '../output/endpoint-summary.ts';
 import { wrapText } from '../output/wrap-text.ts';
 import { hostOf } from '../render-host.ts';
@@ -72,6 +73,7 @@ export async function writePreview(
     for (const folder of made.toReversed()) await context.ports.files.removeEmptyDirectory(folder).catch(() => false);
     throw error;
   }
+  if (files.some(({ path }) => path === context.deploymentFile)) await writeEditorSchema(context);
   return { applied: false, wrote: files.length > 0, endpoint: {} };
 }
 
@@ -97,7 +99,7 @@ export function describeWritten(preview: Preview, done: Done, wroteRendered: boo
     ...profile.next(answers, near),
   ];
   const what = done.wrote
-    ? `${shown} is written; nothing else was changed.`
+    ? `${shown} is written; nothing was started.`
     : `${shown} says all of this already; nothing was changed.`;
   return `${said(what)}\n\n${nextLines(steps)}`;
 }
