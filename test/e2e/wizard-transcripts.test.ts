@@ -207,8 +207,11 @@ describe.concurrent('a person at a terminal', { timeout: 180_000 }, () => {
         expect(written.includes('deploy')).toBe(['docker', 'kubernetes'].includes(id));
         // For editors; a service of the host has its state folder elsewhere.
         const state = await readdir(join(run.folder, '.mcp-deploy')).catch(() => null);
-        const system = id.startsWith('linux-') && id !== 'linux-user';
-        expect(state).toEqual(system ? null : ['.gitignore', 'journal', 'mcp-deploy.schema.json']);
+        const namesIt = readFileSync(join(run.folder, 'mcp-deploy.yaml'), 'utf8').startsWith(
+          '# yaml-language-server: ',
+        );
+        expect(state).toEqual(namesIt ? ['.gitignore', 'journal', 'mcp-deploy.schema.json'] : null);
+        expect(namesIt).toBe(!['linux-nginx', 'linux-caddy', 'linux-haproxy', 'declared-tools'].includes(id));
       });
     });
   }
