@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import { EnvironmentError, UserError } from '../deployment/errors.ts';
 import { parseSecretReference } from '../deployment/secret-reference.ts';
 import type { Log } from './observe/log.ts';
@@ -26,6 +27,8 @@ export interface SecretReaderOptions {
   readonly log: Log;
   /** How long a command may take. */
   readonly timeoutMs?: number;
+  /** How long a file must have stayed as it is: one that is younger may still be being written. */
+  readonly settleMs?: number;
 }
 
 /** Follows `file:` and `exec:` references. What was read is kept until `forget`, so that one command runs once. */
@@ -64,8 +67,38 @@ async function follow(name: string, reference: string, options: SecretReaderOpti
   });
 }
 
+/**
+ * Reads a file that is not being written. Half a secret looks like a secret: a file that has just changed is read until it
+ * gives the same twice. What is put there in one piece (rename, links of Kubernetes) is read at once.
+ */
 async function readSecretFile(name: string, given: string, options: SecretReaderOptions): Promise<string> {
   const path = placeOf(given, options);
+  const { settleMs = 250 } = options;
+  let text = await readWhole(name, path, options);
+  for (let attempt = 0; attempt < mostAttempts; attempt++) {
+    if (await hasSettled(path, settleMs)) return text;
+    await pause(settleMs);
+    const again = await readWhole(name, path, options);
+    if (again === text) return text;
+    text = again;
+  }
+  throw new EnvironmentError(`${name} cannot be read from ${path}`, {
+    why: 'The file changes all the time.',
+    next: 'Write the secret beside it and move it there, then reload the server.',
+  });
+}
+
+const mostAttempts = 20;
+
+async function hasSettled(path: string, settleMs: number): Promise<boolean> {
+  const seen = await stat(path).catch(() => null);
+  // Devices and pipes have no time of their content; a time in the future says nothing either.
+  if (seen === null || !seen.isFile()) return true;
+  const ageMs = Date.now() - seen.mtimeMs;
+  return ageMs >= settleMs || ageMs < -settleMs;
+}
+
+async function readWhole(name: string, path: string, options: SecretReaderOptions): Promise<string> {
   try {
     const file = await open(path, 'r');
     try {

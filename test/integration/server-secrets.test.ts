@@ -1,12 +1,16 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { deploymentSchema, type DeploymentInput } from '../../src/deployment/schema.ts';
 import { createLog } from '../../src/server/observe/log.ts';
 import { createKeyCheck } from '../../src/server/policy/key-check.ts';
 import { followReferences } from '../../src/server/resolve-secrets.ts';
 import { createSecretReader } from '../../src/server/secret-reader.ts';
+import { callHttp } from '../helpers/http-call.ts';
+import { freePorts } from '../helpers/proxy-rig.ts';
+import { endServed, spawnServe } from '../helpers/served.ts';
+import { buildServerBundle } from '../helpers/server-bundle.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 const secret = 'canary-8d1f0b7c6e5a4930';
@@ -76,6 +80,33 @@ describe('files', () => {
       expect(await failureOf(reader().read('x', 'file:odd'))).toContain(says);
     });
   }
+
+  test('a file that is being written is waited for, and never taken for a shorter secret', async () => {
+    const path = put('slow', secret.slice(0, 10));
+    const reading = reader().read('x', 'file:slow');
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    writeFileSync(path, `${secret}\n`);
+    expect(await reading).toBe(secret);
+  });
+
+  test('a secret that Kubernetes mounts is found through its links, also when they are turned to another', async () => {
+    for (const [version, text] of [
+      ['..1', secret],
+      ['..2', `${secret}-next`],
+    ] as const) {
+      mkdirSync(join(folder, version));
+      put(join(version, 'token'), text, 0o644);
+    }
+    symlinkSync('..1', join(folder, '..data'));
+    symlinkSync('..data/token', join(folder, 'token'));
+    const secrets = reader();
+    expect(await secrets.read('x', 'file:token')).toBe(secret);
+    symlinkSync('..2', join(folder, '..data_tmp'));
+    renameSync(join(folder, '..data_tmp'), join(folder, '..data'));
+    expect(await secrets.read('x', 'file:token')).toBe(secret);
+    secrets.forget();
+    expect(await secrets.read('x', 'file:token')).toBe(`${secret}-next`);
+  });
 
   test('a file without an end is given up at 64 kB', async () => {
     expect(await failureOf(reader().read('x', 'file:/dev/zero'))).toContain('longer than 64 kB');
@@ -206,3 +237,66 @@ describe('in a deployment', () => {
     expect(lines.join()).not.toContain('3c9f1b7a5d2e8064');
   });
 });
+
+test('SIGHUP reads each kind of reference anew; a store that fails leaves the keys in force, and the log says which', async () => {
+  const bundle = await buildServerBundle();
+  const first = {
+    file: 'of-a-file-41c7d20b9e35',
+    credential: 'of-systemd-6a83f51e0d27',
+    command: 'of-a-command-9b20c4',
+  };
+  const [port = 0] = await freePorts(1);
+  put('docker', first.file);
+  put('systemd', first.credential);
+  put('store', first.command);
+  writeFileSync(
+    join(folder, 'mcp-deploy.yaml'),
+    `version: 1
+server: { listen: '127.0.0.1:${port}' }
+tls: { source: off }
+auth:
+  keys:
+    - { label: docker, secret: 'file:docker' }
+    - { label: systemd, secret: 'file:$CREDENTIALS_DIRECTORY/systemd' }
+    - { label: vault, secret: 'exec:cat store' }
+`,
+  );
+  const served = spawnServe(bundle, folder, ['--config', 'mcp-deploy.yaml'], { CREDENTIALS_DIRECTORY: folder });
+  try {
+    const url = await served.listening();
+    const status = async (key: string): Promise<number> =>
+      (
+        await callHttp({
+          url,
+          method: 'POST',
+          headers: {
+            'content-type': 'application/json',
+            accept: 'application/json, text/event-stream',
+            'x-api-key': key,
+          },
+          body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list' }),
+        })
+      ).status;
+    const all = (keys: readonly string[]) => Promise.all(keys.map(status));
+    expect(await all(Object.values(first))).toEqual([200, 200, 200]);
+
+    const next = Object.fromEntries(Object.entries(first).map(([kind, key]) => [kind, `${key}-next`]));
+    put('docker', next['file'] ?? '');
+    put('systemd', next['credential'] ?? '');
+    put('store', next['command'] ?? '');
+    served.child.kill('SIGHUP');
+    await waitUntil(async () => (await all(Object.values(next))).every((one) => one === 200), 20_000, 'the new keys');
+
+    rmSync(join(folder, 'store'));
+    const before = served.output.stderr.length;
+    served.child.kill('SIGHUP');
+    const said = (): string => served.output.stderr.slice(before);
+    await waitUntil(() => said().includes('could not be read'), 20_000, 'the complaint');
+    expect(said()).toContain('vault');
+    expect(await all(Object.values(next))).toEqual([200, 200, 200]);
+    expect(served.output.stderr).not.toMatch(/of-a-file|of-systemd|of-a-command/);
+  } finally {
+    await endServed([served]);
+    rmSync(dirname(bundle), { recursive: true, force: true });
+  }
+}, 60_000);
