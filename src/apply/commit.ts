@@ -132,6 +132,7 @@ async function makeRelease(
     directories,
     ...(plan.build === undefined ? {} : { build: plan.build }),
     ...(plan.image === undefined ? {} : { image: plan.image }),
+    ...(plan.sent === undefined ? {} : { sent: plan.sent }),
     ...(plan.rollbackOf === undefined ? {} : { rollbackOf: plan.rollbackOf }),
   };
 }

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import { removeImage } from './act-containers.ts';
 import { releasesToPrune } from '../plan/choose-rollback.ts';
+import { deploymentPaths } from '../plan/deployment-paths.ts';
 import { readReleases, releasesDirOf } from './commit.ts';
 import { journalDirOf } from './journal.ts';
 import type { ApplyPorts } from './ports.ts';
@@ -28,6 +29,13 @@ export async function pruneReleases(
     await files.removeFile(join(folder, `${number}.json`));
     if (!builds.has(number)) await files.removeTree(join(folder, String(number)));
   }
+  const sent = new Set(
+    releases
+      .filter(({ release }) => !gone.has(release))
+      .flatMap((each) => each.sent?.map(({ sha256 }) => sha256) ?? []),
+  );
+  const { sentDir } = deploymentPaths(stateDir);
+  for (const name of await files.list(sentDir)) if (!sent.has(name)) await files.removeFile(join(sentDir, name));
   for (const name of await files.list(journalDirOf(stateDir))) {
     const number = /^([0-9]+)-.*\.jsonl$/.exec(name)?.[1];
     if (number !== undefined && gone.has(Number(number))) await files.removeFile(join(journalDirOf(stateDir), name));

@@ -22,12 +22,28 @@ import { clusterOptions } from './cluster-options.ts';
 import { containerOptions } from './render-containers.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import type { Plan } from '../plan/types.ts';
+import type { PlacedFiles } from '../plan/plan-sent-files.ts';
+import { lookAhead, placesOf } from './placed-files.ts';
 import type { CommandContext } from './context.ts';
 import { writeEditorSchema } from './editor-schema.ts';
 import { refuseUnsetVariables } from './refuse-unset-variables.ts';
 
 /** Reads what is there now, for this run's folder. Changes nothing. */
-export async function lookAtHost(context: CommandContext, deployment: Deployment | null): Promise<HostFacts> {
+export async function lookAtHost(
+  context: CommandContext,
+  deployment: Deployment | null,
+  placed?: PlacedFiles,
+): Promise<HostFacts> {
+  if (placed === undefined) return lookNow(context, deployment);
+  const ahead = lookAhead(context, placed);
+  return ahead.correct(await lookNow(ahead.context, deployment, placesOf(placed, context)));
+}
+
+async function lookNow(
+  context: CommandContext,
+  deployment: Deployment | null,
+  more?: ReturnType<typeof placesOf>,
+): Promise<HostFacts> {
   const isSystem = scopeOf(context.stateDir) === 'system';
   const applied = isSystem || deployment !== null ? null : await readAppliedDeployment(context).catch(() => null);
   const containers = isSystem ? null : await containerOptions(context, deployment, applied);
@@ -42,6 +58,7 @@ export async function lookAtHost(context: CommandContext, deployment: Deployment
     now: new Date(context.ports.clock.now()),
     ports: context.ports,
     stateDir: context.stateDir,
+    ...(more === undefined ? {} : { more }),
     ...(containers === null ? {} : { containers }),
     ...(cluster === null ? {} : { cluster }),
     ...(isSystem ? { system: await systemOptions(context, deployment) } : await personalOptions(context, deployment)),
@@ -104,6 +121,8 @@ export async function withLock<T>(context: CommandContext, purpose: string, chan
   }
 }
 
+type Look = (deployment: Deployment | null, placed?: PlacedFiles) => Promise<HostFacts>;
+
 /**
  * The one road to every change: lock, recover, look, plan, apply through the
  * journal. `makePlan` is called with facts that nobody else can change
@@ -114,11 +133,11 @@ export async function withLock<T>(context: CommandContext, purpose: string, chan
 export async function changeHost(
   context: CommandContext,
   purpose: Plan['purpose'],
-  makePlan: (look: (deployment: Deployment | null) => Promise<HostFacts>) => Promise<{ plan: Plan; facts: HostFacts }>,
+  makePlan: (look: Look) => Promise<{ plan: Plan; facts: HostFacts }>,
 ): Promise<Outcome> {
   const { ports, stateDir, baseDir, output, signal } = context;
   return withLock(context, purpose, async () => {
-    const made = await makePlan((deployment) => lookAtHost(context, deployment));
+    const made = await makePlan((deployment, placed) => lookAtHost(context, deployment, placed));
     const { facts } = made;
     const plan = context.stageDir === null ? made.plan : planForStage(made.plan, facts);
     for (const notice of plan.notices) {

@@ -45,6 +45,8 @@ export interface CommandContext {
   readonly stateDir: string;
   /** The folder below which a system that does not run is staged; null for this machine. */
   readonly stageDir: string | null;
+  /** Files of this machine that are read as they are, also where a system is staged. */
+  readonly sources: Set<string>;
   readonly package: PackageFiles;
   readonly ports: ApplyPorts;
 }
@@ -64,6 +66,7 @@ export function createContext(parts: {
   const deploymentSource = options.from === undefined ? null : resolve(world.cwd, options.from);
   const found = findPackageFiles();
   const ports = parts.overrides.ports ?? createPorts();
+  const sources = new Set(deploymentSource === null ? [] : [deploymentSource]);
   const place = findPlace({ root: options.root === undefined ? null : root, given, deploymentSource });
   return {
     world,
@@ -83,13 +86,15 @@ export function createContext(parts: {
     deploymentSource,
     stateDir: place.stateDir,
     stageDir: place.stageDir,
+    sources,
     package: found,
     ports:
       place.stageDir === null
         ? ports
         : stagePorts(ports, {
             root: place.stageDir,
-            outside: [found.root, ...(deploymentSource === null ? [] : [deploymentSource])],
+            outside: found.root,
+            sources,
             users: place.users,
           }),
   };

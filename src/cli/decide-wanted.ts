@@ -7,6 +7,7 @@ import { upstreamFromCommand } from '../deployment/upstream-from-command.ts';
 import { formatDeployment } from '../deployment/write-deployment.ts';
 import { findPortHolder } from '../host/port-holder.ts';
 import { choosePort } from '../plan/choose-port.ts';
+import type { PlacedFiles } from '../plan/plan-sent-files.ts';
 import type { CommandContext } from './context.ts';
 import { parseOrThrow, readDeployment, readWanted } from './deployment-folder.ts';
 import { readHttpUpstream, type HttpUpstreamSettings } from './http-upstream-flags.ts';
@@ -16,6 +17,8 @@ export interface Wanted {
   readonly deployment: Deployment;
   /** Text to write to mcp-deploy.yaml, or null to leave the file alone. */
   readonly text: string | null;
+  /** What comes with that text. */
+  readonly placed?: PlacedFiles;
   readonly remarks: readonly string[];
   /** The port that was found free and chosen, null when somebody named the address. */
   readonly chosenPort: number | null;
@@ -29,8 +32,8 @@ export interface Wanted {
 export async function decideWanted(context: CommandContext, options: Record<string, unknown>): Promise<Wanted> {
   const flags = readFlags(context, options);
   if (context.deploymentSource !== null) {
-    const { deployment, deploymentText } = await readWanted(context);
-    return { deployment, text: deploymentText, remarks: [], chosenPort: null };
+    const { deploymentText, ...wanted } = await readWanted(context);
+    return { ...wanted, text: deploymentText, remarks: [], chosenPort: null };
   }
   const existing = await readDeployment(context);
   if (existing !== null) return changeExisting(context, existing, flags);

@@ -2,6 +2,8 @@ import { parseDeployment, formatProblems, type ParsedDeployment } from '../deplo
 import { parseWithSchemas } from '../deployment/parse-with-schemas.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { UserError } from '../deployment/errors.ts';
+import { scopeOf } from '../plan/deployment-paths.ts';
+import type { PlacedFiles } from '../plan/plan-sent-files.ts';
 import type { CommandContext } from './context.ts';
 
 export interface LoadedDeployment {
@@ -18,10 +20,10 @@ export async function readDeployment(context: CommandContext): Promise<LoadedDep
   return { text, deployment: deploymentOrThrow(parsed, context.deploymentFile) };
 }
 
-/** What is wanted: the file of this folder, or the text that is to be written there (`--from`). */
+/** What is wanted: the file of this folder, or the text that is to be written there (`--from`) with the files beside it. */
 export async function readWanted(
   context: CommandContext,
-): Promise<{ readonly deployment: Deployment; readonly deploymentText: string | null }> {
+): Promise<{ readonly deployment: Deployment; readonly deploymentText: string | null; readonly placed?: PlacedFiles }> {
   const { deploymentSource } = context;
   if (deploymentSource === null)
     return { deployment: (await requireDeployment(context)).deployment, deploymentText: null };
@@ -29,7 +31,11 @@ export async function readWanted(
   if (text === undefined)
     throw new UserError(`${deploymentSource} is not there.`, { next: 'Name another one with --from' });
   const parsed = await parseWithSchemas(text, { file: deploymentSource, env: context.world.env });
-  return { deployment: deploymentOrThrow(parsed, deploymentSource), deploymentText: text };
+  const deployment = deploymentOrThrow(parsed, deploymentSource);
+  const isSame = context.stageDir === null && deploymentSource === context.deploymentFile;
+  if (scopeOf(context.stateDir) !== 'system' || isSame) return { deployment, deploymentText: text };
+  const { readPlacedFiles } = await import('./placed-files.ts');
+  return { deployment, deploymentText: text, placed: await readPlacedFiles(context, deployment, deploymentSource) };
 }
 
 /** The same, and a missing file is a UserError that names the next command. */

@@ -52,18 +52,21 @@ function addWait(command: Command): void {
 }
 
 /** For commands that may be carried out on other hosts. */
-function addHost(command: Command): void {
+export function addHost(command: Command): void {
   command.addOption(
     new Option(
-      '--host <[user@]host>',
-      'do it on that host over SSH; may be given several times, one after the other',
+      '--host <[user@]host[:port]>',
+      'do it on that host over SSH; may be given several times, one after the other; all = those of hosts in mcp-deploy.yaml',
     ).argParser((host: string, before: readonly string[] | undefined) => [...(before ?? []), host]),
   );
 }
 
 /** For commands that take what mcp-deploy.yaml is to say from somewhere else. */
 function addFrom(command: Command): void {
-  command.option('--from <file>', 'take the text of mcp-deploy.yaml from this file; apply writes it where it belongs');
+  command.option(
+    '--from <file>',
+    'take the text of mcp-deploy.yaml from this file; apply writes it where it belongs, with the files beside it that it names',
+  );
 }
 
 function addWaitAndHost(command: Command): void {

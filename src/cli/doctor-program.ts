@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { addHost } from './deployment-program.ts';
 import { noFlags, type MakeCommand } from './make-command.ts';
 
 /** Finding out what is wrong. */
@@ -16,6 +17,7 @@ export function addDoctorCommands(make: MakeCommand): void {
 }
 
 function defineDoctor(command: Command): void {
+  addHost(command);
   command
     .option('--key-file <path>', 'file with the API key')
     .option('--other-key-file <path>', 'a second key of the same server: sessions of the first must be closed to it')

@@ -15,7 +15,7 @@ import { addKeysCommands } from './keys-program.ts';
 import { addUpkeepCommands } from './upkeep-program.ts';
 import { platformCaution, refuseOnPlatform } from './platform-support.ts';
 import { addRenderCommands } from './render-program.ts';
-import { readSshHost } from './ssh-host.ts';
+import { everyHost, readSshHost } from './ssh-host.ts';
 import type { CommandContext, CommonOptions } from './context.ts';
 import type { World } from './world.ts';
 
@@ -81,7 +81,9 @@ export function buildProgram(
     made.action(async () => {
       const options = made.optsWithGlobals<CommonOptions & Record<string, unknown>>();
       const name = [...(parent === program ? [] : [parent.name()]), made.name()].join(' ');
-      const hosts = Array.isArray(options['host']) ? options['host'].map((host) => readSshHost(String(host))) : [];
+      const hosts = Array.isArray(options['host']) ? options['host'].map(String) : [];
+      // Before anything is read: what is no host reaches nothing.
+      for (const host of hosts) if (host !== everyHost) readSshHost(host);
       exitCode = await withContext(options, async (context) => {
         refuseOnPlatform(world.platform, name);
         const caution = platformCaution(world.platform, name);

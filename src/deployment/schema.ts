@@ -5,6 +5,7 @@ import { breakerSchema } from './breaker-schema.ts';
 import { cacheSchema } from './cache-schema.ts';
 import { acmeTlsSchema } from './acme-schema.ts';
 import { containerSchema } from './container-schema.ts';
+import { hostsSchema } from './hosts-schema.ts';
 import { headerName, httpUpstreamSchema, toolSecondsSchema } from './http-upstream-schema.ts';
 import { limitsSchema } from './limits-schema.ts';
 import { proxySchema, replicaName } from './proxy-schema.ts';
@@ -423,6 +424,7 @@ export const deploymentSchema = z.strictObject({
       ...serviceLimits,
     })
     .prefault({}),
+  hosts: hostsSchema,
   container: containerSchema.prefault({}),
   backup: backupSchema.describe('what mcp-deploy backup keeps, for how long, and who can open it'),
 });

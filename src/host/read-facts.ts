@@ -39,6 +39,8 @@ export interface ReadFactsOptions {
   readonly containers?: ReadContainerOptions;
   /** Where a cluster serves, or did. */
   readonly cluster?: ReadClusterOptions;
+  /** More files and folders that the plan may write. */
+  readonly more?: { readonly files: readonly string[]; readonly folders: readonly string[] };
   /** Of a host: what else is looked at, in system scope. */
   readonly system?: ReadSystemOptions;
   /** The service of a person that runs it, or is to run it. */
@@ -85,7 +87,10 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
     ...(serverBuildSha256 === undefined ? {} : { serverBuildSha256 }),
     deploymentFile: { path: deploymentFile, text: (await files.read(deploymentFile))?.toString('utf8') ?? null },
     files: await readFiles(files, {
-      paths: await managedFiles(files, { stateDir, deploymentFile, release }),
+      paths: new Set([
+        ...(await managedFiles(files, { stateDir, deploymentFile, release })),
+        ...(options.more?.files ?? []),
+      ]),
       withText: new Set([
         paths.serverConfig,
         ...(options.system?.watched ?? []),
@@ -94,7 +99,10 @@ export async function readHostFacts(options: ReadFactsOptions): Promise<HostFact
         ...(options.cluster?.watched ?? []),
       ]),
     }),
-    directories: await readDirectories(files, stateDir, release, scopeOf(stateDir) === 'system' ? [baseDir] : []),
+    directories: await readDirectories(files, stateDir, release, [
+      ...(scopeOf(stateDir) === 'system' ? [baseDir] : []),
+      ...(options.more?.folders ?? []),
+    ]),
     servedPair: await readServedPair(files, stateDir),
     caCertificate: await readCaFact(files, ca, now),
     serverCertificate: await readServerCertificateFact(files, {

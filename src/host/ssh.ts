@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import type { SshHost } from '../deployment/ssh-host.ts';
 
 export interface RemoteRun {
   /** What the command ended with; 255 is what ssh itself ends with, null when a signal ended it. */
@@ -21,16 +22,22 @@ export interface RemoteOptions {
 }
 
 /**
- * Runs a command on another host with the ssh of this system, whose configuration alone says ports, keys and jumps. An abort ends
+ * Runs a command on another host with the ssh of this system, whose configuration says keys and jumps. An abort ends
  * the connection; the other side sees its input end.
  *
- * @param host already known to be a name, see readSshHost
  * @param command one text for the shell there: that is how ssh takes it
  */
-export function runOverSsh(host: string, command: string, options: RemoteOptions): Promise<RemoteRun> {
+export function runOverSsh(
+  { destination, port }: SshHost,
+  command: string,
+  options: RemoteOptions,
+): Promise<RemoteRun> {
   const batch = options.interactive ? [] : ['-o', 'BatchMode=yes'];
   return new Promise((resolve, reject) => {
-    const child = spawn('ssh', ['-T', ...batch, '--', host, command], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const at = port === null ? [] : ['-p', String(port)];
+    const child = spawn('ssh', ['-T', ...batch, ...at, '--', destination, command], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     const end = (): void => void child.kill('SIGTERM');
     options.signal.addEventListener('abort', end);
     let stdout = '';

@@ -5,8 +5,10 @@ import type { ApplyPorts, FileSystem } from '../apply/ports.ts';
 export interface Stage {
   /** Absolute. */
   readonly root: string;
-  /** Files and folders of this machine that are read as they are: the package, and what was named on the command line. */
-  readonly outside: readonly string[];
+  /** A folder of this machine that is read as it is: the package. */
+  readonly outside: string;
+  /** Files of this machine that are read as they are. More may come. */
+  readonly sources: ReadonlySet<string>;
   /** Users that the system will have: files are written as if they were there, and belong to whoever writes them. */
   readonly users: readonly string[];
 }
@@ -31,9 +33,11 @@ export function stagePorts(ports: ApplyPorts, stage: Stage): ApplyPorts {
   };
 }
 
-function stageFiles(files: FileSystem, { root, outside, users }: Stage): FileSystem {
-  const there = (path: string): string =>
-    outside.some((known) => path === known || path.startsWith(`${known}${sep}`)) ? path : join(root, path);
+function stageFiles(files: FileSystem, { root, outside, sources, users }: Stage): FileSystem {
+  const there = (path: string): string => join(root, path);
+  // Nothing is ever written there.
+  const toRead = (path: string): string =>
+    sources.has(path) || path === outside || path.startsWith(`${outside}${sep}`) ? path : there(path);
   const accounts: Readonly<Record<string, string>> = {
     '/etc/passwd': ['root', ...users].map((name) => `${name}:x:0:0::/:/usr/sbin/nologin\n`).join(''),
     '/etc/group': ['root', ...users].map((name) => `${name}:x:0:\n`).join(''),
@@ -41,10 +45,10 @@ function stageFiles(files: FileSystem, { root, outside, users }: Stage): FileSys
   return {
     read: (path) => {
       const account = accounts[path];
-      return account === undefined ? files.read(there(path)) : Promise.resolve(Buffer.from(account));
+      return account === undefined ? files.read(toRead(path)) : Promise.resolve(Buffer.from(account));
     },
-    stat: (path) => files.stat(there(path)),
-    list: (path) => files.list(there(path)),
+    stat: (path) => files.stat(toRead(path)),
+    list: (path) => files.list(toRead(path)),
     async writeAtomic(path, content, mode) {
       await makeParents(files, root, there(path));
       await files.writeAtomic(there(path), content, mode);

@@ -13,6 +13,8 @@ export function deploymentPaths(stateDir: string) {
   return {
     ...folders,
     releasesDir: join(stateDir, 'releases'),
+    /** Files that came with mcp-deploy.yaml, each named by the hash of its content. */
+    sentDir: join(stateDir, 'sent'),
     serverConfig: join(buildDir, 'server.json'),
     backupRecord: join(folders.configDir, 'backup.json'),
     keyStore: join(keysDir, 'keys.json'),

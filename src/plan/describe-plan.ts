@@ -104,6 +104,9 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'remove-user':
       return [entry(action.user, { glyph: '-', path: `user ${action.user}` })];
     case 'copy-file':
+      // Kept by its content for a rollback; where it belongs has a line of its own.
+      if (action.path.startsWith(`${facts.stateDir}/sent/`)) return [];
+      return [entry(action.path)];
     case 'copy-secret':
       return [entry(action.path)];
     case 'link':

@@ -1,6 +1,7 @@
 import type { PersonalFacts } from './personal-service.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
 import type { ContainerFacts } from './container-facts.ts';
+import type { SentRecord } from './plan-sent-files.ts';
 import type { SystemFacts } from './system-facts.ts';
 import type { Plan } from './types.ts';
 
@@ -96,6 +97,8 @@ export interface ReleaseRecord {
   readonly build?: { readonly version: string; readonly sha256: string; readonly folder: number };
   /** The image that it runs, tagged by content, where containers serve. */
   readonly image?: string;
+  /** What came with mcp-deploy.yaml (`--from`, `--host`); left out where nothing comes. */
+  readonly sent?: readonly SentRecord[];
   /** The release that this one put back. */
   readonly rollbackOf?: number;
 }

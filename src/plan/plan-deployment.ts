@@ -11,6 +11,7 @@ import type { HostFacts } from './facts.ts';
 import { planNotices } from './plan-notices.ts';
 import { folderStep, refuseTakenPorts, runFolderSteps, startStep, stopStep, waitSteps } from './plan-service.ts';
 import { deploymentPaths, scopeOf } from './deployment-paths.ts';
+import { placedFileSteps, type PlacedFiles } from './plan-sent-files.ts';
 import { planSystem, requireSystem, serviceOwner, type WantedBuild } from './plan-system.ts';
 import {
   isPersonal,
@@ -43,6 +44,8 @@ export interface Desired {
   readonly containers?: TargetInput;
   /** The image of the release that is put back, where containers serve. */
   readonly image?: string;
+  /** What comes with mcp-deploy.yaml; left out where its files lie beside it already. */
+  readonly placed?: PlacedFiles;
   /** The server of the release that is put back; that of this mcp-deploy when absent. */
   readonly build?: WantedBuild;
   /** The text of server.json that was made for that build, where it is of another version. */
@@ -135,6 +138,7 @@ function planOnHost(
   const { certificates, config } = parts;
   const keys = keySteps(deployment, facts);
   const release = facts.release?.release ?? 0;
+  const placed = desired.placed === undefined ? null : placedFileSteps(desired.placed, deployment.service.user, facts);
   const system = planSystem(
     {
       deployment,
@@ -143,6 +147,7 @@ function planOnHost(
       build: desired.build ?? requireSystem(facts).build,
       adopt: desired.adopt === true,
       release: release + 1,
+      filesChange: placed !== null && placed.steps.length > 0,
       othersChange: certificates.length > 0,
     },
     facts,
@@ -150,6 +155,7 @@ function planOnHost(
   const steps = [
     ...deploymentFileSteps(desired, facts),
     ...system.before,
+    ...(placed?.steps ?? []),
     ...keys,
     ...certificates,
     ...system.after,
@@ -172,11 +178,13 @@ function planOnHost(
     notices: [
       ...planNotices(deployment, parts.wanted, facts),
       ...system.notices,
+      ...(placed?.notices ?? []),
       ...(all.length > 0 && !requireSystem(facts).isRoot ? [rootNotice] : []),
       ...(serves ? unverifiedNotices(deployment, facts, keys.length > 0) : []),
     ],
     desired: JSON.parse(JSON.stringify(deployment)) as unknown,
     build: system.build,
+    ...(placed === null ? {} : { sent: placed.sent }),
     ...(system.adopted.length === 0 ? {} : { adopted: system.adopted }),
     ...(desired.rollbackOf === undefined || all.length === 0 ? {} : { rollbackOf: desired.rollbackOf }),
   };

@@ -19,14 +19,15 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
   const applied = deploymentSchema.safeParse(facts.release?.desired);
   const deployment = applied.success ? applied.data : null;
   const paths = deploymentPaths(facts.stateDir);
+  const sent = new Set(facts.release?.sent?.map(({ path }) => path));
   const made = Object.entries(facts.release?.files ?? {}).filter(
-    ([path]) => facts.files[path] !== undefined && !isOwnFolder(path, facts),
+    ([path]) => facts.files[path] !== undefined && (!isOwnFolder(path, facts) || sent.has(path)),
   );
   const notices: Notice[] = [...unfinishedNotices(facts)];
   const ours = made.filter(([path, written]) => {
     const isAsWritten = facts.files[path]?.sha256 === written.sha256 && written.insteadOf === undefined;
     // What the user wants stays, also where a restore has brought it back; purged goes a copy that nobody has edited.
-    if (path === facts.deploymentFile.path) return isAsWritten && options.purge === true;
+    if (path === facts.deploymentFile.path || sent.has(path)) return isAsWritten && options.purge === true;
     if (!isAsWritten && options.purge !== true)
       notices.push({ level: 'info', text: `${path} was changed since it was written; it stays.` });
     return isAsWritten || options.purge === true;
@@ -73,6 +74,9 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
     } else notices.push({ level: 'info', text: `User ${user} stays: ${system.sharedWith.join(', ')} runs as it.` });
   }
   const kept = [paths.configDir, paths.runDir, paths.logsDir].filter((path) => facts.directories?.includes(path));
+  if (options.purge !== true && sent.size > 0) {
+    notices.push({ level: 'info', text: `What came with mcp-deploy.yaml stays in ${facts.baseDir}, unless --purge.` });
+  }
   if (options.purge !== true && kept.length > 0) {
     notices.push({
       level: 'info',
@@ -100,7 +104,13 @@ export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: 
             ),
           ],
           // Only when nothing of anyone else is in them.
-          purgeEmpty: [paths.configDir, ...[paths.configDir, paths.runDir, paths.logsDir].map((path) => dirname(path))],
+          purgeEmpty: [
+            ...(facts.release?.directories ?? [])
+              .filter((path) => path === facts.baseDir || path.startsWith(`${facts.baseDir}/`))
+              .toSorted((a, b) => b.length - a.length),
+            paths.configDir,
+            ...[paths.configDir, paths.runDir, paths.logsDir].map((path) => dirname(path)),
+          ],
         }
       : {}),
   };

@@ -39,6 +39,8 @@ export interface SystemWishes {
   readonly adopt: boolean;
   /** Number of the release that this plan makes. */
   readonly release: number;
+  /** Whether files that the server loads once are written before: only another process has them. */
+  readonly filesChange: boolean;
   /** Whether steps between `before` and `after` change what the server reads by itself. */
   readonly othersChange: boolean;
 }
@@ -97,7 +99,7 @@ export function planSystem(wishes: SystemWishes, facts: HostFacts): SystemPlan {
   const wanted = hostProxyOf(deployment);
   const former = formerFiles(host, wanted, facts);
   const units = planUnits(wishes, facts, system, {
-    unitsChange: changed('systemd') || former.units.length > 0,
+    unitsChange: changed('systemd') || former.units.length > 0 || wishes.filesChange,
     serverChanges: build.serverChanges,
     configChanges: build.steps.length > 0,
     changedSockets: files
@@ -258,7 +260,7 @@ interface BuildSteps {
 
 /** A folder `releases/N` with server and configuration, when either is not as the live one has it. */
 function buildSteps(wishes: SystemWishes, facts: HostFacts, { current }: SystemFacts): BuildSteps {
-  const { build, config, deployment, release } = wishes;
+  const { build, config, deployment, filesChange, release } = wishes;
   const paths = deploymentPaths(facts.stateDir);
   const configNow = facts.files[paths.serverConfig];
   const serverChanges = current?.serverSha256 !== build.sha256;
@@ -277,7 +279,7 @@ function buildSteps(wishes: SystemWishes, facts: HostFacts, { current }: SystemF
           },
         ]
       : [];
-  if (current !== null && !serverChanges && !configChanges) {
+  if (current !== null && !serverChanges && !configChanges && !filesChange) {
     return { steps: [], link: [], serverChanges, notices, live: { ...about, folder: current.number } };
   }
   const folder = join(paths.releasesDir, String(release));
@@ -285,6 +287,7 @@ function buildSteps(wishes: SystemWishes, facts: HostFacts, { current }: SystemF
     ...(current === null ? ['none yet'] : []),
     ...(current !== null && serverChanges ? ['another version of the server'] : []),
     ...(current !== null && configChanges ? ['settings changed'] : []),
+    ...(current !== null && filesChange ? ['its files changed'] : []),
   ].join(', ');
   const common = { why, group: 'server', undo: { type: 'restore' } } as const;
   return {

@@ -46,6 +46,7 @@ export function serverConfigText(
       service: unset.service,
       container: unset.container,
       backup: unset.backup,
+      hosts: unset.hosts,
     },
     baseDir,
     keyStoreFile: deploymentPaths(stateDir).keyStore,

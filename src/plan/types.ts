@@ -1,3 +1,4 @@
+import type { SentRecord } from './plan-sent-files.ts';
 import { liveLinkOf, type PairPlace } from './served-pair.ts';
 
 /**
@@ -23,6 +24,8 @@ export interface Plan {
   readonly rollbackOf?: number;
   /** The server that is live afterwards, in system scope. */
   readonly build?: { readonly version: string; readonly sha256: string; readonly folder: number };
+  /** The files that came with mcp-deploy.yaml. */
+  readonly sent?: readonly SentRecord[];
   /** The image that runs afterwards, where containers serve. */
   readonly image?: string;
   /** Folders that go, with all in them, when everything else is done: not undone any more. */

@@ -1,6 +1,6 @@
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bootDebianWithinMs, bootedDebianTools } from '../helpers/booted-debian.ts';
 import { bootSystemHost, siteFolder, type SystemHost } from '../helpers/system-host.ts';
@@ -409,8 +409,128 @@ describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIR
         want('');
         const removed = await far(['uninstall', '--yes', '--purge', '--host', 'one']);
         expect(removed.exitCode, removed.stderr).toBe(0);
-        await host.sh('rm -r /srv/far');
         expect(await host.sh('find /etc /opt /srv | sort')).toBe(before);
+      },
+      withinMs,
+    );
+
+    test(
+      'is given the files that the deployment names, keeps them for a rollback, and has nothing of them when they are gone',
+      async () => {
+        const before = await host.sh('find /etc /opt /srv /tmp | sort');
+        const put = (path: string, text: string): void => {
+          mkdirSync(dirname(join(folder, path)), { recursive: true });
+          writeFileSync(join(folder, path), text);
+        };
+        const wantFiles = (more = ''): void =>
+          put(
+            'mcp-deploy.yaml',
+            `version: 1
+name: far
+hosts:
+  - one
+  - { host: three, set: { logs.level: debug } }
+service: { manager: systemd }
+auth: { keys: [{ label: ci, secret: 'file:secrets/ci' }] }
+server:
+  listen: localhost:9445
+  tools:
+    greet: { description: greets, module: { path: tools/greet.mjs } }
+${more}`,
+          );
+        put('tools/greet.mjs', "import { word } from '../words.mjs';\nexport default () => word;\n");
+        put('tools/.env', 'TOKEN=1');
+        put('words.mjs', "export const word = 'hello';\n");
+        put('secrets/ci', 'a-key-of-ci-0123456789abcdef0123456789\n');
+        wantFiles();
+        const call = (): Promise<string> =>
+          ask(
+            ...['--cacert', '/etc/mcp-deploy/far/pki/ca.crt', '-H', 'content-type: application/json'],
+            ...['-H', 'accept: application/json, text/event-stream', '-H', 'mcp-protocol-version: 2026-07-28'],
+            ...[
+              '-H',
+              'mcp-method: tools/call',
+              '-H',
+              'mcp-name: greet',
+              '-H',
+              'authorization: Bearer a-key-of-ci-0123456789abcdef0123456789',
+            ],
+            ...[
+              '-d',
+              JSON.stringify({
+                jsonrpc: '2.0',
+                id: 1,
+                method: 'tools/call',
+                params: {
+                  name: 'greet',
+                  arguments: {},
+                  _meta: {
+                    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+                    'io.modelcontextprotocol/clientInfo': { name: 't', version: '1' },
+                    'io.modelcontextprotocol/clientCapabilities': {},
+                  },
+                },
+              }),
+            ],
+            'https://localhost:9445/mcp',
+          );
+
+        const planned = await far(['plan', '--host', 'one']);
+        expect(planned.exitCode, planned.stderr).toBe(0);
+        expect(planned.stderr).toContain('one: sends 2 files; secret secrets/ci, 0600');
+        expect(planned.stderr).toContain('tools/.env looks like a secret and is not sent');
+        expect(planned.stdout).toMatch(/\+ secrets\/ci +secret of auth\.keys\[0\]\.secret, 0600 for mcp/);
+        expect(planned.stdout).toContain('mcp-deploy apply --host one');
+        expect(await host.sh('find /etc /opt /srv /tmp | sort')).toBe(before);
+
+        // What is not in the folder must be there already.
+        wantFiles('    other: { description: x, module: { path: /opt/tools/none.mjs } }\n');
+        const missing = await far(['apply', '--host', 'one']);
+        expect(missing.exitCode).toBe(3);
+        expect(missing.stderr).toContain(
+          '/opt/tools/none.mjs is not on this host, and server.tools.other.module.path names it.',
+        );
+        expect(await host.sh('find /etc /opt /srv /tmp | sort')).toBe(before);
+
+        wantFiles();
+        const applied = await far(['apply', '--host', 'one']);
+        expect(applied.exitCode, applied.stderr).toBe(0);
+        expect(applied.stdout + applied.stderr).not.toContain('a-key-of-ci');
+        expect(await host.sh("cd /srv/far; find . -type f -printf '%p %m %u:%g\\n' | sort")).toBe(
+          './mcp-deploy.yaml 644 root:root\n./secrets/ci 600 mcp:mcp\n./tools/greet.mjs 640 root:mcp\n./words.mjs 640 root:mcp\n',
+        );
+        expect(await call()).toContain('hello');
+        expect(await host.sh('grep -c hosts /srv/far/mcp-deploy.yaml || true')).toBe('0\n');
+        expect((await far(['plan', '--check', '--host', 'one'])).exitCode).toBe(0);
+
+        // Another file is another release, and an earlier one has what it had.
+        put('words.mjs', "export const word = 'good day';\n");
+        const several = await far(['apply', '--host', 'all']);
+        expect(several.exitCode, several.stderr).toBe(0);
+        expect(several.stdout).toMatch(/one +done.*release 2/);
+        expect(several.stdout).toMatch(/three +done.*release 3/);
+        expect(await call()).toContain('good day');
+        const table = await far(['status', '--host', 'all']);
+        expect(table.exitCode, table.stderr).toBe(0);
+        expect(table.stdout).toMatch(/host +server +version +certificate +keys\n +one +running.*\n +three +running/);
+        expect((await far(['doctor', '--host', 'one', '--only', 'tls'])).exitCode).toBe(0);
+        const back = await far(['rollback', '1', '--host', 'one']);
+        expect(back.exitCode, back.stderr).toBe(0);
+        expect(await call()).toContain('hello');
+
+        // What does not load there is undone with its file.
+        const was = await host.sh(look);
+        put('words.mjs', 'export const = ;');
+        const broken = await far(['apply', '--host', 'all']);
+        expect(broken.exitCode, broken.stderr).toBe(4);
+        expect(broken.stdout).toMatch(/one +failed and undone: as it was\n +three +not reached/);
+        expect(broken.stdout).toContain('mcp-deploy apply --host one --host three');
+        expect(await host.sh(look)).toBe(was);
+        expect(await call()).toContain('hello');
+
+        const removed = await far(['uninstall', '--yes', '--purge', '--host', 'three']);
+        expect(removed.exitCode, removed.stderr).toBe(0);
+        expect(await host.sh('find /etc /opt /srv /tmp | sort')).toBe(before);
       },
       withinMs,
     );

@@ -17,12 +17,18 @@ export async function runApply(
 ): Promise<number> {
   if (planFile !== undefined) return applySavedPlan(context, resolve(context.world.cwd, planFile), options);
   const startedAt = context.ports.clock.elapsed();
-  const { deployment, deploymentText } = await readWanted(context);
+  const { deployment, deploymentText, placed } = await readWanted(context);
   const outcome = await changeHost(context, 'apply', async (look) => {
-    const facts = await look(deployment);
+    const facts = await look(deployment, placed);
     return {
       plan: planDeployment(
-        { deployment, deploymentText, adopt: options['adopt'] === true, ...hostOf(context, deployment) },
+        {
+          deployment,
+          deploymentText,
+          adopt: options['adopt'] === true,
+          ...(placed === undefined ? {} : { placed }),
+          ...hostOf(context, deployment),
+        },
         facts,
       ),
       facts,

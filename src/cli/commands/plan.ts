@@ -21,11 +21,12 @@ export async function runPlan(context: CommandContext, options: Record<string, u
     );
   }
   const wanted = await decideWanted(context, {});
-  const facts = await lookAtHost(context, wanted.deployment);
+  const facts = await lookAtHost(context, wanted.deployment, wanted.placed);
   const whole = planDeployment(
     {
       deployment: wanted.deployment,
       deploymentText: wanted.text,
+      ...(wanted.placed === undefined ? {} : { placed: wanted.placed }),
       adopt: options['adopt'] === true,
       ...hostOf(context, wanted.deployment),
     },

@@ -6,6 +6,7 @@ import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import type { ReleaseRecord } from '../../plan/facts.ts';
 import { chooseRollback } from '../../plan/choose-rollback.ts';
 import { planDeployment, type Desired } from '../../plan/plan-deployment.ts';
+import { placedOfRelease } from '../../plan/plan-sent-files.ts';
 import { changeHost } from '../apply-desired.ts';
 import type { CommandContext } from '../context.ts';
 import { hostOf } from '../render-host.ts';
@@ -26,13 +27,15 @@ export async function runRollback(context: CommandContext, [text]: readonly stri
   const deployment = desired.data;
   const build = await buildOf(context, record);
   const outcome = await changeHost(context, 'apply', async (look) => {
-    const facts = await look(deployment);
+    const placed = placedOfRelease(record, context.stateDir) ?? undefined;
+    const facts = await look(deployment, placed);
     return {
       plan: planDeployment(
         {
           deployment,
           deploymentText: null,
           rollbackOf: record.release,
+          ...(placed === undefined ? {} : { placed }),
           ...hostOf(context, deployment),
           ...build,
           ...(record.image === undefined ? {} : { image: record.image }),
