@@ -95,7 +95,7 @@ export async function runOnHosts(
       if (ran.exitCode === 255 && document === null) throw lost(host, ran);
       if (inText)
         output.result(
-          `${host}\n${ran.stdout.trimEnd().replaceAll('with: mcp-deploy apply', `with: mcp-deploy apply --host ${host}`)}\n`,
+          `${host}\n${ran.stdout.trimEnd().replace(/with: mcp-deploy apply(?: --from \S+)?/, `with: mcp-deploy apply --host ${host}`)}\n`,
         );
       results.push({ host, exitCode: ran.exitCode ?? 130, document });
     } catch (error) {

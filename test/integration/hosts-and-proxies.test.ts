@@ -355,7 +355,7 @@ describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIR
       );
     }
 
-    const look = `find /etc /opt /srv /var/lib/mcp-deploy \\( -name '*-' -o -name .pwd.lock -o -name journal -o -name server.json \\) -prune -o -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | sort; sha256sum /srv/far/*; systemctl is-active mcp-far`;
+    const look = `find /etc /opt /srv /var/lib/mcp-deploy \\( -name '*-' -o -name .pwd.lock -o -name journal -o -name server.json \\) -prune -o -printf '%p %y %m %U:%G %l\\n' 2>/dev/null | sort; find /srv/far -type f | sort | xargs sha256sum; systemctl is-active mcp-far`;
 
     test(
       'is planned and applied there, one after the other; the first that fails is the last, and what was cut off is undone there',
