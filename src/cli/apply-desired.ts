@@ -24,6 +24,8 @@ import type { HostFacts } from '../plan/facts.ts';
 import type { Plan } from '../plan/types.ts';
 import type { PlacedFiles } from '../plan/plan-sent-files.ts';
 import { lookAhead, placesOf } from './placed-files.ts';
+import { stepsForRoot } from '../plan/needs-root.ts';
+import { NeedsRoot } from './needs-root.ts';
 import type { CommandContext } from './context.ts';
 import { writeEditorSchema } from './editor-schema.ts';
 import { refuseUnsetVariables } from './refuse-unset-variables.ts';
@@ -135,6 +137,7 @@ export async function changeHost(
   purpose: Plan['purpose'],
   makePlan: (look: Look) => Promise<{ plan: Plan; facts: HostFacts }>,
 ): Promise<Outcome> {
+  if (context.onlyPlans) return planAsUser(context, makePlan);
   const { ports, stateDir, baseDir, output, signal } = context;
   return withLock(context, purpose, async () => {
     const made = await makePlan((deployment, placed) => lookAtHost(context, deployment, placed));
@@ -162,6 +165,22 @@ export async function changeHost(
     if (plan.purpose !== 'uninstall') await writeEditorSchema(context);
     return { plan, facts, result };
   });
+}
+
+/**
+ * Who is not root looks and plans: what is refused is refused without sudo, and a host that is as wanted needs none.
+ * @throws NeedsRoot when there is something to do
+ */
+async function planAsUser(
+  context: CommandContext,
+  makePlan: (look: Look) => Promise<{ plan: Plan; facts: HostFacts }>,
+): Promise<Outcome> {
+  const { plan, facts } = await makePlan((deployment, placed) => lookAtHost(context, deployment, placed));
+  if (plan.steps.length === 0 && (plan.purge ?? []).length === 0 && facts.unfinishedJournal === null) {
+    return { plan, facts, result: { outcome: 'nothing-to-do' } };
+  }
+  refuseUnsetVariables(plan, context.world.env);
+  throw new NeedsRoot(`${stepsForRoot(plan, context.stateDir).length} of ${plan.steps.length} steps need root`);
 }
 
 function keepReleases(plan: Plan): { readonly keepReleases?: number } {

@@ -33,6 +33,8 @@ export interface CommandContext {
   /** True when questions may be asked: a terminal on both sides, no --yes, no --json. */
   readonly interactive: boolean;
   readonly yes: boolean;
+  /** True while this is not yet the process that may change the host: it looks and plans, then throws NeedsRoot. */
+  readonly onlyPlans: boolean;
   /** How long to wait for another mcp-deploy that is changing the deployment. */
   readonly lockWaitMs: number;
   /** mcp-deploy.yaml, absolute. */
@@ -80,6 +82,7 @@ export function createContext(parts: {
       options.json !== true &&
       (world.env['CI'] === undefined || world.env['CI'] === ''),
     yes: options.yes === true,
+    onlyPlans: false,
     lockWaitMs: numberFlag({ ...options }, 'wait', '--wait', 0) * 1_000,
     deploymentFile: place.deploymentFile,
     baseDir: dirname(place.deploymentFile),

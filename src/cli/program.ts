@@ -94,7 +94,7 @@ export function buildProgram(
         }
         if (process.getuid?.() === 0) return run(context, made.args, options);
         const { runWithSudo } = await import('./with-sudo.ts');
-        return (await runWithSudo(name, words, context)) ?? run(context, made.args, options);
+        return runWithSudo(name, words, context, (own) => run(own, made.args, options));
       });
     });
     return made;

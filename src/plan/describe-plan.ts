@@ -1,5 +1,6 @@
 import { hideSecrets } from '../deployment/hide-secrets.ts';
 import type { HostFacts } from './facts.ts';
+import { needsRoot } from './needs-root.ts';
 import { diffLines } from './line-diff.ts';
 import type { Plan, Step } from './types.ts';
 
@@ -18,7 +19,12 @@ export interface PlanSummary {
  * a diff, `-` removed, `!` to look at. Without colour, without secrets, ends without a line break.
  */
 export function describePlan(plan: Plan, facts: HostFacts, applyCommand = `mcp-deploy ${plan.purpose}`): string {
-  const entries = plan.steps.flatMap((step) => entryOf(step, facts));
+  // Who is not root sees which steps are for root.
+  const isMarked = facts.system?.isRoot === false;
+  const mark = (step: Step): string => (isMarked && needsRoot(step, facts.stateDir) ? '  # root' : '');
+  const entries = plan.steps.flatMap((step) =>
+    entryOf(step, facts).map((entry) => ({ ...entry, why: `${entry.why}${mark(step)}` })),
+  );
   const warnings = plan.notices.filter(({ level }) => level === 'warning');
   const remarks = plan.notices.filter(({ level }) => level === 'info');
   const notices = [...warnings.map(({ text }) => `  ! ${text}`), ...remarks.map(({ text }) => `  · ${text}`)];
@@ -32,7 +38,7 @@ export function describePlan(plan: Plan, facts: HostFacts, applyCommand = `mcp-d
     ...diff.map((line) => `      ${line}`.trimEnd()),
   ]);
   const run = plan.steps.filter(isRun);
-  const then = run.map(({ title, why }, index) => `  ${index === 0 ? 'then' : '    '}  ${title}, ${why}`);
+  const then = run.map((step, index) => `  ${index === 0 ? 'then' : '    '}  ${step.title}, ${step.why}${mark(step)}`);
   const body = [...lines, ...notices, ...then];
   return [headline(plan, facts), '', ...body, '', `  ${totals(planSummary(plan, facts), plan, applyCommand)}`].join(
     '\n',

@@ -8,6 +8,7 @@ import { planBuild, type BuildPlan } from './plan-build.ts';
 import { configFileSteps } from './plan-config-file.ts';
 import { containerFront, endpointUrl } from './endpoint-url.ts';
 import type { HostFacts } from './facts.ts';
+import { needsRoot } from './needs-root.ts';
 import { planNotices } from './plan-notices.ts';
 import { folderStep, refuseTakenPorts, runFolderSteps, startStep, stopStep, waitSteps } from './plan-service.ts';
 import { deploymentPaths, scopeOf } from './deployment-paths.ts';
@@ -179,7 +180,7 @@ function planOnHost(
       ...planNotices(deployment, parts.wanted, facts),
       ...system.notices,
       ...(placed?.notices ?? []),
-      ...(all.length > 0 && !requireSystem(facts).isRoot ? [rootNotice] : []),
+      ...(all.length > 0 && !requireSystem(facts).isRoot ? [rootNotice(all, facts)] : []),
       ...(serves ? unverifiedNotices(deployment, facts, keys.length > 0) : []),
     ],
     desired: JSON.parse(JSON.stringify(deployment)) as unknown,
@@ -190,10 +191,12 @@ function planOnHost(
   };
 }
 
-const rootNotice: Notice = {
-  level: 'info',
-  text: 'Every step is for root: apply carries all of them out with sudo.',
-};
+function rootNotice(steps: readonly Step[], { stateDir }: HostFacts): Notice {
+  const count = steps.filter((step) => needsRoot(step, stateDir)).length;
+  const text = `${count} of ${steps.length} steps need root (# root): apply looks and plans as you, and does them with sudo, asked for once.`;
+  return { level: 'info', text };
+}
+
 /** The same for containers: other steps behind the same keys and certificates. */
 function planInContainers(
   desired: Desired,

@@ -3,6 +3,7 @@ import { readUnfinished } from '../../apply/recover.ts';
 import { describeDrift } from '../../plan/describe-drift.ts';
 import { describePlan } from '../../plan/describe-plan.ts';
 import { hideSecretArguments } from '../../deployment/secrets-in-arguments.ts';
+import { stepsForRoot } from '../../plan/needs-root.ts';
 import { planDeployment } from '../../plan/plan-deployment.ts';
 import { planForStage } from '../../plan/staged-plan.ts';
 import { savedPlanText } from '../../plan/saved-plan.ts';
@@ -47,10 +48,21 @@ export async function runPlan(context: CommandContext, options: Record<string, u
   const applyCommand =
     file !== null
       ? `mcp-deploy apply ${relative(context.world.cwd, file)}`
-      : wanted.text === null
-        ? `mcp-deploy apply${options['adopt'] === true ? ' --adopt' : ''}`
+      : wanted.text === null || context.deploymentSource !== null
+        ? `mcp-deploy apply${fromFlag(context)}${options['adopt'] === true ? ' --adopt' : ''}`
         : upCommand.join(' ');
-  context.output.document({ ok: true, changes: plan.steps.length, drift, plan, ...(file === null ? {} : { file }) });
+  context.output.document({
+    ok: true,
+    changes: plan.steps.length,
+    drift,
+    needsRoot: stepsForRoot(plan, context.stateDir),
+    plan,
+    ...(file === null ? {} : { file }),
+  });
   context.output.result(describePlan(plan, facts, applyCommand));
   return options['check'] === true && (plan.steps.length > 0 || drift.length > 0) ? 1 : 0;
+}
+
+function fromFlag({ deploymentSource, world }: CommandContext): string {
+  return deploymentSource === null ? '' : ` --from ${quoteCommand([relative(world.cwd, deploymentSource)])}`;
 }
