@@ -50,14 +50,14 @@ export function containerPort(deployment: Deployment, place: ContainerPlace = 'd
 export function containerDeployment(
   deployment: Deployment,
   place: ContainerPlace = 'docker',
-): Omit<Deployment, 'service' | 'backup' | 'container' | 'proxy'> & { readonly proxy: object } {
+): Omit<Deployment, 'service' | 'backup' | 'hosts' | 'container' | 'proxy'> & { readonly proxy: object } {
   if (!deployment.auth.required) {
     throw new UserError('auth.required is false, which a container cannot be run with', {
       why: 'In a container the server listens on more than loopback, and it refuses that without keys.',
       next: 'Set auth.required to true in mcp-deploy.yaml.',
     });
   }
-  const { service: _service, backup: _backup, container, redis, ...rest } = deployment;
+  const { service: _service, backup: _backup, hosts: _hosts, container, redis, ...rest } = deployment;
   const { serverName, maxBodyMegabytes } = deployment.proxy;
   const plain = isPlainInside(deployment, place);
   const inFront = place !== 'docker' || container.proxy !== 'none';
