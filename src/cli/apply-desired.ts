@@ -10,6 +10,7 @@ import type { ReadSystemOptions } from '../host/read-system-facts.ts';
 import { deploymentSchema } from '../deployment/schema.ts';
 import { scopeOf } from '../plan/deployment-paths.ts';
 import { watchedProxyFiles } from '../plan/host-proxies.ts';
+import { ownerFilesOf } from '../plan/staged-owners.ts';
 import { planForStage } from '../plan/staged-plan.ts';
 import { refuseEditedObjects } from '../plan/refuse-cluster.ts';
 import { refuseWithoutRights } from '../plan/plan-system.ts';
@@ -84,7 +85,11 @@ async function systemOptions(context: CommandContext, deployment: Deployment | n
   const siteName = nameOnHost(basename(context.stateDir));
   return {
     user: wanted?.service.user ?? 'mcp',
-    watched: [...(host?.files.map(({ path }) => path) ?? []), ...watchedProxyFiles(siteName)],
+    watched: [
+      ...(host?.files.map(({ path }) => path) ?? []),
+      ...watchedProxyFiles(siteName),
+      ...Object.values(ownerFilesOf(basename(context.stateDir))),
+    ],
     units: unitsOf(host ?? { files: [] }),
     siteName,
     stageDir: context.stageDir,

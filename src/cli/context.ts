@@ -47,6 +47,8 @@ export interface CommandContext {
   readonly stateDir: string;
   /** The folder below which a system that does not run is staged; null for this machine. */
   readonly stageDir: string | null;
+  /** The files of this machine, also where a system is staged: for what a command line names. */
+  readonly here: ApplyPorts['files'];
   /** Files of this machine that are read as they are, also where a system is staged. */
   readonly sources: Set<string>;
   readonly package: PackageFiles;
@@ -89,6 +91,7 @@ export function createContext(parts: {
     deploymentSource,
     stateDir: place.stateDir,
     stageDir: place.stageDir,
+    here: ports.files,
     sources,
     package: found,
     ports:

@@ -88,6 +88,7 @@ export function buildProgram(
         refuseOnPlatform(world.platform, name);
         const caution = platformCaution(world.platform, name);
         if (caution !== null) context.output.warning(caution);
+        if (context.stageDir !== null) refuseWhereNothingRuns(name, context.stageDir);
         if (hosts.length > 0) {
           const { runOnHosts, wordsForHosts } = await import('./run-on-hosts.ts');
           return runOnHosts(name, wordsForHosts(name, words), hosts, context);
@@ -155,6 +156,15 @@ export function buildProgram(
       });
     },
   };
+}
+
+/** @throws UserError for a command that is about something that runs */
+function refuseWhereNothingRuns(name: string, stageDir: string): void {
+  if (!['start', 'stop', 'restart', 'doctor', 'bench', 'up'].includes(name)) return;
+  throw new UserError(`mcp-deploy ${name} is about a system that runs, and the one below ${stageDir} does not.`, {
+    next: `mcp-deploy status --root ${stageDir}        or, on the system itself: mcp-deploy ${name}`,
+    exitCode: 3,
+  });
 }
 
 function addCommonOptions(command: Command): void {

@@ -1,16 +1,23 @@
 import { basename, dirname } from 'node:path';
+import { deploymentSchema } from '../deployment/schema.ts';
 import type { HostFacts } from './facts.ts';
-import type { Action, Owner, Plan, Step } from './types.ts';
+import { ownerFilesOf, ownerFileSteps } from './staged-owners.ts';
+import type { Action, Plan, Step } from './types.ts';
 
 /**
  * The same plan for a system that does not run: files, folders, links, keys and certificates as they would be there. What asks or
  * tells a running system is left out; that units start at boot is written as the links that say so.
  */
 export function planForStage(plan: Plan, facts: HostFacts): Plan {
-  const steps = plan.steps
-    .filter(({ action }) => writing.has(action.type))
-    .flatMap((step) => withBootLinks(step, facts));
-  const owners = distinctOwners(plan.steps);
+  const written = plan.steps.filter(({ action }) => writing.has(action.type));
+  const user = deploymentSchema.safeParse(plan.desired).data?.service.user;
+  const steps = [
+    ...written.flatMap((step) => withBootLinks(step, facts)),
+    ...(plan.purpose === 'apply' && user !== undefined && written.length > 0
+      ? ownerFileSteps(written, user, facts)
+      : []),
+  ];
+  const { users, owners } = ownerFilesOf(basename(facts.stateDir));
   return {
     ...plan,
     steps: steps.length === 0 && plan.steps.length > 0 && plan.purpose === 'uninstall' ? [nothingStep] : steps,
@@ -21,14 +28,10 @@ export function planForStage(plan: Plan, facts: HostFacts): Plan {
         ? []
         : [
             { level: 'info', text: 'Staged: no program is run, no service is started, no account is made.' } as const,
-            ...(owners.length === 0
-              ? []
-              : [
-                  {
-                    level: 'info',
-                    text: `On the system these belong to others than root: ${owners.join('; ')}.`,
-                  } as const,
-                ]),
+            {
+              level: 'info',
+              text: `Whose files are on the system is in ${owners}; its account in ${users}: systemd reads both at boot.`,
+            } as const,
             {
               level: 'warning',
               text: 'Keys and certificates lie below it too: whoever gets a copy has them.',
@@ -124,22 +127,3 @@ const nothingStep: Step = {
   action: { type: 'adopt', paths: [] },
   undo: { type: 'none' },
 };
-
-function distinctOwners(steps: readonly Step[]): readonly string[] {
-  return steps.flatMap(({ action }) => {
-    if (!('owner' in action) || action.owner === undefined) return [];
-    const path =
-      'path' in action
-        ? action.path
-        : 'storeFile' in action
-          ? action.storeFile
-          : 'folder' in action
-            ? action.folder
-            : '';
-    return path === '' ? [] : [`${path} ${describeOwner(action.owner)}`];
-  });
-}
-
-function describeOwner({ user, group }: Owner): string {
-  return `${user}:${group}`;
-}

@@ -281,6 +281,55 @@ describe.skipIf(!canBoot && process.env['REQUIRE_TOOLS'] !== '1')('a system that
       expect(await list('/root/stage')).toBe(await list('/'));
 
       await host.must('uninstall', '--yes', '--purge', '--file', '/srv/stage/mcp-deploy.yaml');
+
+      // An earlier release and keys are those of the staged system; what a command line names is a file of this one.
+      const at = ['--root', '/root/stage', '--file', '/srv/stage/mcp-deploy.yaml'];
+      await host.sh(
+        "mkdir -p /root/tools; echo 'export default () => 1;' > /root/tools/a.mjs; echo 'a-key-of-ci-0123456789abcdef0123' > /root/ci",
+      );
+      await host.write(
+        '/root/wanted.yaml',
+        'version: 1\nname: stage\nservice: { manager: systemd }\nauth: { keys: [{ label: ci, secret: "file:ci" }] }\nserver: { listen: "localhost:9446", tools: { a: { description: a, module: { path: tools/a.mjs } } } }\n',
+      );
+      await host.must('apply', ...at, '--from', '/root/wanted.yaml');
+      await host.must('rollback', '1', ...at);
+      expect(await host.sh('cat /root/stage/opt/mcp-deploy/stage/current/server.json')).not.toContain('a.mjs');
+      await host.must('rollback', '2', ...at);
+      await host.must('keys', 'create', 'packed', '--key-file', '/root/packed.key', ...at);
+      expect((await host.cli('doctor', ...at)).stderr).toContain('is about a system that runs');
+
+      // Unpacked on a system it is one: accounts, owners and the start at boot are those of an install.
+      await host.sh(`tar -C /root/stage -c etc opt srv usr var | tar -x -C / --no-same-owner --keep-directory-symlink
+        systemd-sysusers; systemd-tmpfiles --create 2>/dev/null; systemctl daemon-reload; systemctl start mcp-stage.socket mcp-stage.service`);
+      expect(
+        await host.sh(
+          'stat -c "%a %U:%G %n" /srv/stage/ci /srv/stage/tools/a.mjs /etc/mcp-deploy/stage/keys/keys.json /etc/mcp-deploy/stage/pki/live/server.key',
+        ),
+      ).toBe(
+        '600 mcp:mcp /srv/stage/ci\n640 root:mcp /srv/stage/tools/a.mjs\n640 root:mcp /etc/mcp-deploy/stage/keys/keys.json\n640 root:mcp /etc/mcp-deploy/stage/pki/live/server.key\n',
+      );
+      const statusWith = (key: string): Promise<string> =>
+        ask(
+          '--cacert',
+          '/etc/mcp-deploy/stage/pki/ca.crt',
+          '-o',
+          '/dev/null',
+          '-w',
+          '%{http_code}',
+          '-H',
+          `authorization: Bearer ${key}`,
+          'https://localhost:9446/mcp',
+        );
+      expect(await statusWith((await host.sh('cat /root/packed.key')).trim())).not.toBe('401');
+      expect(await statusWith('a-key-of-ci-0123456789abcdef0123')).not.toBe('401');
+      expect(await statusWith('wrong')).toBe('401');
+      expect((await host.cli('plan', '--check', '--file', '/srv/stage/mcp-deploy.yaml')).status).toBe(0);
+      await host.must('uninstall', '--yes', '--purge', '--file', '/srv/stage/mcp-deploy.yaml');
+      expect(
+        await host.sh(
+          'find /etc /opt /srv /usr/lib/sysusers.d /usr/lib/tmpfiles.d -name "*mcp-stage*" -o -path "/srv/stage*"',
+        ),
+      ).toBe('');
       expect(
         (
           await host.cli(
@@ -295,7 +344,7 @@ describe.skipIf(!canBoot && process.env['REQUIRE_TOOLS'] !== '1')('a system that
         ).stderr,
       ).not.toContain('error');
       expect(await host.sh('cd /root/stage; find . -type f -o -type l')).toBe('');
-      await host.sh('rm -r /root/stage /srv/stage /root/wanted.yaml');
+      await host.sh('rm -r /root/stage /root/wanted.yaml /root/tools /root/ci /root/packed.key');
     },
     withinMs,
   );

@@ -48,7 +48,7 @@ async function applySavedPlan(
     throw new UserError('--adopt belongs to the making of a plan.', { next: `mcp-deploy plan --adopt -o ${file}` });
   }
   const startedAt = context.ports.clock.elapsed();
-  const text = (await context.ports.files.read(file))?.toString('utf8');
+  const text = (await context.here.read(file))?.toString('utf8');
   if (text === undefined) throw new UserError(`${file} is not there.`, { next: `mcp-deploy plan -o ${file}` });
   const saved = parseSavedPlan(text, file);
   const deployment = deploymentSchema.parse(saved.plan.desired);

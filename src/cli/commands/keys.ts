@@ -171,7 +171,7 @@ async function changeKeys(
     await writeStore(context, made.storeText);
     if (made.key !== null && made.keyFile !== null) {
       try {
-        await ports.files.writeAtomic(made.keyFile, `${made.key}\n`, 0o600);
+        await context.here.writeAtomic(made.keyFile, `${made.key}\n`, 0o600);
       } catch (error) {
         await writeStore(context, before);
         throw error;
@@ -201,9 +201,9 @@ async function changeKeys(
 }
 
 /** A file that holds a key may be replaced by the next key; anything else is the user's and stays. */
-async function refuseToReplace({ ports }: CommandContext, path: string): Promise<void> {
-  if ((await ports.files.stat(path))?.kind !== 'file') return;
-  const text = ((await ports.files.read(path)) ?? '').toString('utf8').trim();
+async function refuseToReplace({ here }: CommandContext, path: string): Promise<void> {
+  if ((await here.stat(path))?.kind !== 'file') return;
+  const text = ((await here.read(path)) ?? '').toString('utf8').trim();
   if (text === '' || /^mcpd_[\w-]+$/.test(text)) return;
   throw new UserError(`${path} exists and holds no key; it stays as it is.`, {
     why: 'Writing the new key there would destroy what is in it.',

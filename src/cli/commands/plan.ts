@@ -43,7 +43,7 @@ export async function runPlan(context: CommandContext, options: Record<string, u
   const file = typeof options['output'] === 'string' ? resolve(context.world.cwd, options['output']) : null;
   if (file !== null) {
     const text = savedPlanText(plan, facts, { toolVersion: context.package.version });
-    await context.ports.files.writeAtomic(file, text, 0o600);
+    await context.here.writeAtomic(file, text, 0o600);
   }
   const applyCommand =
     file !== null

@@ -4,6 +4,7 @@ import type { Deployment } from '../../deployment/schema.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
 import type { Outcome } from '../apply-desired.ts';
 import { isInCluster } from '../cluster-options.ts';
+import { quoteCommand } from '../quote-command.ts';
 import type { CommandContext } from '../context.ts';
 import { deploymentPaths } from '../../plan/deployment-paths.ts';
 import { readServerState } from '../server-state.ts';
@@ -44,12 +45,20 @@ export async function describeEndpoint(
   const show = (path: string): string => shownFrom(context.world.cwd, path);
   const bold = output.out.bold;
   const lines = [
-    ...(changed ? [''] : ['  Nothing to do: everything is as mcp-deploy.yaml says, and the server is running.', '']),
+    ...(changed
+      ? ['']
+      : [
+          `  Nothing to do: everything is as mcp-deploy.yaml says${context.stageDir === null ? ', and the server is running' : ''}.`,
+          '',
+        ]),
     `  Endpoint   ${bold(url)}`,
     ...(keyFile === null ? [] : [`  Key        ${show(keyFile)}`]),
     ...(caFile === null ? [] : [`  CA         ${show(caFile)}`]),
   ];
-  if (changed) {
+  if (context.stageDir !== null) {
+    const pack = quoteCommand(['tar', '-C', context.stageDir, '-cf', `${deployment.name}.tar`, '.']);
+    lines.push('', `  Next   ${pack}        it is the root of a system`);
+  } else if (changed) {
     const snippet = clientSnippet('claude-code', {
       name: deployment.name,
       url,
