@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -374,7 +374,8 @@ describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIR
       );
       // ssh takes the home folder from the system and not from HOME.
       writeFileSync(join(here, 'bin/ssh'), `#!/bin/sh\nexec ${findProgram('ssh')} -F ${join(here, 'config')} "$@"\n`);
-      chmodSync(join(here, 'bin/ssh'), 0o755);
+      writeFileSync(join(here, 'bin/mcp-deploy'), `#!/bin/sh\nexec ${process.execPath} ${binFile} "$@"\n`);
+      for (const name of ['ssh', 'mcp-deploy']) chmodSync(join(here, 'bin', name), 0o755);
       await host.sh(`useradd --create-home bob; echo 'bob ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/bob; chmod 440 /etc/sudoers.d/bob
       install -d -m 700 -o bob -g bob /home/bob/.ssh; systemctl start ssh`);
       const { stdout } = await runProgram('cat', [join(here, 'key.pub')], { cwd: here });
@@ -387,9 +388,24 @@ describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIR
     });
 
     function far(args: readonly string[], onStart?: (pid: number) => void): Promise<CliResult> {
-      return runProgram('nsenter', ['-t', String(host.debian.leader), '-n', '--', process.execPath, binFile, ...args], {
+      const env = { PATH: `${join(here, 'bin')}:${process.env['PATH'] ?? ''}` };
+      return inNetwork([process.execPath, binFile, ...args], env, onStart);
+    }
+
+    /** As in the docs, where mcp-deploy is on the PATH. */
+    const scriptOfDocs =
+      [
+        ...readFileSync(new URL('../../docs/scripted.md', import.meta.url), 'utf8').matchAll(/^```sh\n(.*?)^```$/gms),
+      ].at(-1)?.[1] ?? '';
+
+    function inNetwork(
+      argv: readonly string[],
+      env: NodeJS.ProcessEnv,
+      onStart?: (pid: number) => void,
+    ): Promise<CliResult> {
+      return runProgram('nsenter', ['-t', String(host.debian.leader), '-n', '--', ...argv], {
         cwd: folder,
-        env: { PATH: `${join(here, 'bin')}:${process.env['PATH'] ?? ''}` },
+        env,
         timeoutMs: 240_000,
         onStart: (child) => {
           if (child.pid !== undefined) onStart?.(child.pid);
@@ -554,10 +570,19 @@ ${more}`,
 
         // Another file is another release, and an earlier one has what it had.
         put('words.mjs', "export const word = 'good day';\n");
-        const several = await far(['apply', '--host', 'all']);
-        expect(several.exitCode, several.stderr).toBe(0);
-        expect(several.stdout).toMatch(/one +done.*release 2/);
-        expect(several.stdout).toMatch(/three +done.*release 3/);
+        const scripted = await inNetwork(['sh', '-c', scriptOfDocs], {
+          PATH: `${join(here, 'bin')}:${process.env['PATH'] ?? ''}`,
+          SITE: folder,
+        });
+        expect(scripted.exitCode, scripted.stderr).toBe(0);
+        expect(scripted.stdout).toContain('Apply with: mcp-deploy apply --host three');
+        expect(JSON.parse(readFileSync(join(folder, 'hosts.json'), 'utf8'))).toMatchObject({
+          ok: true,
+          hosts: [
+            { host: 'one', exitCode: 0, document: { release: 2 } },
+            { host: 'three', exitCode: 0, document: { release: 3 } },
+          ],
+        });
         expect(await call()).toContain('good day');
         const table = await far(['status', '--host', 'all']);
         expect(table.exitCode, table.stderr).toBe(0);
