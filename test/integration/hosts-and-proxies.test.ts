@@ -508,35 +508,35 @@ ${more}`,
         put('words.mjs', "export const word = 'hello';\n");
         put('secrets/ci', 'a-key-of-ci-0123456789abcdef0123456789\n');
         wantFiles();
+        const request = {
+          jsonrpc: '2.0',
+          id: 1,
+          method: 'tools/call',
+          params: {
+            name: 'greet',
+            arguments: {},
+            _meta: {
+              'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+              'io.modelcontextprotocol/clientInfo': { name: 't', version: '1' },
+              'io.modelcontextprotocol/clientCapabilities': {},
+            },
+          },
+        };
+        const headers = {
+          'content-type': 'application/json',
+          accept: 'application/json, text/event-stream',
+          'mcp-protocol-version': '2026-07-28',
+          'mcp-method': 'tools/call',
+          'mcp-name': 'greet',
+          authorization: 'Bearer a-key-of-ci-0123456789abcdef0123456789',
+        };
         const call = (): Promise<string> =>
           ask(
-            ...['--cacert', '/etc/mcp-deploy/far/pki/ca.crt', '-H', 'content-type: application/json'],
-            ...['-H', 'accept: application/json, text/event-stream', '-H', 'mcp-protocol-version: 2026-07-28'],
-            ...[
-              '-H',
-              'mcp-method: tools/call',
-              '-H',
-              'mcp-name: greet',
-              '-H',
-              'authorization: Bearer a-key-of-ci-0123456789abcdef0123456789',
-            ],
-            ...[
-              '-d',
-              JSON.stringify({
-                jsonrpc: '2.0',
-                id: 1,
-                method: 'tools/call',
-                params: {
-                  name: 'greet',
-                  arguments: {},
-                  _meta: {
-                    'io.modelcontextprotocol/protocolVersion': '2026-07-28',
-                    'io.modelcontextprotocol/clientInfo': { name: 't', version: '1' },
-                    'io.modelcontextprotocol/clientCapabilities': {},
-                  },
-                },
-              }),
-            ],
+            '--cacert',
+            '/etc/mcp-deploy/far/pki/ca.crt',
+            ...Object.entries(headers).flatMap(([name, value]) => ['-H', `${name}: ${value}`]),
+            '-d',
+            JSON.stringify(request),
             'https://localhost:9445/mcp',
           );
 
