@@ -1,4 +1,4 @@
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { appendFile, mkdir, readdir, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ApplyPorts, FileSystem, Processes } from '../../src/apply/ports.ts';
@@ -29,7 +29,11 @@ const fileEffects = [
   'chmod',
   'chown',
 ] as const satisfies readonly (keyof FileSystem)[];
-const processEffects = ['startServer', 'stopServer'] as const satisfies readonly (keyof Processes)[];
+const processEffects = ['startServer', 'stopServer', 'run'] as const satisfies readonly (keyof Processes)[];
+
+/** Programs that only look: a kill before, in and after them is one and the same. */
+const looking =
+  /^(?:systemctl (?:--user )?show|journalctl|nginx -t|haproxy -c|systemd-analyze|runuser|\S*node -e) ?/;
 
 export type Moment = 'before' | 'during' | 'after';
 
@@ -41,6 +45,7 @@ export function interceptEffects(ports: ApplyPorts, around: (effect: Effect) => 
     for (const name of names) {
       const original = target[name] as (...args: unknown[]) => Promise<unknown>;
       const replacement = (...args: unknown[]): Promise<unknown> => {
+        if (name === 'run' && looking.test((args[0] as readonly string[]).join(' '))) return original.apply(target, args);
         const index = count;
         count += 1;
         return around({
@@ -137,6 +142,10 @@ async function leaveHalf(name: Effect['name'], args: readonly unknown[], ports: 
     await writeFile(`${path}.${deadPid()}-1.mcpd-tmp`, content.slice(0, content.length / 2), { mode: 0o600 });
   } else if (name === 'makeDirectory') {
     await mkdir(path, { mode: 0o700 }).catch(() => {});
+  } else if (name === 'run') {
+    // It goes on when who started it is gone.
+    const [program = '', ...words] = args[0] as readonly string[];
+    spawn(program, words, { stdio: 'ignore', detached: true }).unref();
   } else if (name === 'removeTree') {
     await removeFirstFile(path);
   } else if (name === 'stopServer') {

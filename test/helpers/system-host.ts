@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 import { bootDebian, type BootedDebian, type Executed } from './booted-debian.ts';
 import { repository } from './cli.ts';
+import type { FrozenReport } from './system-frozen-cli.ts';
 
 /** A booted Debian with this mcp-deploy on it, and a folder for a deployment of its own. */
 export interface SystemHost {
@@ -17,6 +18,8 @@ export interface SystemHost {
   newer(...args: readonly string[]): Promise<Executed>;
   /** The same, killed at a step. */
   killedAt(step: number, moment: 'begun' | 'acted', ...args: readonly string[]): Promise<Executed>;
+  /** An upgrade to `wanted`, cut off at each of its effects. */
+  frozen(wanted: string, choice: 'once' | 'all'): Promise<FrozenReport>;
   sh(script: string): Promise<string>;
   write(path: string, text: string): Promise<void>;
   /**
@@ -27,8 +30,12 @@ export interface SystemHost {
 }
 
 export const siteFolder = '/srv/notes';
+/** Where what only tests need lies on the host. */
+const tools = '/usr/local/lib/mcp-tests';
+const newer = '/usr/local/lib/mcp-deploy-newer';
 /** A script of test/helpers on the host. */
-export const loadScript = '/root/helpers/dist/cli/system-load.mjs';
+export const loadScript = `${tools}/dist/cli/system-load.mjs`;
+const scripts = ['system-killed-cli', 'system-frozen-cli', 'system-load'] as const;
 
 export async function bootSystemHost(): Promise<SystemHost> {
   const there = '/usr/lib/mcp-deploy';
@@ -40,29 +47,36 @@ export async function bootSystemHost(): Promise<SystemHost> {
     ],
   });
   const sh = (script: string): Promise<string> => debian.run(['sh', '-ec', script]);
-  await sh(`mkdir -p ${siteFolder} /root/helpers/dist/cli /root/newer/dist
+  await sh(`mkdir -p ${siteFolder} ${tools}/dist/cli ${newer}/dist
     # As every installed system has it; a bootstrapped one has none.
     printf '127.0.0.1 localhost\\n::1 localhost\\n127.0.1.1 vm\\n' > /etc/hosts
     for each in bin templates schema package.json node_modules; do
-      ln -s ${there}/$each /root/helpers/$each
+      ln -s ${there}/$each ${tools}/$each
     done
-    ln -s ${there}/dist/server /root/helpers/dist/server
-    cp -r ${there}/bin ${there}/templates ${there}/schema ${there}/package.json /root/newer/
-    ln -s ${there}/node_modules /root/newer/node_modules
-    cp -r ${there}/dist/cli ${there}/dist/server /root/newer/dist/
-    echo '// another build' >> /root/newer/dist/server/serve.js`);
-  for (const name of ['system-killed-cli', 'system-load']) {
-    await debian.run(['sh', '-c', `cat > /root/helpers/dist/cli/${name}.mjs`], { input: await bundle(name) });
-  }
+    ln -s ${there}/dist/server ${tools}/dist/server
+    cp -r ${there}/bin ${there}/templates ${there}/schema ${there}/package.json ${newer}/
+    ln -s ${there}/node_modules ${newer}/node_modules
+    cp -r ${there}/dist/cli ${there}/dist/server ${newer}/dist/
+    echo '// another build' >> ${newer}/dist/server/serve.js`);
+  await Promise.all(
+    scripts.map(async (name) =>
+      debian.run(['sh', '-c', `cat > ${tools}/dist/cli/${name}.mjs`], { input: await bundle(name) }),
+    ),
+  );
   const run = (file: string, args: readonly string[]): Promise<Executed> =>
     debian.exec(['env', '-C', siteFolder, '/usr/bin/node', file, ...args]);
   return {
     debian,
     sh,
     cli: (...args) => run(`${there}/bin/mcp-deploy.js`, args),
-    newer: (...args) => run('/root/newer/bin/mcp-deploy.js', args),
+    newer: (...args) => run(`${newer}/bin/mcp-deploy.js`, args),
     killedAt: (step, moment, ...args) =>
-      run('/root/helpers/dist/cli/system-killed-cli.mjs', [String(step), moment, ...args]),
+      run(`${tools}/dist/cli/system-killed-cli.mjs`, [String(step), moment, ...args]),
+    async frozen(wanted, choice) {
+      const ran = await run(`${tools}/dist/cli/system-frozen-cli.mjs`, [wanted, choice]);
+      if (ran.status === 0) return JSON.parse(ran.stdout) as FrozenReport;
+      throw new Error(`it ended with ${ran.status}\n${ran.stdout}${ran.stderr}`);
+    },
     async must(...args) {
       const ran = await run(`${there}/bin/mcp-deploy.js`, args);
       if (ran.status === 0) return ran.stdout;
@@ -75,7 +89,7 @@ export async function bootSystemHost(): Promise<SystemHost> {
   };
 }
 
-async function bundle(name: string): Promise<string> {
+async function bundle(name: (typeof scripts)[number]): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'mcp-system-'));
   const outfile = join(folder, `${name}.mjs`);
   await build({
