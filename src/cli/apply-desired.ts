@@ -13,7 +13,7 @@ import { watchedProxyFiles } from '../plan/host-proxies.ts';
 import { ownerFilesOf } from '../plan/staged-owners.ts';
 import { planForStage } from '../plan/staged-plan.ts';
 import { refuseEditedObjects } from '../plan/refuse-cluster.ts';
-import { refuseWithoutRights } from '../plan/plan-system.ts';
+import { refuseWithoutRights } from '../plan/refuse-host.ts';
 import { nameOnHost } from '../targets/name-on-host.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
 import type { PersonalWish } from '../host/read-personal-facts.ts';

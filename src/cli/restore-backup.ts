@@ -22,7 +22,7 @@ import { readArchive, type Key } from '../host/backup/read-archive.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import { planDeployment } from '../plan/plan-deployment.ts';
 import { deploymentPaths, scopeOf, systemStateDir } from '../plan/deployment-paths.ts';
-import { serviceOwner } from '../plan/plan-system.ts';
+import { serviceOwner } from '../plan/host-folders.ts';
 import type { Notice, Plan } from '../plan/types.ts';
 import { listKeysIn } from '../server/policy/key-store.ts';
 import { changeHost, lookAtHost, type Outcome } from './apply-desired.ts';

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { deploymentPaths } from './deployment-paths.ts';
 import type { HostFacts } from './facts.ts';
-import type { WantedBuild } from './plan-system.ts';
+import type { WantedBuild } from './system-wishes.ts';
 import type { Plan, Step } from './types.ts';
 
 /** The server of a folder's release: its own copy, so that the package it came from may be updated or removed meanwhile. */

@@ -13,7 +13,10 @@ import { planNotices } from './plan-notices.ts';
 import { folderStep, refuseTakenPorts, runFolderSteps, startStep, stopStep, waitSteps } from './plan-service.ts';
 import { deploymentPaths, scopeOf } from './deployment-paths.ts';
 import { placedFileSteps, type PlacedFiles } from './plan-sent-files.ts';
-import { planSystem, requireSystem, serviceOwner, type WantedBuild } from './plan-system.ts';
+import { serviceOwner } from './host-folders.ts';
+import { planSystem } from './plan-system.ts';
+import { requireSystem } from './refuse-host.ts';
+import type { WantedBuild } from './system-wishes.ts';
 import {
   isPersonal,
   leavePersonalSteps,

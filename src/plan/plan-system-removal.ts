@@ -6,7 +6,7 @@ import type { HostFacts } from './facts.ts';
 import { hostProxies, proxyReading } from './host-proxies.ts';
 import { proxyRemoval } from './plan-proxy.ts';
 import { unfinishedNotices } from './plan-notices.ts';
-import { requireSystem } from './plan-system.ts';
+import { requireSystem } from './refuse-host.ts';
 import type { Notice, Plan, Step, UnitChange } from './types.ts';
 
 /**

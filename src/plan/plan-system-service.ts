@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { UserError } from '../deployment/errors.ts';
 import type { HostFacts } from './facts.ts';
-import { requireSystem } from './plan-system.ts';
+import { requireSystem } from './refuse-host.ts';
 import type { Plan, UnitChange } from './types.ts';
 
 /** Starts, stops or restarts the service of a host; whether it starts at boot stays as it is. */

@@ -1,5 +1,6 @@
 import { Agent, request, type IncomingHttpHeaders } from 'node:http';
 import { Agent as TlsAgent, request as requestTls } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface LoadOptions {
   readonly url: string;
@@ -8,6 +9,8 @@ export interface LoadOptions {
   readonly ca?: string;
   /** Tool that answers `{content:[{text}]}` with its argument `message`. */
   readonly tool: string;
+  /** Between two calls of a client; none by default. */
+  readonly pauseMs?: number;
   /** Told of each call, for figures. */
   readonly onCall?: (call: {
     readonly era: 'modern' | 'legacy';
@@ -71,6 +74,7 @@ export function startLoad(options: LoadOptions): CallLoad {
         if (isModern) counts.failedModern++;
         problems.push(`${isModern ? 'modern' : 'legacy'}: ${String(error)}`);
       }
+      if (options.pauseMs !== undefined) await sleep(options.pauseMs);
     }
     agent.destroy();
   }

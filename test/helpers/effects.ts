@@ -32,8 +32,7 @@ const fileEffects = [
 const processEffects = ['startServer', 'stopServer', 'run'] as const satisfies readonly (keyof Processes)[];
 
 /** Programs that only look: a kill before, in and after them is one and the same. */
-const looking =
-  /^(?:systemctl (?:--user )?show|journalctl|nginx -t|haproxy -c|systemd-analyze|runuser|\S*node -e) ?/;
+const looking = /^(?:systemctl (?:--user )?show|journalctl|nginx -t|haproxy -c|systemd-analyze|runuser|\S*node -e) ?/;
 
 export type Moment = 'before' | 'during' | 'after';
 
@@ -45,7 +44,8 @@ export function interceptEffects(ports: ApplyPorts, around: (effect: Effect) => 
     for (const name of names) {
       const original = target[name] as (...args: unknown[]) => Promise<unknown>;
       const replacement = (...args: unknown[]): Promise<unknown> => {
-        if (name === 'run' && looking.test((args[0] as readonly string[]).join(' '))) return original.apply(target, args);
+        if (name === 'run' && looking.test((args[0] as readonly string[]).join(' ')))
+          return original.apply(target, args);
         const index = count;
         count += 1;
         return around({

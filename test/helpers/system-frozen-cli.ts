@@ -14,10 +14,10 @@ import { waitUntil } from './wait-until.ts';
 /**
  * An upgrade that ends at each of its effects, and an undo that does: from that effect on nothing happens any more, as after a
  * kill, but in one process, so that a case takes no start-up of a program. Bundled and run on a host, in the folder of the
- * deployment: node FILE WANTED-YAML once|all
+ * deployment: node FILE WANTED-YAML some|all
  *
- * `once` tries each effect before, during or after it, in turn; `all` each effect at each of these moments. What was not as it
- * has to be is told on standard output.
+ * `all` tries each effect before, during and after it; `some` one of these in turn, and of the lines of the journal, around
+ * which nothing else changes, a few. What was not as it has to be is told on standard output.
  */
 export interface FrozenReport {
   readonly effects: number;
@@ -28,7 +28,7 @@ export interface FrozenReport {
 
 const file = join(process.cwd(), 'mcp-deploy.yaml');
 const live = readFileSync(file, 'utf8');
-const [wanted = '', choice = 'once'] = process.argv.slice(2);
+const [wanted = '', choice = 'some'] = process.argv.slice(2);
 const moments: readonly Moment[] = ['before', 'during', 'after'];
 const problems: string[] = [];
 const hashes = new Map<string, string>();
@@ -37,16 +37,14 @@ const effects = await countEffectsOfUpgrade();
 let before = snapshot();
 let cases = 0;
 for (const [k, effect] of effects.entries()) {
-  const chosen = choice === 'all' ? moments : [moments[k % moments.length] ?? 'after'];
-  for (const when of chosen) {
+  if (choice !== 'all' && effect.startsWith('appendDurably') && k % 5 !== 0) continue;
+  for (const when of choice === 'all' ? moments : [moments[cases % moments.length] ?? 'after']) {
     await tryUpgrade(k, when, `cut off ${when} effect ${k} (${effect})`);
     cases += 1;
   }
 }
 const undoCases = await tryUndos();
-process.stdout.write(
-  JSON.stringify({ effects: effects.length, cases, undoCases, problems } satisfies FrozenReport),
-);
+process.stdout.write(JSON.stringify({ effects: effects.length, cases, undoCases, problems } satisfies FrozenReport));
 // Commands that are frozen wait for ever.
 process.exit(0);
 
@@ -69,7 +67,7 @@ async function tryUpgrade(k: number, when: Moment, what: string): Promise<void> 
   writeFileSync(file, wanted);
   await frozenApply(k, when);
   await expectServing(what);
-  const wasMadeFinal = lastJournal().includes('"type":"commit"');
+  const wasMadeFinal = /^{"type":"commit".*}\n/m.test(lastJournal());
   writeFileSync(file, live);
   const said = await mustApply(what);
   const now = snapshot();
@@ -86,7 +84,7 @@ async function tryUpgrade(k: number, when: Moment, what: string): Promise<void> 
 async function tryUndos(): Promise<number> {
   const last = effects.findLastIndex((name) => name.startsWith('run systemctl'));
   let tried = 0;
-  for (let j = 0; ; j += choice === 'all' ? 1 : 3) {
+  for (let j = 0; ; j += choice === 'all' ? 1 : 8) {
     const when = moments[tried % moments.length] ?? 'after';
     writeFileSync(file, wanted);
     await frozenApply(last, 'after');
@@ -199,7 +197,8 @@ function snapshot(): ReadonlyMap<string, string> {
     if (stat.isSymbolicLink()) found.set(path, `${about} -> ${readlinkSync(path)}`);
     else if (stat.isDirectory()) {
       found.set(path, about);
-      for (const name of readdirSync(path)) if (name !== 'journal' || !path.includes('mcp-deploy')) visit(join(path, name));
+      for (const name of readdirSync(path))
+        if (name !== 'journal' || !path.includes('mcp-deploy')) visit(join(path, name));
     } else if (path !== file) {
       const version = `${path} ${stat.ino} ${stat.ctimeNs} ${stat.size}`;
       let hash = hashes.get(version);
@@ -212,11 +211,9 @@ function snapshot(): ReadonlyMap<string, string> {
   };
   for (const root of ['/etc', '/opt', '/srv', '/run/systemd/system']) visit(root);
   const units = ['mcp-notes.service', 'mcp-notes.socket', 'mcp-notes-trial.service', 'nginx.service'];
-  const states = execFileSync(
-    'systemctl',
-    ['show', '--property=Id,LoadState,ActiveState,UnitFileState', ...units],
-    { encoding: 'utf8' },
-  );
+  const states = execFileSync('systemctl', ['show', '--property=Id,LoadState,ActiveState,UnitFileState', ...units], {
+    encoding: 'utf8',
+  });
   for (const [at, state] of states.trim().split('\n\n').entries()) found.set(units[at] ?? '', state);
   return found;
 }

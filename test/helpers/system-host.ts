@@ -19,7 +19,7 @@ export interface SystemHost {
   /** The same, killed at a step. */
   killedAt(step: number, moment: 'begun' | 'acted', ...args: readonly string[]): Promise<Executed>;
   /** An upgrade to `wanted`, cut off at each of its effects. */
-  frozen(wanted: string, choice: 'once' | 'all'): Promise<FrozenReport>;
+  frozen(wanted: string, choice: 'some' | 'all'): Promise<FrozenReport>;
   sh(script: string): Promise<string>;
   write(path: string, text: string): Promise<void>;
   /**
