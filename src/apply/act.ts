@@ -16,6 +16,7 @@ import { sha256Of } from './pre-images.ts';
 import { changeUnits } from './units.ts';
 import { runCommand } from './run-command.ts';
 import { serveCertificate } from './serve-certificate.ts';
+import { waitUntilFree } from './wait-until-free.ts';
 import { waitUntilReady } from './wait-until-ready.ts';
 import type { ApplyPorts, VerifiedEndpoint } from './ports.ts';
 
@@ -122,6 +123,8 @@ export async function act(action: Action, context: ActContext): Promise<string |
       return actServer(action, context);
     case 'wait-until-ready':
       return waitUntilReady(action, context);
+    case 'wait-until-free':
+      return waitUntilFree(action, context);
     case 'run-command':
       await runCommand(action.argv, context.ports, undefined, action.failure);
       return null;
@@ -140,12 +143,16 @@ export function shown(path: string, context: Pick<ActContext, 'baseDir'>): strin
   return way.startsWith('..') ? path : way;
 }
 
-async function setMode({ path, mode }: Extract<Action, { type: 'set-mode' }>, context: ActContext): Promise<string> {
+async function setMode(
+  { path, mode, owner }: Extract<Action, { type: 'set-mode' }>,
+  context: ActContext,
+): Promise<string> {
   const { files } = context.ports;
   const kind = (await files.stat(path))?.kind;
   if (kind !== 'file' && kind !== 'directory') {
     throw new EnvironmentError(`${path} is not there any more, or is a link now.`, { next: 'Run the command again.' });
   }
+  if (owner !== undefined) await files.chown(path, await readOwner(files, owner));
   await files.chmod(path, mode);
   return shown(path, context);
 }

@@ -123,6 +123,7 @@ async function makeRelease(
   for (const path of new Set([...(before?.directories ?? []), ...directoriesMade(journal)])) {
     if ((await ports.files.stat(path))?.kind === 'directory') directories.push(path);
   }
+  const started = plan.started ?? before?.started ?? {};
   return {
     release: plan.release,
     appliedAt: ports.clock.now(),
@@ -131,6 +132,7 @@ async function makeRelease(
     files,
     directories,
     ...(plan.build === undefined ? {} : { build: plan.build }),
+    ...(Object.keys(started).length === 0 ? {} : { started }),
     ...(plan.image === undefined ? {} : { image: plan.image }),
     ...(plan.sent === undefined ? {} : { sent: plan.sent }),
     ...(plan.rollbackOf === undefined ? {} : { rollbackOf: plan.rollbackOf }),

@@ -14,6 +14,8 @@ export interface FileSystem {
   list(path: string): Promise<readonly string[]>;
   /** All or nothing: written beside (`PATH.mcpd-tmp`), fsynced, renamed, folder fsynced. */
   writeAtomic(path: string, content: Buffer | string, mode: number, owner?: FileOwner): Promise<void>;
+  /** Writes into the file as it is, which keeps owner, mode and label; false when it is not there. A reader may meet half of it. */
+  overwrite(path: string, content: Buffer | string): Promise<boolean>;
   /** Makes or replaces a symbolic link in one step; false where the disk or the system has none. */
   linkAtomic(path: string, target: string): Promise<boolean>;
   /** Appends one line and fsyncs: the journal. */
@@ -123,6 +125,8 @@ export interface Endpoint {
   ready(url: string, caPem: string | null): Promise<{ readonly status: number; readonly body: string } | null>;
   /** A TCP port of 127.0.0.1 that nobody listens on at this moment. */
   freePort(): Promise<number>;
+  /** Who listens on a port of all addresses, where the system tells. */
+  portHolder(port: number): Promise<{ readonly taken: boolean; readonly holder: string | null }>;
   /** The leaf that one live TLS socket shows, by a handshake of its own; it need not be trusted. */
   servedFingerprint(
     socket: LiveSocket,

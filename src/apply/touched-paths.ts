@@ -1,4 +1,5 @@
 import { pathsTouchedBy, type Step } from '../plan/types.ts';
+import { accountCopies } from './accounts.ts';
 import type { FileSystem } from './ports.ts';
 
 /**
@@ -6,12 +7,19 @@ import type { FileSystem } from './ports.ts';
  * these are the server's pid and log file where they do not exist yet: a
  * server that starts makes them, and an undo must leave nothing. A log that
  * exists is left as it grows: what the failed server said is worth keeping.
+ * A user is made by programs that keep copies of the files they change.
  */
 export async function pathsToCapture(step: Step, files: FileSystem): Promise<readonly string[]> {
   const paths = [...pathsTouchedBy(step.action)];
   if (step.action.type === 'start-server') {
     for (const path of [step.action.logFile, step.action.pidFile]) {
       if ((await files.stat(path)) === null) paths.push(path);
+    }
+  }
+  if (step.action.type === 'ensure-user' || step.action.type === 'remove-user') {
+    for (const path of accountCopies) {
+      const stat = await files.stat(path);
+      if (stat === null || stat.kind === 'file') paths.push(path);
     }
   }
   return paths;

@@ -1,7 +1,7 @@
 import { ExplainedError } from '../deployment/errors.ts';
 import type { Step } from '../plan/types.ts';
 import { removeImage, restoreContainers } from './act-containers.ts';
-import { ensureUser, removeUser } from './accounts.ts';
+import { ensureUser, removeUser, restoreAccountCopies } from './accounts.ts';
 import { removeNamespace, restoreObjects } from './act-cluster.ts';
 import { restoreSecrets } from './act-cluster-secret.ts';
 import { restoreStack } from './act-stack.ts';
@@ -140,10 +140,16 @@ async function undoStep(
       await endTrial(undo, ports);
       return [];
     case 'remove-user':
-      if (entry.account === null) await removeUser(undo.user, ports);
+      if (entry.account === null) {
+        await removeUser(undo.user, ports);
+        await restoreAccountCopies(undo.user, entry.preImages, folder, files);
+      }
       return [];
     case 'ensure-user':
-      if (entry.account != null) await ensureUser(undo, ports, entry.account);
+      if (entry.account != null) {
+        await ensureUser(undo, ports, entry.account);
+        await restoreAccountCopies(undo.user, entry.preImages, folder, files);
+      }
       return [];
     case 'serve-certificate':
       await serveCertificate(undo.live, { ports });

@@ -9,7 +9,7 @@ import { readHostFacts } from '../host/read-facts.ts';
 import type { ReadSystemOptions } from '../host/read-system-facts.ts';
 import { deploymentSchema } from '../deployment/schema.ts';
 import { scopeOf } from '../plan/deployment-paths.ts';
-import { watchedProxyFiles } from '../plan/host-proxies.ts';
+import { hostProxyOf, watchedProxyFiles } from '../plan/host-proxies.ts';
 import { ownerFilesOf } from '../plan/staged-owners.ts';
 import { planForStage } from '../plan/staged-plan.ts';
 import { refuseEditedObjects } from '../plan/refuse-cluster.ts';
@@ -92,6 +92,7 @@ async function systemOptions(context: CommandContext, deployment: Deployment | n
     ],
     units: unitsOf(host ?? { files: [] }),
     siteName,
+    front: wanted === null ? null : { proxy: hostProxyOf(wanted), ports: host?.proxyPorts ?? [] },
     stageDir: context.stageDir,
   };
 }

@@ -5,7 +5,11 @@ import { ExplainedError } from '../deployment/errors.ts';
 import type { OwnFacts } from '../doctor/run-doctor.ts';
 import type { DoctorReport, FixOutcome } from '../doctor/types.ts';
 import { describePlan } from '../plan/describe-plan.ts';
-import { scopeOf } from '../plan/deployment-paths.ts';
+import type { Deployment } from '../deployment/schema.ts';
+import { deploymentPaths, scopeOf } from '../plan/deployment-paths.ts';
+import { serviceOwner } from '../plan/host-folders.ts';
+import { hostProxyOf } from '../plan/host-proxies.ts';
+import type { Owner } from '../plan/types.ts';
 import { planFix, type FixPlan, type OpenFile } from '../plan/plan-fix.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';
@@ -29,7 +33,15 @@ export async function fixDeployment(
   const deployment = await readAppliedDeployment(context);
   if (own === null || deployment === null) throw new Error('--fix without a deployment of this folder');
   const planFor = async (facts: HostFacts): Promise<FixPlan> =>
-    planFix({ deployment, open: await openFiles(context, before, own), ...hostOf(context, deployment) }, facts);
+    planFix(
+      {
+        deployment,
+        open: await openFiles(context, deployment, before, own),
+        timers: stoppedTimers(context, before),
+        ...hostOf(context, deployment),
+      },
+      facts,
+    );
 
   const unfinished = await readUnfinished({ ports, stateDir });
   const facts = await lookAtHost(context, deployment);
@@ -94,10 +106,14 @@ async function tryPlan(plan: () => Promise<FixPlan>): Promise<FixPlan | Explaine
 }
 
 /** Secrets of this deployment that host/file-modes names, when they really lie in its own folder and belong to us. */
-async function openFiles(context: CommandContext, report: DoctorReport, own: OwnFacts): Promise<readonly OpenFile[]> {
+async function openFiles(
+  context: CommandContext,
+  deployment: Deployment,
+  report: DoctorReport,
+  own: OwnFacts,
+): Promise<readonly OpenFile[]> {
   const { files } = context.ports;
-  // On a host the group of the service reads some of them: apply sets those modes.
-  if (scopeOf(own.stateDir) === 'system') return [];
+  if (scopeOf(own.stateDir) === 'system') return openHostFiles(context, deployment, report, own);
   const finding = report.findings.find(({ code }) => code === 'host/file-modes');
   const home = await realpath(own.stateDir);
   const found = await Promise.all(
@@ -113,6 +129,51 @@ async function openFiles(context: CommandContext, report: DoctorReport, own: Own
   );
   return found.flat();
 }
+
+/** The same of a service of the host, whose group reads some of them, and of which one may belong to the proxy. */
+async function openHostFiles(
+  { ports: { files }, stateDir }: CommandContext,
+  deployment: Deployment,
+  report: DoctorReport,
+  own: OwnFacts,
+): Promise<readonly OpenFile[]> {
+  const named = new Set(
+    report.findings
+      .filter(({ code }) => code === 'host/file-modes' || code === 'host/file-owners')
+      .flatMap(({ evidence }) => evidence.map(({ source }) => source)),
+  );
+  const ofRoot: Owner = { user: 'root', group: 'root' };
+  const shared = serviceOwner(deployment);
+  const wanted: readonly (readonly [string | null, number, Owner])[] = [
+    [own.caKeyFile, 0o400, ofRoot],
+    [own.keyFile, 0o640, { ...shared, user: hostProxyOf(deployment)?.readsKeysAs ?? 'root' }],
+    [own.keyStoreFile, 0o640, shared],
+    [own.apiKeyFile, 0o600, ofRoot],
+  ];
+  const home = deploymentPaths(stateDir).configDir;
+  const found = await Promise.all(
+    wanted.map(async ([file, mode, owner]) => {
+      if (file === null || !named.has(file)) return [];
+      const path = await realpath(file).catch(() => null);
+      if (path === null || !path.startsWith(home + sep) || (await files.stat(path))?.kind !== 'file') return [];
+      return [{ path, mode, owner }];
+    }),
+  );
+  return found.flat();
+}
+
+/** Timers of the host that were stopped or disabled; one whose files are not as they were written is left to a person. */
+function stoppedTimers({ stateDir }: CommandContext, report: DoctorReport): readonly string[] {
+  if (scopeOf(stateDir) !== 'system') return [];
+  return report.findings
+    .filter(
+      ({ code, evidence }) =>
+        timerCodes.has(code) && evidence.every(({ source }) => source.endsWith('.timer') && !source.includes('/')),
+    )
+    .flatMap(({ evidence }) => evidence.map(({ source }) => source));
+}
+
+const timerCodes: ReadonlySet<string> = new Set(['host/renewal-timer', 'host/backup-timer']);
 
 function withOutcome(
   before: DoctorReport,

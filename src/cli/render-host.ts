@@ -29,6 +29,7 @@ export function renderHost(context: CommandContext, deployment: Deployment): Ren
   return {
     files: [...from('systemd'), ...(proxy === null ? [] : from(proxy.name))],
     proxyUrl: proxy === null ? null : localUrl(input),
+    ...(proxy === null ? {} : { proxyPorts: portsOf(input) }),
   };
 }
 
@@ -101,6 +102,11 @@ function hostInput(context: CommandContext, deployment: Deployment): TargetInput
       pidFile: paths.pidFile,
     },
   };
+}
+
+function portsOf(input: TargetInput): readonly number[] {
+  const { httpPort, httpsPort } = describeProxySite(input);
+  return [...new Set([httpPort, httpsPort])];
 }
 
 /** Through the proxy, under a name that leads to this machine; null when it has none such. */

@@ -2,6 +2,7 @@ import { request as requestHttp } from 'node:http';
 import { request as requestHttps } from 'node:https';
 import { createServer } from 'node:net';
 import type { Endpoint } from '../apply/ports.ts';
+import { findPortHolder } from './port-holder.ts';
 
 const readyTimeoutMs = 2_000;
 const largestReadyBytes = 1_048_576;
@@ -11,6 +12,7 @@ export function createEndpoint(): Endpoint {
   return {
     ready: getOnce,
     freePort: findFreePort,
+    portHolder: (port) => findPortHolder(port, ['0.0.0.0', '::']),
     async servedFingerprint(socket, timeoutMs) {
       const [{ handshake }, { describeNetworkFailure }] = await Promise.all([
         import('../doctor/probes/tls-handshake.ts'),

@@ -19,6 +19,7 @@ import { dirname } from 'node:path';
 import type { FileOwner, FileSystem } from '../apply/ports.ts';
 import { temporaryFileOf } from '../apply/temporary-file.ts';
 import { explainFileError, hasCode } from './file-errors.ts';
+import { overwriteFile } from './overwrite-file.ts';
 import { syncFolder } from './sync-folder.ts';
 
 /**
@@ -36,6 +37,7 @@ export function createFileSystem(hardLink: typeof link = link): FileSystem {
     list: (path) => explained('list', path, async () => (await orNull(readdir(path))) ?? []),
     writeAtomic: (path, content, mode, owner) =>
       explained('write', path, () => writeAtomic(path, content, mode, owner)),
+    overwrite: overwriteFile,
     linkAtomic: (path, target) => explained('link', path, () => linkAtomic(path, target)),
     appendDurably: (path, line, mode) => explained('write', path, () => appendDurably(path, line, mode)),
     createExclusive: (path, content, mode) =>

@@ -8,6 +8,8 @@ export interface PortHolder {
   /** `nginx (pid 812)`, or null when this user may not see it or the system does not tell. */
   readonly holder: string | null;
   readonly pid: number | null;
+  /** The unit of systemd that it belongs to; null when it belongs to none, or that is not to be seen. */
+  readonly unit: string | null;
 }
 
 /** Both loopback addresses and all addresses: a listener on any of them is in the way of ours. */
@@ -23,9 +25,10 @@ export async function findPortHolder(port: number, hosts: readonly string[] = ev
     // One after the other: a socket on all addresses would be in the way of the next try.
     if (!taken) taken = await isTaken(port, host);
   }
-  if (!taken) return { taken: false, holder: null, pid: null };
+  if (!taken) return { taken: false, holder: null, pid: null, unit: null };
   const pid = process.platform === 'linux' ? findListener(port) : null;
-  return { taken: true, pid, holder: pid === null ? null : `${programOf(pid)} (pid ${pid})` };
+  if (pid === null) return { taken: true, pid, holder: null, unit: null };
+  return { taken: true, pid, holder: `${programOf(pid)} (pid ${pid})`, unit: unitOf(pid) };
 }
 
 function isTaken(port: number, host: string): Promise<boolean> {
@@ -70,6 +73,12 @@ function holdsOneOf(pid: string, inodes: ReadonlySet<string>): boolean {
 function programOf(pid: number): string {
   const [name] = orEmpty(() => [readFileSync(`/proc/${pid}/comm`, 'utf8').trim()]);
   return basename(name ?? 'a process');
+}
+
+/** From its control group, whose path names it (cgroups(7)). */
+function unitOf(pid: number): string | null {
+  const [groups = ''] = orEmpty(() => [readFileSync(`/proc/${pid}/cgroup`, 'utf8')]);
+  return /\/([^/\n]+\.(?:service|scope))(?:\/|$)/m.exec(groups)?.[1] ?? null;
 }
 
 /** Processes end while we look, and those of other users are closed to us. */

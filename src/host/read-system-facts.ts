@@ -1,13 +1,16 @@
-import { statfs } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { access, statfs } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { readAccount } from '../apply/accounts.ts';
 import { readFileFact, readNewestRelease } from '../apply/commit.ts';
 import type { ApplyPorts, FileSystem } from '../apply/ports.ts';
+import { hasCode } from './file-errors.ts';
 import { showUnit } from '../apply/units.ts';
 import { deploymentSchema } from '../deployment/schema.ts';
 import { parseAccounts } from '../plan/accounts.ts';
 import { deploymentPaths } from '../plan/deployment-paths.ts';
-import { haproxyDropIn, hostProxies } from '../plan/host-proxies.ts';
+import { haproxyDropIn, hostProxies, type HostProxy } from '../plan/host-proxies.ts';
+import { findPortHolder } from './port-holder.ts';
 import type { ProxyFacts, SystemFacts } from '../plan/system-facts.ts';
 
 export interface ReadSystemOptions {
@@ -19,6 +22,8 @@ export interface ReadSystemOptions {
   readonly units: readonly string[];
   /** As which the files of the deployment are named where a proxy looks for them. */
   readonly siteName: string;
+  /** The proxy that is wanted, and the ports it is to listen on; null when nothing is wanted. */
+  readonly front: { readonly proxy: HostProxy | null; readonly ports: readonly number[] } | null;
   /** The folder below which a system that does not run is looked at; null for this machine. */
   readonly stageDir: string | null;
 }
@@ -28,7 +33,7 @@ const programFolders = ['/usr/sbin', '/usr/bin', '/sbin', '/bin', '/usr/local/sb
 
 /** Looks at a host: accounts, units, programs, the live release. Changes nothing. */
 export async function readSystemFacts(
-  { user, units, siteName, stageDir }: ReadSystemOptions,
+  { user, units, siteName, front, stageDir }: ReadSystemOptions,
   ports: Pick<ApplyPorts, 'files' | 'processes'>,
   stateDir: string,
   tool: { readonly serverFile: string; readonly serverVersion: string },
@@ -40,8 +45,11 @@ export async function readSystemFacts(
       ? await findPrograms(files)
       : Object.fromEntries(programs.map((name) => [name, `/usr/bin/${name}`]));
   const activeUnits: string[] = [];
+  const enabledUnits: string[] = [];
   for (const unit of found['systemctl'] === undefined || stageDir !== null ? [] : units) {
-    if ((await showUnit(unit, ports))['ActiveState'] === 'active') activeUnits.push(unit);
+    const { ActiveState, UnitFileState } = await showUnit(unit, ports);
+    if (ActiveState === 'active') activeUnits.push(unit);
+    if (UnitFileState === 'enabled') enabledUnits.push(unit);
   }
   return {
     isRoot: stageDir !== null || process.getuid?.() === 0,
@@ -55,9 +63,11 @@ export async function readSystemFacts(
     current: await readCurrent(files, stateDir),
     programs: found,
     activeUnits,
+    enabledUnits,
     proxies: await readProxies(siteName, ports, found, stateDir),
     pairReader: await readPairReader(files, stateDir),
     freeBytes: await readFreeBytes(stageDir ?? stateDir),
+    ...(stageDir === null && front !== null ? await readFront(front, found, ports) : {}),
   };
 }
 
@@ -72,6 +82,7 @@ async function readProxies(
   for (const { name, folder, suffix } of hostProxies) {
     if (found[name] === undefined) continue;
     const sites = (await files.list(folder)).filter((each) => each.endsWith(suffix) && each !== `${siteName}${suffix}`);
+    if (name === 'nginx') sites.push(...(await files.list('/etc/nginx/sites-enabled')));
     const dropInFolder = dirname(haproxyDropIn(siteName));
     const dropIns = await files.list(dropInFolder);
     facts[name] = {
@@ -84,6 +95,52 @@ async function readProxies(
     };
   }
   return facts;
+}
+
+async function readFront(
+  { proxy, ports: wanted }: NonNullable<ReadSystemOptions['front']>,
+  found: SystemFacts['programs'],
+  { processes }: Pick<ApplyPorts, 'processes'>,
+): Promise<Pick<SystemFacts, 'front' | 'closed'>> {
+  const folders = [
+    '/etc',
+    '/etc/systemd/system',
+    '/opt',
+    '/var/lib',
+    '/var/log',
+    ...(proxy === null ? [] : [proxy.folder]),
+  ];
+  const closed = [];
+  for (const path of folders) {
+    const why = await whyClosed(path);
+    if (why !== null) closed.push({ path, why });
+  }
+  if (proxy === null || found[proxy.name] === undefined) return { closed };
+  const said = await processes.run(proxy.version, 20_000);
+  const held = [];
+  for (const port of wanted) {
+    const { taken, holder, pid, unit } = await findPortHolder(port, ['0.0.0.0', '::']);
+    if (taken) held.push({ port, holder, pid, unit });
+  }
+  // nginx says it on its standard error.
+  const version = [said.output.split('\n')[0] ?? '', ...said.lastWords].find((line) => /\d+\.\d+/.test(line)) ?? null;
+  return { closed, front: { version, held } };
+}
+
+/** Of files that are small: units, sites, records. */
+const leastFolderBytes = 256 * 1024;
+
+/** Root may write everywhere but there. */
+async function whyClosed(path: string): Promise<'read-only' | 'full' | null> {
+  try {
+    await access(path, constants.W_OK);
+  } catch (error) {
+    if (hasCode(error, 'EROFS')) return 'read-only';
+    // Not there, or somebody without rights who only looks.
+    return null;
+  }
+  const { bavail, bsize } = await statfs(path);
+  return bavail * bsize < leastFolderBytes ? 'full' : null;
 }
 
 /** EXTRAOPTS in the unit of HAProxy, with all its parts. */

@@ -53,6 +53,7 @@ function stageFiles(files: FileSystem, { root, outside, sources, users }: Stage)
       await makeParents(files, root, there(path));
       await files.writeAtomic(there(path), content, mode);
     },
+    overwrite: (path, content) => files.overwrite(there(path), content),
     async linkAtomic(path, target) {
       await makeParents(files, root, there(path));
       return files.linkAtomic(there(path), target);

@@ -121,6 +121,7 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'start-server':
     case 'stop-server':
     case 'wait-until-ready':
+    case 'wait-until-free':
     case 'verify-endpoint':
     case 'serve-certificate':
     case 'run-command':
@@ -149,6 +150,7 @@ function isRun({ action }: Step): boolean {
     'start-server',
     'stop-server',
     'wait-until-ready',
+    'wait-until-free',
     'verify-endpoint',
     'serve-certificate',
     'run-command',

@@ -3,7 +3,7 @@ import type { ClusterFacts } from './cluster-facts.ts';
 import type { ContainerFacts } from './container-facts.ts';
 import type { SentRecord } from './plan-sent-files.ts';
 import type { SystemFacts } from './system-facts.ts';
-import type { Plan } from './types.ts';
+import type { Plan, StartedUnits } from './types.ts';
 
 /**
  * What is there now, as the planner sees it. Gathered by host/ through
@@ -95,6 +95,8 @@ export interface ReleaseRecord {
   readonly directories: readonly string[];
   /** The server that it starts: `releases/FOLDER/serve.js`. Left out where containers serve. */
   readonly build?: { readonly version: string; readonly sha256: string; readonly folder: number };
+  /** Units of others that were started for it, e.g. that of its proxy. */
+  readonly started?: StartedUnits;
   /** The image that it runs, tagged by content, where containers serve. */
   readonly image?: string;
   /** What came with mcp-deploy.yaml (`--from`, `--host`); left out where nothing comes. */

@@ -14,6 +14,10 @@ export interface HostProxy {
   readonly suffix: string;
   /** Judges everything it would read, sites of others included. @param readsFolder whether the folder of sites is there */
   readonly check: (readsFolder: boolean) => readonly string[];
+  /** Prints its version. */
+  readonly version: readonly string[];
+  /** What its sites are written for at least. */
+  readonly oldest: string;
   /** Where it writes what a site was asked; null when not into a file of the site. */
   readonly accessLog: (site: string) => string | null;
   /** Its worker runs as this user and opens keys itself; null when root reads them before it gives its rights away. */
@@ -33,6 +37,8 @@ export const hostProxies: readonly HostProxy[] = [
     unit: 'nginx.service',
     folder: '/etc/nginx/conf.d',
     suffix: '.conf',
+    version: ['nginx', '-v'],
+    oldest: '1.18.0',
     check: () => ['nginx', '-t'],
     accessLog: (site) => `/var/log/nginx/${basename(site, '.conf')}.access.log`,
     readsKeysAs: null,
@@ -44,6 +50,8 @@ export const hostProxies: readonly HostProxy[] = [
     folder: '/etc/caddy/Caddyfile.d',
     suffix: '.caddyfile',
     // As its own user: root would open logs that Caddy may not write then, and keys that it cannot read.
+    version: ['caddy', 'version'],
+    oldest: '2.6.0',
     check: () => [
       'runuser',
       '-u',
@@ -67,6 +75,8 @@ export const hostProxies: readonly HostProxy[] = [
     unit: 'haproxy.service',
     folder: '/etc/haproxy/conf.d',
     suffix: '.cfg',
+    version: ['haproxy', '-v'],
+    oldest: '2.4.0',
     check: (readsFolder) => [
       'haproxy',
       '-c',

@@ -189,6 +189,7 @@ function planOnHost(
     desired: JSON.parse(JSON.stringify(deployment)) as unknown,
     build: system.build,
     ...(placed === null ? {} : { sent: placed.sent }),
+    ...(system.started === null ? {} : { started: system.started }),
     ...(system.adopted.length === 0 ? {} : { adopted: system.adopted }),
     ...(desired.rollbackOf === undefined || all.length === 0 ? {} : { rollbackOf: desired.rollbackOf }),
   };

@@ -4,12 +4,14 @@ import { describeDrift } from './describe-drift.ts';
 import type { HostFacts } from './facts.ts';
 import { planDeployment } from './plan-deployment.ts';
 import type { RenderedHost } from './system-facts.ts';
-import type { Plan, Step } from './types.ts';
+import type { Owner, Plan, Step } from './types.ts';
 
 /** A file or folder of this deployment that others may read or write, where it really lies. */
 export interface OpenFile {
   readonly path: string;
   readonly mode: number;
+  /** Whose it has to be, on a host. */
+  readonly owner?: Owner;
 }
 
 export interface FixPlan {
@@ -25,15 +27,21 @@ export interface FixPlan {
  * new key, a new CA or a certificate from outside is left to a person.
  */
 export function planFix(
-  parts: { readonly deployment: Deployment; readonly open: readonly OpenFile[]; readonly host?: RenderedHost },
+  parts: {
+    readonly deployment: Deployment;
+    readonly open: readonly OpenFile[];
+    readonly host?: RenderedHost;
+    /** Timers of ours whose files are as they were written, and that do not run. */
+    readonly timers?: readonly string[];
+  },
   facts: HostFacts,
 ): FixPlan {
-  const { deployment, open, host } = parts;
+  const { deployment, open, host, timers = [] } = parts;
   const applied = planDeployment({ deployment, deploymentText: null, ...(host === undefined ? {} : { host }) }, facts);
   const unsafe = applied.steps.filter((step) => !isSafe(step)).map(({ title, why }) => `${title} (${why})`);
   // Steps lean on each other: one that is left out would leave the others hanging.
   const rest = unsafe.length === 0 && (applied.steps.length === 0 || isBroken(facts)) ? applied.steps : [];
-  const steps = [...open.map(closeStep), ...rest];
+  const steps = [...open.map(closeStep), ...timers.map(timerStep), ...rest];
   const release = facts.release?.release ?? 0;
   return { plan: { ...applied, steps, release: steps.length === 0 ? release : release + 1 }, unsafe };
 }
@@ -48,6 +56,7 @@ function isBroken(facts: HostFacts): boolean {
   const { serverCertificate } = facts;
   return (
     facts.server.state !== 'running' ||
+    !startsAtBoot(facts) ||
     describeDrift(facts).some(({ state }) => state !== 'as written') ||
     serverCertificate === null ||
     !serverCertificate.keyMatches ||
@@ -55,13 +64,33 @@ function isBroken(facts: HostFacts): boolean {
   );
 }
 
-function closeStep({ path, mode }: OpenFile, index: number): Step {
+/** On a host: whether each unit of ours is enabled. */
+function startsAtBoot({ release, system }: HostFacts): boolean {
+  const units = Object.keys(release?.files ?? {}).flatMap(
+    (path) => /^\/etc\/systemd\/system\/([^/]+\.(?:service|socket))$/.exec(path)?.[1] ?? [],
+  );
+  return system?.enabledUnits === undefined || units.every((unit) => system.enabledUnits?.includes(unit) === true);
+}
+
+function timerStep(unit: string): Step {
+  const units = [{ unit, at: 'start', enabled: true }] as const;
+  return {
+    id: `start-${unit.replaceAll('.', '-')}`,
+    title: `start ${unit}`,
+    why: 'it does not run',
+    group: 'configuration',
+    action: { type: 'service', units },
+    undo: { type: 'restore-units', units },
+  };
+}
+
+function closeStep({ path, mode, owner }: OpenFile, index: number): Step {
   return {
     id: `mode-${index + 1}`,
     title: `close ${path.slice(dirname(path).length + 1)} to others`,
-    why: `it should be ${mode.toString(8).padStart(4, '0')}`,
+    why: `it should be ${mode.toString(8).padStart(4, '0')}${owner === undefined ? '' : ` ${owner.user}:${owner.group}`}`,
     group: 'keys',
-    action: { type: 'set-mode', path, mode },
+    action: { type: 'set-mode', path, mode, ...(owner === undefined ? {} : { owner }) },
     undo: { type: 'restore' },
   };
 }

@@ -16,7 +16,7 @@ import {
 } from './host-proxies.ts';
 import { managedFileSteps } from './managed-file.ts';
 import type { HostFile, ProxyFacts } from './system-facts.ts';
-import type { Step, UnitChange } from './types.ts';
+import type { StartedUnits, Step, UnitChange } from './types.ts';
 
 /** Steps by which a proxy takes a site, or lets go of one. */
 export interface ProxySteps {
@@ -89,12 +89,21 @@ export function pairReaderSteps(deployment: Deployment, reader: string | null, f
 export function proxySteps(
   proxy: HostProxy,
   facts: HostFacts,
-  options: { readonly restarts: boolean; readonly why: string; readonly readsFolder: boolean },
+  options: {
+    readonly restarts: boolean;
+    readonly why: string;
+    readonly readsFolder: boolean;
+    /** How it was started for this deployment alone, which leaves it; absent when somebody else needs it. */
+    readonly leaves?: StartedUnits[string] | undefined;
+  },
 ): Pick<ProxySteps, 'checkBefore' | 'check' | 'reload'> {
   const { name, title, unit } = proxy;
   const isActive = facts.system?.activeUnits.includes(unit) === true;
-  const at = isActive ? (options.restarts ? 'restart' : 'reload') : 'start';
-  const units: readonly UnitChange[] = [{ unit, at, enabled: null }];
+  const at = options.leaves !== undefined ? 'stop' : isActive ? (options.restarts ? 'restart' : 'reload') : 'start';
+  // Who is started now has to be there after the next boot as well.
+  const isEnabled = facts.system?.enabledUnits?.includes(unit) === true;
+  const enabled = options.leaves === 'started and enabled' ? false : at === 'start' && !isEnabled ? true : null;
+  const units: readonly UnitChange[] = [{ unit, at, enabled }];
   return {
     checkBefore: {
       id: `check-${name}-before`,
@@ -119,7 +128,12 @@ export function proxySteps(
     reload: {
       id: `reload-${name}`,
       title: `${at} ${title}`,
-      why: at === 'restart' ? 'it reads another folder than it was started with' : options.why,
+      why:
+        at === 'restart'
+          ? 'it reads another folder than it was started with'
+          : at === 'stop'
+            ? 'it was started for this deployment alone'
+            : options.why,
       group: options.why === 'it is removed' ? 'removal' : 'server',
       action: { type: 'service', units },
       undo: { type: 'restore-units', units },
@@ -151,6 +165,7 @@ export function proxyRemoval(
     restarts: dropIns.length > 0 && known.otherDropIns === 0,
     why,
     readsFolder: true,
+    leaves: isLast && known.otherDropIns === 0 ? facts.release?.started?.[proxy.unit] : undefined,
   });
   const folders = [proxy.folder, ...dropIns.map((path) => dirname(path))];
   return {

@@ -9,7 +9,7 @@ import { buildSteps, trialStep } from './release-steps.ts';
 import type { HostFile, RenderedHost } from './system-facts.ts';
 import type { SystemWishes } from './system-wishes.ts';
 import { checkUnitsStep, planUnits, readySteps, serviceReason, serviceStep } from './unit-steps.ts';
-import type { AdoptedFile, Notice, Step } from './types.ts';
+import type { AdoptedFile, Notice, StartedUnits, Step } from './types.ts';
 
 export interface SystemPlan {
   /** Before keys and certificates: what they need. */
@@ -20,6 +20,8 @@ export interface SystemPlan {
   readonly adopted: readonly AdoptedFile[];
   /** The release whose folder is live when this is done. */
   readonly build: { readonly version: string; readonly sha256: string; readonly folder: number };
+  /** Units of others that run for this deployment alone; null when it never had one. */
+  readonly started: StartedUnits | null;
 }
 
 /**
@@ -48,13 +50,16 @@ export function planSystem(wishes: SystemWishes, facts: HostFacts): SystemPlan {
     formerUnits: former.units.map((path) => basename(path)),
   });
   const proxy = wanted === null ? null : wantedProxySteps(wanted, wishes, facts, changed(wanted.name));
-  const left = [...former.sites].map(([each, paths]) => proxyRemoval(each, paths, facts, 'not wanted any more'));
+  const left = [...former.sites].map(([each, paths]) => ({
+    ...proxyRemoval(each, paths, facts, 'not wanted any more'),
+    isActive: system.activeUnits.includes(each.unit),
+  }));
   const serves = units.length > 0;
   const after = [
     ...build.steps,
     ...files.filter(({ file }) => file.program === 'systemd').flatMap(({ steps }) => steps),
     ...(changed('systemd') ? [checkUnitsStep(host)] : []),
-    ...left.flatMap(({ change, check }) => [...change, check]),
+    ...left.flatMap(({ change, check, isActive }) => [...change, ...(isActive ? [check] : [])]),
     ...pairReaderSteps(deployment, wanted?.readsKeysAs ?? null, facts),
     ...(proxy?.change ?? []),
     ...files.filter(({ file }) => file.program !== 'systemd').flatMap(({ steps }) => steps),
@@ -68,7 +73,8 @@ export function planSystem(wishes: SystemWishes, facts: HostFacts): SystemPlan {
       : []),
     ...(serves || wishes.othersChange ? readySteps(wishes, facts) : []),
     // Who leaves first: the next one takes the same ports.
-    ...left.map(({ reload }) => reload),
+    ...left.flatMap(({ reload, isActive }) => (isActive ? [reload] : [])),
+    ...(proxy !== null && wanted !== null && left.some(({ isActive }) => isActive) ? [freeStep(wanted, host)] : []),
     ...(proxy === null ? [] : [proxy.reload]),
     ...left.flatMap((each) => each.after),
   ];
@@ -82,7 +88,35 @@ export function planSystem(wishes: SystemWishes, facts: HostFacts): SystemPlan {
     notices: [...build.notices, ...files.flatMap(({ notices }) => notices)],
     adopted: files.flatMap(({ adopted }) => adopted),
     build: build.live,
+    started: startedUnits(
+      [...(proxy === null ? [] : [proxy.reload]), ...left.flatMap((each) => (each.isActive ? [each.reload] : []))],
+      facts,
+    ),
   };
+}
+
+/** Two programs never own one port: the next one waits until the former one has let go. */
+function freeStep({ title }: HostProxy, { proxyPorts = [] }: RenderedHost): Step {
+  return {
+    id: 'free-ports',
+    title: `wait until ${proxyPorts.length === 1 ? 'port' : 'ports'} ${proxyPorts.join(' and ')} are free`,
+    why: `${title} takes them`,
+    group: 'server',
+    action: { type: 'wait-until-free', ports: proxyPorts, next: title, timeoutMs: 15_000 },
+    undo: { type: 'none' },
+  };
+}
+
+/** The units of others that run for this deployment alone when the steps are done; null when it never had one. */
+function startedUnits(steps: readonly Step[], { release }: HostFacts): StartedUnits | null {
+  const started = new Map(Object.entries(release?.started ?? {}));
+  for (const { action } of steps) {
+    for (const { unit, at, enabled } of action.type === 'service' ? action.units : []) {
+      if (at === 'start') started.set(unit, enabled === true ? 'started and enabled' : 'started');
+      if (at === 'stop') started.delete(unit);
+    }
+  }
+  return started.size === 0 && release?.started === undefined ? null : Object.fromEntries(started);
 }
 
 /** The steps of the proxy that is wanted in front; null when it has nothing to do. */

@@ -17,12 +17,32 @@ export interface SystemFacts {
   readonly programs: Readonly<Record<string, string>>;
   /** Active units, of those that may be ours or are in front. */
   readonly activeUnits: readonly string[];
+  /** Those of them that start with the machine. */
+  readonly enabledUnits?: readonly string[];
   /** How each proxy of the host reads sites; left out where none is known. */
   readonly proxies?: Readonly<Partial<Record<HostProxyName, ProxyFacts>>>;
   /** The user, beside root, to whom the certificate and its key belong; null for none. */
   readonly pairReader?: string | null;
   /** On the disk of /opt. */
   readonly freeBytes: number;
+  /** Of the proxy that is wanted in front; left out where none is. */
+  readonly front?: FrontFacts;
+  /** Folders that are written to and cannot be: on a disk that is read-only or full. */
+  readonly closed?: readonly { readonly path: string; readonly why: 'read-only' | 'full' }[];
+}
+
+/** What a proxy needs beside its program. */
+export interface FrontFacts {
+  /** As it prints it; null when it does not. */
+  readonly version: string | null;
+  /** Those of its ports that somebody holds, itself included. */
+  readonly held: readonly {
+    readonly port: number;
+    /** `nginx (pid 812)`; null when it is not to be seen. */
+    readonly holder: string | null;
+    readonly pid: number | null;
+    readonly unit: string | null;
+  }[];
 }
 
 /** Of a reverse proxy. */
@@ -45,6 +65,8 @@ export interface RenderedHost {
   readonly files: readonly HostFile[];
   /** Where clients reach the endpoint through the proxy on this machine; null when nothing can be tried from here. */
   readonly proxyUrl: string | null;
+  /** Ports that the proxy listens on. */
+  readonly proxyPorts?: readonly number[];
 }
 
 export interface HostFile {

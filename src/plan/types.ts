@@ -26,6 +26,8 @@ export interface Plan {
   readonly build?: { readonly version: string; readonly sha256: string; readonly folder: number };
   /** The files that came with mcp-deploy.yaml. */
   readonly sent?: readonly SentRecord[];
+  /** Units of others that run for this deployment alone. */
+  readonly started?: StartedUnits;
   /** The image that runs afterwards, where containers serve. */
   readonly image?: string;
   /** Folders that go, with all in them, when everything else is done: not undone any more. */
@@ -76,8 +78,8 @@ export type Action =
       readonly content: string;
       readonly owner?: Owner;
     }
-  /** The permission bits of a file or folder of ours; what is in it stays. Never through a link. */
-  | { readonly type: 'set-mode'; readonly path: string; readonly mode: number }
+  /** The permission bits, and the owner, of a file or folder of ours; what is in it stays. Never through a link. */
+  | { readonly type: 'set-mode'; readonly path: string; readonly mode: number; readonly owner?: Owner }
   | { readonly type: 'remove-file'; readonly path: string }
   /** Removes an empty folder; leaves it, without error, when something is in it. */
   | { readonly type: 'remove-directory'; readonly path: string }
@@ -163,6 +165,14 @@ export type Action =
     }
   /** A symbolic link of ours, renamed into place: what it points to changes in one instant. */
   | { readonly type: 'link'; readonly path: string; readonly target: string }
+  /** Waits until nobody listens on the ports any more: who was told to leave takes a moment. */
+  | {
+      readonly type: 'wait-until-free';
+      readonly ports: readonly number[];
+      /** Who is to take them. */
+      readonly next: string;
+      readonly timeoutMs: number;
+    }
   /** Starts a build and a configuration beside what runs, until they are ready, and stops them again. */
   | {
       readonly type: 'trial-server';
@@ -308,6 +318,9 @@ export interface ComposeProject {
   readonly graceSeconds: number;
 }
 
+/** By unit: whether it was enabled as well when it was started. */
+export type StartedUnits = Readonly<Record<string, 'started' | 'started and enabled'>>;
+
 export interface UnitChange {
   /** With its suffix. */
   readonly unit: string;
@@ -429,6 +442,7 @@ export function pathsTouchedBy(action: Action): readonly string[] {
     case 'start-server':
     case 'stop-server':
     case 'wait-until-ready':
+    case 'wait-until-free':
     case 'verify-endpoint':
     case 'serve-certificate':
     case 'run-command':

@@ -12,7 +12,7 @@ import type { Step, UnitChange } from './types.ts';
 export function planUnits(
   { host }: SystemWishes,
   facts: HostFacts,
-  { activeUnits }: SystemFacts,
+  { activeUnits, enabledUnits }: SystemFacts,
   changes: {
     readonly unitsChange: boolean;
     readonly serverChanges: boolean;
@@ -33,7 +33,9 @@ export function planUnits(
         ? 'reload'
         : null;
   const opened = sockets.filter((unit) => !activeUnits.includes(unit) || changes.changedSockets.includes(unit));
-  if (at === null && opened.length === 0) return [];
+  // Somebody has disabled it: it would be gone after the next boot.
+  const isEnabled = enabledUnits === undefined || names.every((unit) => enabledUnits.includes(unit));
+  if (at === null && opened.length === 0 && isEnabled) return [];
   // While the service holds a port, no socket can be opened there, nor the other way round.
   const mustRest = isActive && (opened.length > 0 || changes.formerUnits.length > 0);
   return [

@@ -241,6 +241,7 @@ function fakePair(kind: string): { certificatePem: string; keyPem: string } {
 export const fakeEndpoint: Endpoint = {
   ready: () => Promise.resolve({ status: 200, body: '{"status":"ready","upstreams":[]}' }),
   freePort: () => Promise.resolve(1),
+  portHolder: () => Promise.resolve({ taken: false, holder: null }),
   servedFingerprint: () => Promise.resolve({ problem: 'nobody listens' }),
   verify: () => Promise.resolve({ modern: true, legacy: true, tools: 3, called: { tool: 'echo', durationMs: 4 } }),
 };

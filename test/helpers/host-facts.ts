@@ -149,6 +149,7 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
     case 'move-pair':
     case 'remove-directory':
     case 'wait-until-ready':
+    case 'wait-until-free':
     case 'verify-endpoint':
     case 'serve-certificate':
     case 'run-command':

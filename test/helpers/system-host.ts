@@ -24,7 +24,7 @@ export interface SystemHost {
   write(path: string, text: string): Promise<void>;
   /**
    * What is on the host, a line each: paths with kind, mode, owner and target, contents, and what systemd says of the units.
-   * Left out are journals of plans, logs, what a server notes while it runs, and the copies that useradd keeps.
+   * Left out are journals of plans, logs, what a server notes while it runs, and the lock of the accounts.
    */
   snapshot(): Promise<string>;
 }
@@ -110,8 +110,7 @@ async function bundle(name: (typeof scripts)[number]): Promise<string> {
   return text;
 }
 
-const left =
-  "-name 'passwd-' -o -name 'group-' -o -name 'shadow-' -o -name 'gshadow-' -o -name .pwd.lock -o -name .npm -o -name journal";
+const left = '-name .pwd.lock -o -name .npm -o -name journal';
 const snapshotScript = `cd /
 find etc opt srv var/lib/mcp-deploy var/log/mcp-deploy run/systemd/system run/mcp-notes-trial.json 2>/dev/null \\
   \\( ${left} -o -path 'var/log/mcp-deploy/*/*' -o -path 'var/lib/mcp-deploy/*/server.json' \\) -prune \\

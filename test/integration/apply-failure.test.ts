@@ -150,6 +150,7 @@ describe('an interrupt', () => {
           if (hanging === 'ready') setTimeout(() => stop.abort(), 5);
           return Promise.resolve(hanging === 'ready' ? null : { status: 200, body: '' });
         },
+        portHolder: () => Promise.resolve({ taken: false, holder: null }),
         freePort: () => Promise.resolve(1),
         servedFingerprint: () => Promise.resolve({ problem: 'nobody listens' }),
         verify: (_spec: unknown, signal: AbortSignal) =>

@@ -31,7 +31,7 @@ test.each(['127.0.0.1', '::1', '0.0.0.0', '::'])('a listener on %s is found and 
 test('a free port is free, and stays free after the look', async () => {
   const port = await listen('127.0.0.1');
   await new Promise((resolve) => open.splice(0)[0]?.close(resolve));
-  expect(await findPortHolder(port)).toEqual({ taken: false, holder: null, pid: null });
+  expect(await findPortHolder(port)).toEqual({ taken: false, holder: null, pid: null, unit: null });
   expect(await listen('127.0.0.1', port)).toBe(port);
 });
 

@@ -10,12 +10,13 @@ let host: SystemHost;
 let untouched = '';
 
 const canBoot = bootedDebianTools.every((tool) => findProgram(tool) !== null);
-const withinMs = 300_000;
+const withinMs = 900_000;
 
 beforeAll(async () => {
   if (!canBoot) return;
   host = await bootSystemHost();
   untouched = await host.snapshot();
+  await host.sh('touch /run/mark');
 }, bootDebianWithinMs);
 
 afterAll(async () => {
@@ -64,6 +65,19 @@ async function serves(): Promise<boolean> {
 }
 
 describe('a service of a host', () => {
+  testWithTools(
+    bootedDebianTools,
+    'whose first install fails leaves everything as it was, also what useradd keeps of the accounts',
+    async () => {
+      await want(upstream('command: /usr/bin/false'));
+      const ran = await host.cli('apply');
+      expect(`${ran.status} ${ran.stderr}`).toMatch(/^4 [^]*undone/);
+      await host.sh(`rm ${siteFolder}/mcp-deploy.yaml`);
+      expect(await host.snapshot()).toBe(untouched);
+    },
+    withinMs,
+  );
+
   testWithTools(
     bootedDebianTools,
     'is installed with nginx in front as one change, and belongs to whom it should',
@@ -213,11 +227,11 @@ const breaks: readonly Break[] = [
   {
     name: 'an MCP server that comes up when it is tried, and never again',
     yaml: upstream('command: /bin/sh, args: [/usr/local/lib/once.sh], startSeconds: 2'),
-    before: `printf 'mkdir /var/lib/mcp-deploy/notes/tried && exec /usr/bin/node -e "$(cat /usr/local/lib/once.js)"' > /usr/local/lib/once.sh
+    before: `printf 'mkdir /var/log/mcp-deploy/notes/tried && exec /usr/bin/node -e "$(cat /usr/local/lib/once.js)"' > /usr/local/lib/once.sh
       cat > /usr/local/lib/once.js <<'END'
 ${echoServer}
 END`,
-    after: 'rm -r /usr/local/lib/once.sh /usr/local/lib/once.js; rmdir /var/lib/mcp-deploy/notes/tried',
+    after: 'rm -r /usr/local/lib/once.sh /usr/local/lib/once.js; rmdir /var/log/mcp-deploy/notes/tried',
     exitCode: 4,
     says: 'undone',
   },
@@ -234,10 +248,10 @@ END`,
   {
     name: 'a disk that is full while files are written',
     yaml: `${live}server: { drainSeconds: 31 }\n`,
-    before: `cp -a /etc/systemd/system /root/units; mount -t tmpfs -o size=512k,mode=755 tmpfs /etc/systemd/system
-      cp -a /root/units/. /etc/systemd/system/; head -c 1M /dev/zero > /root/fill
-      cat /root/fill > /etc/systemd/system/fill 2>/dev/null || true`,
-    after: 'umount /etc/systemd/system; rm -r /root/units /root/fill',
+    // Room for bytes, and for not one more file.
+    before: `cp -a /etc/systemd/system /root/units; mount -t tmpfs -o size=8m,nr_inodes=400,mode=755 tmpfs /etc/systemd/system
+      cp -a /root/units/. /etc/systemd/system/; i=0; while touch /etc/systemd/system/fill-$i 2>/dev/null; do i=$((i+1)); done`,
+    after: 'umount /etc/systemd/system; rm -r /root/units',
     exitCode: 4,
     says: 'undone',
   },
@@ -255,8 +269,8 @@ END`,
     yaml: `${live}server: { path: /tools }\n`,
     before: 'mount --bind /etc/nginx/conf.d /etc/nginx/conf.d; mount -o remount,ro,bind /etc/nginx/conf.d',
     after: 'umount /etc/nginx/conf.d',
-    exitCode: 4,
-    says: 'undone',
+    exitCode: 3,
+    says: 'read-only',
   },
   {
     name: 'an nginx that others have broken',
@@ -318,6 +332,79 @@ describe('whatever is wrong, the old release serves on and the host is byte for 
     'and meanwhile no call has failed',
     async () => {
       expect(await load.end()).toMatchObject({ failed: 0, problems: [] });
+    },
+    withinMs,
+  );
+});
+
+interface Report {
+  readonly findings: readonly { readonly code: string }[];
+  readonly passed: readonly { readonly code: string }[];
+  readonly fix?: {
+    readonly done: readonly string[];
+    readonly healed: readonly string[];
+    readonly left: readonly string[];
+  };
+}
+
+describe('doctor on the host', () => {
+  const look = async (...words: readonly string[]): Promise<Report> => {
+    const ran = await host.cli('doctor', '--json', '--only', 'host', ...words);
+    try {
+      return JSON.parse(ran.stdout) as Report;
+    } catch {
+      throw new Error(`${ran.status} ${ran.stdout} ${ran.stderr}`);
+    }
+  };
+  const codes = (list: Report['findings']): readonly string[] => list.map(({ code }) => code);
+
+  testWithTools(
+    bootedDebianTools,
+    'sees what systemd says of the service, and --fix mends what is safe: state, boot, modes, owners, edited files and the timer',
+    async () => {
+      await want(live);
+      await host.must('apply');
+      await host.must('cert', 'renew', '--install-timer');
+      const healthy = await look();
+      expect(codes(healthy.findings)).toEqual([]);
+      expect(codes(healthy.passed)).toEqual(
+        expect.arrayContaining(['host/service-steady', 'host/service-enabled', 'host/renewal-timer']),
+      );
+      const was = await host.snapshot();
+      const releases = /opt\/mcp-deploy\/notes\/releases\/|(?:^|\n)opt\/mcp-deploy\/notes\/current .*/;
+
+      // It ends again and again, until systemd gives it up.
+      await host.sh(`systemctl kill --signal=KILL mcp-notes.service; for i in 1 2 3 4; do
+        until systemctl is-active --quiet mcp-notes.service; do sleep 0.2; done; systemctl kill --signal=KILL mcp-notes.service; done
+        until systemctl is-active --quiet mcp-notes.service; do sleep 0.2; done`);
+      expect(codes((await look()).findings)).toContain('host/service-steady');
+
+      await host.sh(`systemctl disable --quiet mcp-notes.service mcp-notes.socket; systemctl stop mcp-notes.socket mcp-notes.service
+        systemctl reset-failed mcp-notes.service; systemctl disable --quiet --now $(cd /etc/systemd/system && ls mcp-*.timer)
+        cd /etc/mcp-deploy/notes; chmod 644 keys/keys.json; chown mcp pki/live/server.key; chmod 644 pki/ca.key
+        echo '# by hand' >> /etc/nginx/conf.d/mcp-notes.conf`);
+      const broken = [
+        'host/file-modes',
+        'host/file-owners',
+        'host/renewal-timer',
+        'host/server-running',
+        'host/service-enabled',
+      ];
+      expect(codes((await look()).findings)).toEqual(expect.arrayContaining(broken));
+      const refused = await host.cli('doctor', '--fix', '--only', 'host');
+      expect(`${refused.status} ${refused.stderr}`).toMatch(/^2 [^]*--yes/);
+
+      const mended = await look('--fix', '--yes');
+      expect(mended.fix?.left, JSON.stringify(mended)).toEqual([]);
+      expect(mended.fix?.healed).toEqual(expect.arrayContaining(broken));
+      expect(codes(mended.findings)).toEqual([]);
+      expect(await serves()).toBe(true);
+      expect((await host.cli('plan', '--check')).status).toBe(0);
+      // The edit lies beside it.
+      await host.sh('rm /etc/nginx/conf.d/mcp-notes.conf.mcp-deploy-*');
+      const rest = (text: string): readonly string[] => text.split('\n').filter((line) => !releases.test(line));
+      expect(rest(await host.snapshot())).toEqual(rest(was));
+      expect((await look('--fix', '--yes')).fix).toEqual({ done: [], healed: [], left: [] });
     },
     withinMs,
   );
@@ -402,6 +489,10 @@ describe('a restore', () => {
   );
 });
 
+/** Their times change; what is in them does not. */
+const known =
+  /^(?:d (?:\/etc|\/etc\/systemd\/system(?:\/[\w.-]+\.wants)?|\/etc\/nginx\/conf\.d|\/opt|\/var\/lib|\/var\/log|\/var\/log\/nginx)|f \/etc\/(?:passwd|group|shadow|gshadow)-?|f \/etc\/(?:\.pwd\.lock|subuid-?|subgid-?)|. \/var\/(?:log\/(?:journal|nginx|wtmp|btmp|lastlog)|lib\/(?:nginx|systemd|logrotate|private|dbus))\b.*)$/;
+
 describe('an uninstall', () => {
   testWithTools(
     bootedDebianTools,
@@ -420,8 +511,18 @@ describe('an uninstall', () => {
 
       await host.must('uninstall', '--yes', '--purge');
       await host.sh(`rm -f ${siteFolder}/mcp-deploy.yaml`);
-      expect(await host.snapshot()).toBe(untouched);
+      const copies = /^(?:\w{64} +)?etc\/(?:passwd|group|shadow|gshadow)-/;
+      const without = (text: string): readonly string[] => text.split('\n').filter((line) => !copies.test(line));
+      expect(without(await host.snapshot())).toEqual(without(untouched));
       expect(await host.sh('find /etc /opt /var/lib /var/log -name "*mcp*"')).toBe('');
+      expect(await host.sh('grep -rl mcp-deploy /etc /opt /var/lib || true')).toBe('');
+      // Newer are folders in which something lay, and what useradd and userdel write: each with what was in it before.
+      const newer = (await host.sh(`find /etc /opt /var/lib /var/log -newer /run/mark -printf '%y %p\\n' | sort`))
+        .trim()
+        .split('\n');
+      expect(newer.filter((line) => !known.test(line))).toEqual([]);
+      // The copies are those of the accounts as they were before there was a user of ours.
+      expect(await host.sh('for each in passwd group shadow gshadow; do cmp /etc/$each /etc/$each-; done')).toBe('');
     },
     withinMs,
   );

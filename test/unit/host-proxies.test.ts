@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'vitest';
+import { renderTarget } from '../../src/targets/index.ts';
+import { targetInput } from '../helpers/target-input.ts';
 import {
   haproxyDefaults,
   haproxyDropInText,
@@ -10,6 +12,17 @@ import {
 } from '../../src/plan/host-proxies.ts';
 
 describe('the proxies of a host', () => {
+  test.each(hostProxies)('$name is asked for in the version that its sites are written for', ({ name, oldest }) => {
+    const render = (programVersion: string) =>
+      renderTarget(
+        name,
+        targetInput({ version: 1, proxy: { program: name, serverName: 'localhost' } }, { programVersion }),
+      );
+    expect(render(oldest)).not.toEqual([]);
+    const [major = 0, minor = 0] = oldest.split('.').map(Number);
+    expect(() => render(`${major}.${minor - 1}.9`)).toThrow(/too old/);
+  });
+
   test.each(hostProxies)('a site of $name is known by its path, and its neighbours are nobody’s', (proxy) => {
     expect(proxyReading(`${proxy.folder}/mcp-notes${proxy.suffix}`)).toBe(proxy);
     expect(proxyReading('/etc/systemd/system/mcp-notes.service')).toBeNull();

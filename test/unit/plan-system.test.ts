@@ -47,6 +47,12 @@ function hostFacts(changes: Partial<SystemFacts> = {}, more: Partial<HostFacts> 
   });
 }
 
+/** Who has port 443. */
+const held = (unit: string | null, pid: number | null = 7): NonNullable<SystemFacts['front']> => ({
+  version: 'nginx version: nginx/1.22.1',
+  held: [{ port: 443, holder: pid === null ? null : `x (pid ${pid})`, pid, unit }],
+});
+
 const planOn = (facts: HostFacts, wanted = deployment) =>
   planDeployment({ deployment: wanted, deploymentText: null, host }, facts);
 
@@ -112,6 +118,10 @@ describe('a plan for a host', () => {
     ['without nginx', { programs: { ...system.programs, nginx: undefined as never } }, {}, 'There is no nginx'],
     ['without room', { freeBytes: 10 ** 6 }, {}, 'The disk of /opt is almost full.'],
     ['in a home', {}, { baseDir: '/home/ann/notes' }, 'is in a home folder'],
+    ['with a folder that is read-only', { closed: [{ path: '/etc', why: 'read-only' }] }, {}, '/etc is read-only.'],
+    ['with a disk that is full', { closed: [{ path: '/etc', why: 'full' }] }, {}, 'The disk of /etc is full.'],
+    ['with a proxy of old', { front: { version: 'nginx/1.14.2', held: [] } }, {}, 'nginx is too old'],
+    ['with a port of the proxy held', { front: held('apache2.service') }, {}, 'Port 443 is held by x (pid 7)'],
     ['with a port of another', {}, { takenPorts: [{ port: 8443, holder: 'x' }] }, 'Port 8443 is taken by x.'],
   ])('is refused %s', (_, facts, more, message) => {
     expect(() => planOn(hostFacts(facts, more))).toThrow(message);
@@ -123,6 +133,62 @@ describe('a plan for a host', () => {
   ] as const)('%s is asked for before anything else when it is not there', (program, message) => {
     const wanted = { ...deployment, proxy: { ...deployment.proxy, program } };
     expect(() => planOn(hostFacts(), wanted)).toThrow(message);
+  });
+});
+
+describe('the ports of a proxy', () => {
+  const caddySite = '/etc/caddy/Caddyfile.d/mcp-notes.caddyfile';
+  const releaseWith = (path: string, started?: 'started' | 'started and enabled'): Partial<HostFacts> => ({
+    files: { [path]: fileFact('site', 0o644) },
+    release: {
+      release: 1,
+      appliedAt: '2026-01-01T00:00:00.000Z',
+      toolVersion: '1.0.0',
+      desired: deployment,
+      files: { [path]: fileFact('site', 0o644) },
+      directories: [],
+      ...(started === undefined ? {} : { started: { 'caddy.service': started } }),
+    },
+  });
+
+  test.each<[string, Partial<SystemFacts>, Partial<HostFacts>]>([
+    ['the proxy itself', { front: held('nginx.service') }, {}],
+    ['the proxy that leaves', { front: held('caddy.service') }, releaseWith(caddySite)],
+    ['nobody who can be seen', { front: held(null, null) }, {}],
+    ['another program, for somebody who only looks', { front: held('apache2.service'), isRoot: false }, {}],
+  ])('may be held by %s', (_, facts, more) => {
+    expect(() => planOn(hostFacts(facts, more))).not.toThrow();
+  });
+
+  test('are waited for between the proxy that leaves and the next one, which is enabled when it was not', () => {
+    const facts = hostFacts({ activeUnits: ['caddy.service'], enabledUnits: [] }, releaseWith(caddySite, 'started'));
+    const plan = planDeployment({ deployment, deploymentText: null, host: { ...host, proxyPorts: [80, 443] } }, facts);
+    const ids = plan.steps.map(({ id }) => id);
+    expect(ids.slice(ids.indexOf('reload-caddy'))).toEqual([
+      'reload-caddy',
+      'free-ports',
+      'reload-nginx',
+      'verify-endpoint',
+    ]);
+    const unitsOf = (id: string) =>
+      plan.steps.flatMap(({ id: each, action }) => (each === id && action.type === 'service' ? action.units : []));
+    // It ran for this deployment alone, and was enabled by somebody else.
+    expect(unitsOf('reload-caddy')).toEqual([{ unit: 'caddy.service', at: 'stop', enabled: null }]);
+    expect(unitsOf('reload-nginx')).toEqual([{ unit: 'nginx.service', at: 'start', enabled: true }]);
+    expect(plan.started).toEqual({ 'nginx.service': 'started and enabled' });
+  });
+
+  test('a proxy with sites of others goes on without ours', () => {
+    const proxies = { caddy: { hasFolder: true, otherSites: 1, otherDropIns: 0, startOptions: '', hasKeyLink: false } };
+    const facts = hostFacts({ activeUnits: ['caddy.service'], proxies }, releaseWith(caddySite, 'started and enabled'));
+    const left = planOn(facts).steps.find(({ id }) => id === 'reload-caddy');
+    expect(left?.action).toMatchObject({ units: [{ at: 'reload', enabled: null }] });
+  });
+
+  test('a proxy that does not run is not started to leave it', () => {
+    const ids = planOn(hostFacts({ activeUnits: [] }, releaseWith(caddySite))).steps.map(({ id }) => id);
+    expect(ids).not.toContain('reload-caddy');
+    expect(ids).not.toContain('free-ports');
   });
 });
 

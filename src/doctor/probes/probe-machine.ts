@@ -1,7 +1,9 @@
 import { stat } from 'node:fs/promises';
 import { deploymentSchema, type Deployment } from '../../deployment/schema.ts';
 import { listenAddresses } from '../../deployment/listen-address.ts';
-import { deploymentPaths } from '../../plan/deployment-paths.ts';
+import { parseAccounts } from '../../plan/accounts.ts';
+import { deploymentPaths, scopeOf } from '../../plan/deployment-paths.ts';
+import { hostProxyOf } from '../../plan/host-proxies.ts';
 import type { MachineSeen } from '../machine-observations.ts';
 import type { Observed } from '../observations.ts';
 import type { OwnFacts } from '../types.ts';
@@ -34,7 +36,7 @@ export async function probeMachine(
       lookAtTimer(stateDir, 'backup', machine),
       lookAtUnit(stateDir, release, machine),
       lookAtClients(own, machine, { url: at.url, applied, now: at.now }),
-      findForeignOwners(own),
+      findForeignOwners(own, applied.deployment),
       outside === undefined ? null : lookAtFirewall(outside, machine),
     ]);
   const ports = places.map(({ port }) => port);
@@ -69,7 +71,7 @@ async function readPlaces(stateDir: string, serverUrl: string) {
 }
 
 /** Secret files of somebody else: he may read and change them, and the server may not. */
-async function findForeignOwners(own: OwnFacts): Promise<MachineSeen['foreignOwners']> {
+async function findForeignOwners(own: OwnFacts, deployment: Deployment | null): Promise<MachineSeen['foreignOwners']> {
   if (process.platform === 'win32') return [];
   const owner = await stat(own.stateDir).catch(() => null);
   if (owner === null) return [];
@@ -77,7 +79,17 @@ async function findForeignOwners(own: OwnFacts): Promise<MachineSeen['foreignOwn
   const found = await Promise.all(
     files.map(async (path) => ({ path, uid: (await stat(path).catch(() => null))?.uid })),
   );
+  const readerUid = await uidOfKeyReader(own, deployment);
   return found.flatMap(({ path, uid }) =>
-    uid === undefined || uid === owner.uid || uid === 0 ? [] : [{ path, uid, expectedUid: owner.uid }],
+    uid === undefined || uid === owner.uid || uid === 0 || (path === own.keyFile && uid === readerUid)
+      ? []
+      : [{ path, uid, expectedUid: owner.uid }],
   );
+}
+
+/** On a host, of the proxy whose worker opens the key by itself; null where none does. */
+async function uidOfKeyReader({ stateDir }: OwnFacts, deployment: Deployment | null): Promise<number | null> {
+  const reader = deployment === null || scopeOf(stateDir) !== 'system' ? null : hostProxyOf(deployment)?.readsKeysAs;
+  const accounts = parseAccounts((await textOf('/etc/passwd')) ?? '');
+  return accounts.find(({ name }) => name === reader)?.uid ?? null;
 }
