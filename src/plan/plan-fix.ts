@@ -1,4 +1,4 @@
-import { dirname } from 'node:path';
+import { basename, dirname } from 'node:path';
 import type { Deployment } from '../deployment/schema.ts';
 import { describeDrift } from './describe-drift.ts';
 import type { HostFacts } from './facts.ts';
@@ -40,7 +40,10 @@ export function planFix(
   const applied = planDeployment({ deployment, deploymentText: null, ...(host === undefined ? {} : { host }) }, facts);
   const unsafe = applied.steps.filter((step) => !isSafe(step)).map(({ title, why }) => `${title} (${why})`);
   // Steps lean on each other: one that is left out would leave the others hanging.
-  const rest = unsafe.length === 0 && (applied.steps.length === 0 || isBroken(facts)) ? applied.steps : [];
+  const rest =
+    unsafe.length === 0 && (applied.steps.length === 0 || isBroken(facts) || !startsAtBoot(host, facts))
+      ? applied.steps
+      : [];
   const steps = [...open.map(closeStep), ...timers.map(timerStep), ...rest];
   const release = facts.release?.release ?? 0;
   return { plan: { ...applied, steps, release: steps.length === 0 ? release : release + 1 }, unsafe };
@@ -56,7 +59,6 @@ function isBroken(facts: HostFacts): boolean {
   const { serverCertificate } = facts;
   return (
     facts.server.state !== 'running' ||
-    !startsAtBoot(facts) ||
     describeDrift(facts).some(({ state }) => state !== 'as written') ||
     serverCertificate === null ||
     !serverCertificate.keyMatches ||
@@ -65,10 +67,8 @@ function isBroken(facts: HostFacts): boolean {
 }
 
 /** On a host: whether each unit of ours is enabled. */
-function startsAtBoot({ release, system }: HostFacts): boolean {
-  const units = Object.keys(release?.files ?? {}).flatMap(
-    (path) => /^\/etc\/systemd\/system\/([^/]+\.(?:service|socket))$/.exec(path)?.[1] ?? [],
-  );
+function startsAtBoot(host: RenderedHost | undefined, { system }: HostFacts): boolean {
+  const units = (host?.files ?? []).flatMap(({ program, path }) => (program === 'systemd' ? [basename(path)] : []));
   return system?.enabledUnits === undefined || units.every((unit) => system.enabledUnits?.includes(unit) === true);
 }
 

@@ -10,7 +10,10 @@ export function planSystemService(purpose: 'start' | 'stop' | 'restart', facts: 
   const names = Object.keys(facts.release?.files ?? {})
     .filter((path) => path.startsWith('/etc/systemd/system/') && facts.files[path] !== undefined)
     .map((path) => basename(path));
-  const service = names.find((name) => name.endsWith('.service'));
+  // Not that of a timer.
+  const service = names.find(
+    (name) => name.endsWith('.service') && !names.includes(`${basename(name, '.service')}.timer`),
+  );
   if (service === undefined) {
     throw new UserError(`There is nothing to ${purpose}: the service is not installed.`, {
       next: 'mcp-deploy apply',

@@ -1,4 +1,4 @@
-import { basename } from 'node:path';
+import { basename, join } from 'node:path';
 import type { HostFacts } from './facts.ts';
 import { accountSteps, folderSteps } from './host-folders.ts';
 import { hostProxies, hostProxyOf, proxyReading, type HostProxy } from './host-proxies.ts';
@@ -8,7 +8,7 @@ import { refuseHost, requireSystem } from './refuse-host.ts';
 import { buildSteps, trialStep } from './release-steps.ts';
 import type { HostFile, RenderedHost } from './system-facts.ts';
 import type { SystemWishes } from './system-wishes.ts';
-import { checkUnitsStep, planUnits, readySteps, serviceReason, serviceStep } from './unit-steps.ts';
+import { checkUnitsStep, serviceUnitOf, planUnits, readySteps, serviceReason, serviceStep } from './unit-steps.ts';
 import type { AdoptedFile, Notice, StartedUnits, Step } from './types.ts';
 
 export interface SystemPlan {
@@ -134,6 +134,8 @@ function wantedProxySteps(
   return { change, ...proxySteps(proxy, facts, { restarts, why: 'its site changed', readsFolder: true }) };
 }
 
+const unitFolder = '/etc/systemd/system';
+
 /** Files of ours that this deployment does not want any more, as they were written: another one is somebody's now. */
 function formerFiles(
   host: RenderedHost,
@@ -144,13 +146,16 @@ function formerFiles(
   const former = Object.entries(facts.release?.files ?? {})
     .filter(([path, { sha256 }]) => !kept.has(path) && facts.files[path]?.sha256 === sha256)
     .map(([path]) => path);
+  const service = serviceUnitOf(host);
+  const socket = `${basename(service, '.service')}.socket`;
   const sites = new Map<HostProxy, readonly string[]>();
   for (const proxy of hostProxies) {
     const paths = former.filter((path) => proxyReading(path) === proxy);
     if (proxy !== wanted && paths.length > 0) sites.set(proxy, paths);
   }
   return {
-    units: former.filter((path) => /^\/etc\/systemd\/system\/[^/]+\.(?:service|socket|timer)$/.test(path)),
+    // Those of timers are somebody else's wish: they come and go with --install-timer and uninstall.
+    units: former.filter((path) => path === join(unitFolder, service) || path === join(unitFolder, socket)),
     sites,
   };
 }

@@ -71,15 +71,25 @@ export function timerRemovalSteps(
         action: { type: 'run-command', argv },
         undo: start === undefined ? { type: 'none' } : { type: 'run-command', argv: start },
       })),
-      ...there.map(({ path }, index): Step => ({
-        ...common,
-        id: `remove-${job}-timer-${index}`,
-        title: `remove ${path}`,
-        action: { type: 'remove-file', path },
-        undo: { type: 'restore' },
-      })),
+      ...[...there.map(({ path }) => path), ...timerStamps(record).filter((path) => textOf(path) !== null)].map(
+        (path, index): Step => ({
+          ...common,
+          id: `remove-${job}-timer-${index}`,
+          title: `remove ${path}`,
+          action: { type: 'remove-file', path },
+          undo: { type: 'restore' },
+        }),
+      ),
     ],
   };
+}
+
+/** Where systemd notes when a timer of the host last elapsed (Persistent= in systemd.timer(5)); it leaves them behind. */
+export function timerStamps({ files }: TimerRecord): readonly string[] {
+  return files.flatMap(({ path }) => {
+    const unit = /^\/etc\/systemd\/system\/([^/]+\.timer)$/.exec(path)?.[1];
+    return unit === undefined ? [] : [`/var/lib/systemd/timers/stamp-${unit}`];
+  });
 }
 
 /** What people call it. */

@@ -136,6 +136,27 @@ describe('a plan for a host', () => {
   });
 });
 
+test('a timer that --install-timer made is left alone, and the socket that is not wanted any more goes', () => {
+  const paths = ['renew.service', 'renew.timer'].map((name) => `/etc/systemd/system/mcp-notes-${name}`);
+  const socket = '/etc/systemd/system/mcp-notes.socket';
+  const files = Object.fromEntries([...paths, socket].map((path) => [path, fileFact('unit', 0o644)]));
+  const release = {
+    release: 1,
+    appliedAt: '2026-01-01T00:00:00.000Z',
+    toolVersion: '1.0.0',
+    desired: deployment,
+    files,
+    directories: [],
+  };
+  const withoutSocket = { ...host, files: host.files.filter(({ path }) => path !== socket) };
+  const { steps } = planDeployment(
+    { deployment, deploymentText: null, host: withoutSocket },
+    hostFacts({}, { files, release }),
+  );
+  const removed = steps.flatMap(({ action }) => (action.type === 'remove-file' ? [action.path] : []));
+  expect(removed).toEqual([socket]);
+});
+
 describe('the ports of a proxy', () => {
   const caddySite = '/etc/caddy/Caddyfile.d/mcp-notes.caddyfile';
   const releaseWith = (path: string, started?: 'started' | 'started and enabled'): Partial<HostFacts> => ({

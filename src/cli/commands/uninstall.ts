@@ -9,6 +9,7 @@ import {
   timerJobs,
   timerRecordFile,
   timerRemovalSteps,
+  timerStamps,
   timerWords,
 } from '../../plan/timer-record.ts';
 import type { Notice, Plan, Step } from '../../plan/types.ts';
@@ -135,7 +136,9 @@ export async function planWithTimer(
     const record = text === null ? null : parseTimerRecord(text, stateDir);
     if (record === null) continue;
     const now = new Map<string, string | null>();
-    for (const { path } of record.files) now.set(path, (await ports.files.read(path))?.toString('utf8') ?? null);
+    for (const path of [...record.files.map((file) => file.path), ...timerStamps(record)]) {
+      now.set(path, (await ports.files.read(path))?.toString('utf8') ?? null);
+    }
     const removal = timerRemovalSteps(record, job, (path) => now.get(path) ?? null);
     steps.push(...removal.steps);
     for (const path of removal.kept) {

@@ -98,7 +98,10 @@ export async function lookAtUnit(
   const names = Object.keys(release.files)
     .filter((path) => /\/systemd\/system\/[^/]+\.(?:service|socket)$/.test(path))
     .map((path) => basename(path));
-  const name = names.find((each) => each.endsWith('.service'));
+  // Not that of a timer.
+  const isTimed = (unit: string): boolean =>
+    release.files[`/etc/systemd/system/${basename(unit, '.service')}.timer`] !== undefined;
+  const name = names.find((each) => each.endsWith('.service') && !isTimed(each));
   if (name === undefined) return null;
   const show = async (unit: string): Promise<Readonly<Record<string, string>>> => {
     const wanted = 'LoadState,ActiveState,UnitFileState,NRestarts,ActiveEnterTimestampMonotonic';
