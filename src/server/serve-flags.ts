@@ -58,6 +58,11 @@ export function parseServeFlags(argv: readonly string[], env: NodeJS.ProcessEnv 
   const command = end === -1 ? [] : argv.slice(end + 1);
   const given = readPairs(end === -1 ? argv : argv.slice(0, end));
   if (given.has('--help') || given.has('-h')) return { mode: 'help' };
+  if (end !== -1 && (command.length === 0 || command[0] === '')) {
+    throw new UserError('There is no command behind --', {
+      next: 'Write the command of the MCP server there, or leave -- out: then the built-in tools answer.',
+    });
+  }
   const one = (flag: string): string | null => given.get(flag)?.at(-1) ?? null;
   const stdio = given.has('--stdio');
   const check = given.has('--check');

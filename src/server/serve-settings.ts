@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { EnvironmentError, UserError } from '../deployment/errors.ts';
+import { parseListenAddress } from '../deployment/listen-address.ts';
 import { deploymentSchema, listenAddress } from '../deployment/schema.ts';
 import { applyEnvironment, type Settings } from './environment.ts';
 import { isPlannedConfig, parseServerConfig, type ServerConfig } from './server-config.ts';
@@ -45,22 +46,30 @@ export function readConfigFile(file: string): Buffer {
   try {
     return readFileSync(file);
   } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
     throw new UserError(`${file} cannot be read`, {
-      why: code === 'ENOENT' ? 'There is no such file.' : error instanceof Error ? error.message : String(error),
+      why: whyUnread(error),
       next: 'Give the deployment file, or the server.json that mcp-deploy apply writes.',
     });
+  }
+}
+
+function whyUnread(error: unknown): string {
+  switch ((error as NodeJS.ErrnoException).code) {
+    case 'ENOENT':
+      return 'There is no such file.';
+    case 'EISDIR':
+      return 'It is a folder.';
+    case 'EACCES':
+      return 'This user may not read it.';
+    default:
+      return error instanceof Error ? error.message : String(error);
   }
 }
 
 type GivenFlags = Extract<ServeFlags, { mode: 'flags' }>;
 
 function readFlagSettings(flags: GivenFlags, env: NodeJS.ProcessEnv): ServeSettings {
-  for (const address of flags.listen ?? []) {
-    const judged = listenAddress.safeParse(address);
-    if (!judged.success)
-      throw new UserError(`--listen ${address} is no address`, { next: String(judged.error.issues[0]?.message) });
-  }
+  judgeAddresses(flags);
   const [command, ...args] = flags.command;
   const base = deploymentSchema.parse({
     version: 1,
@@ -85,6 +94,26 @@ function readFlagSettings(flags: GivenFlags, env: NodeJS.ProcessEnv): ServeSetti
     // An address on the command line goes before MCP_TRANSPORT.
     stdio: flags.stdio || (fromEnvironment.stdio && flags.listen === null),
   };
+}
+
+/** Port 0, any that is free, may be asked for here: standard output says which it is. */
+function judgeAddresses({ listen, command }: GivenFlags): void {
+  const addresses = listen ?? [];
+  for (const [index, text] of addresses.entries()) {
+    const judged = listenAddress.safeParse(text);
+    if (!judged.success) {
+      const isCommand = index > 0 && command.length === 0 && !text.includes(':');
+      throw new UserError(`--listen ${text} is no address`, {
+        ...(isCommand ? { why: 'It stands behind an address, as a further one would.' } : {}),
+        next: isCommand
+          ? `Put the command of the MCP server after --, for example: -- ${addresses.slice(index).join(' ')}`
+          : String(judged.error.issues[0]?.message),
+      });
+    }
+    const address = parseListenAddress(text);
+    if (address.kind === 'unix' || address.port <= 65_535) continue;
+    throw new UserError(`--listen ${text} has no port that exists`, { next: 'Ports go from 1 to 65535.' });
+  }
 }
 
 function placeFlags({ deployment }: Settings, flags: GivenFlags): Pick<Settings, 'deployment'> {
@@ -114,7 +143,8 @@ function readKeyFile(file: string): ExtraKey[] {
     text = readFileSync(file, 'utf8');
   } catch (error) {
     throw new EnvironmentError(`The key file ${file} cannot be read`, {
-      why: error instanceof Error ? error.message : String(error),
+      why: whyUnread(error),
+      next: 'Give a file with one key on each line, for example made by: openssl rand -base64 32 > keys; chmod 600 keys',
       cause: error,
     });
   }

@@ -1,5 +1,6 @@
-import { chmodSync, lstatSync, unlinkSync } from 'node:fs';
+import { chmodSync, existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
+import { dirname } from 'node:path';
 import { EnvironmentError } from '../../deployment/errors.ts';
 import type { ListenAddress } from '../../deployment/listen-address.ts';
 import type { InheritedSockets } from '../systemd/inherited-sockets.ts';
@@ -112,7 +113,7 @@ function describeListenError(
   { host, port, path }: { host?: string; port?: number; path?: string },
 ): EnvironmentError {
   const where = path ?? (port === undefined ? String(host) : `${host}, port ${port}`);
-  const words: Readonly<Record<string, readonly [string, string]>> = {
+  const words: Record<string, readonly [string, string]> = {
     EADDRINUSE: [
       'Another program listens there.',
       path === undefined ? `See which with: ss -ltnp 'sport = :${port}'` : `See which with: ss -lxp | grep ${path}`,
@@ -124,6 +125,9 @@ function describeListenError(
     EADDRNOTAVAIL: ['This machine does not have that address.', 'See its addresses with: ip address'],
     ENOTFOUND: ['That name has no address.', 'Write an address of this machine, or localhost.'],
   };
+  // libuv says of a socket whose folder is missing that nobody may make it.
+  const isHomeless = path !== undefined && error.code === 'EACCES' && !existsSync(dirname(path));
+  if (isHomeless) words['EACCES'] = ['There is no such folder.', `Make it: mkdir -p ${dirname(path)}`];
   const [why, next] = words[error.code ?? ''] ?? [error.message, 'Take another address.'];
   return new EnvironmentError(`The server cannot listen on ${where}`, { why, next, cause: error });
 }
