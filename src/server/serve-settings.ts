@@ -53,17 +53,15 @@ export function readConfigFile(file: string): Buffer {
   }
 }
 
+const unreadable: Readonly<Record<string, string>> = {
+  ENOENT: 'There is no such file.',
+  EISDIR: 'It is a folder.',
+  EACCES: 'This user may not read it.',
+};
+
 function whyUnread(error: unknown): string {
-  switch ((error as NodeJS.ErrnoException).code) {
-    case 'ENOENT':
-      return 'There is no such file.';
-    case 'EISDIR':
-      return 'It is a folder.';
-    case 'EACCES':
-      return 'This user may not read it.';
-    default:
-      return error instanceof Error ? error.message : String(error);
-  }
+  const why = unreadable[(error as NodeJS.ErrnoException).code ?? ''];
+  return why ?? (error instanceof Error ? error.message : String(error));
 }
 
 type GivenFlags = Extract<ServeFlags, { mode: 'flags' }>;
