@@ -79,6 +79,7 @@ const rules: readonly Rule[] = [
       redis === 'off' || redis.caFile === undefined ? [] : judgeFilePath(['redis', 'caFile'], redis.caFile),
   },
   { reads: ['server.cache', 'redis'], judge: judgeCacheStore },
+  { reads: ['server.sessions', 'server.upstreams', 'redis'], judge: judgeSessionStore },
   { reads: ['proxy'], judge: judgeProxy },
   { reads: ['logs.audit'], judge: ({ logs }) => judgeFilePath(['logs', 'audit'], logs.audit) },
   {
@@ -101,6 +102,23 @@ function judgeCacheStore({ server, redis }: Deployment): MeaningProblem[] {
       hint: 'add redis: { url: redis://127.0.0.1:6379 }, or write memory',
     },
   ];
+}
+
+function judgeSessionStore({ server, redis }: Deployment): MeaningProblem[] {
+  if (server.sessions.store === 'memory') return [];
+  const path = ['server', 'sessions', 'store'];
+  if (redis === 'off') {
+    const hint = 'add redis: { url: redis://127.0.0.1:6379 }, or write memory';
+    return [{ path, message: 'says redis, but no Redis is named', hint }];
+  }
+  const own = Object.entries(server.upstreams).filter(
+    ([, each]) => 'command' in each && each.instances === 'per-session',
+  );
+  return own.map(([name]) => ({
+    path: ['server', 'upstreams', name, 'instances'],
+    message: 'a process of one session cannot be handed to another server, which server.sessions.store: redis asks for',
+    hint: 'write instances: shared, or server.sessions.store: memory',
+  }));
 }
 
 const otherPages: readonly string[] = ['/livez', '/readyz', '/status', '/metrics', '/register'];

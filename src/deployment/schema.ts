@@ -258,6 +258,10 @@ const serverSchema = z.strictObject({
     .strictObject({
       idleSeconds: z.int().min(5).max(86_400).default(1_800).describe('a legacy session ends after this silence'),
       max: z.int().min(1).max(1_000_000).default(10_000).describe('open legacy sessions at once'),
+      store: z
+        .enum(['memory', 'redis'])
+        .default('memory')
+        .describe('redis: another replica goes on with a session whose server is gone, through the Redis of `redis`'),
     })
     .prefault({}),
   keepAliveSeconds: z

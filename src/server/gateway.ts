@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { createRegistry, type Registry } from './backends/registry.ts';
 import { buildFront } from './build-front.ts';
 import { buildGuard } from './build-guard.ts';
@@ -37,6 +38,7 @@ import type { ServerConfig } from './server-config.ts';
 import type { ExtraKey } from './startup-checks.ts';
 import { createStreamQuota } from './stream-quota.ts';
 import type { Backend } from './types.ts';
+import { createRedisSessions } from './shared-state/redis-sessions.ts';
 import type { Siblings } from './workers/siblings.ts';
 
 export interface GatewayOptions {
@@ -136,6 +138,7 @@ export function createGateway(
   };
   const metrics = createMetrics({
     sessions: () => sessions.size,
+    sessionsTakenOver: () => sessions.takenOver,
     streams: () => streams.size,
     upstreams: () =>
       registry.backends.map((backend) => ({
@@ -183,6 +186,14 @@ export function createGateway(
     (sessionId) => registry.endSession(sessionId),
     makeId,
   );
+  const sharedSessions = createRedisSessions(randomUUID(), log);
+  const shareSessions = (): void => {
+    const { store, idleSeconds } = now.config.deployment.server.sessions;
+    const redis = store === 'redis' ? now.redis : null;
+    sharedSessions.use(redis, idleSeconds);
+    sessions.useShared(redis === null ? null : sharedSessions);
+  };
+  shareSessions();
   const parked = new ParkedCalls(limits.bodyBytes, makeId);
   const gate = new HandshakeGate(registry);
   const serverInfoJson = (): string => JSON.stringify(describeServerInfo(registry, version));
@@ -303,6 +314,7 @@ export function createGateway(
         inFlight.countTool = limit.countTool;
         change.useKeys();
         sessions.useLimits({ ...server.sessions, max: Math.ceil(server.sessions.max / share) });
+        shareSessions();
         unread.useBound(Math.ceil(limits.unreadBytes / share));
         streams.useKeepAlive(server.keepAliveSeconds * 1_000);
         const { draining } = front.admission;

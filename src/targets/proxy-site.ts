@@ -29,6 +29,8 @@ export interface ProxySite {
   readonly sessionInQuery: boolean;
   /** How long the server keeps a silent session. */
   readonly sessionSeconds: number;
+  /** Another server goes on with a session whose own is away. */
+  readonly sessionsMove: boolean;
   readonly maxBodyBytes: number;
   readonly limit: { readonly requestsPerSecond: number; readonly burst: number } | null;
   /** Networks for which /metrics is passed on; empty: it is not served. */
@@ -101,6 +103,7 @@ export function describeProxySite(input: TargetInput): ProxySite {
     balance: proxy.balance,
     sessionInQuery: server.legacySse !== 'off',
     sessionSeconds: server.sessions.idleSeconds,
+    sessionsMove: server.sessions.store === 'redis',
     maxBodyBytes: Math.ceil(deployment.proxy.maxBodyMegabytes * 1024 * 1024),
     limit: proxy.limit === 'off' ? null : proxy.limit,
     metricsFrom: hasMetrics ? networks(proxy.metricsFrom) : [],

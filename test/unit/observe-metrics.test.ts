@@ -376,6 +376,7 @@ describe('docs/metrics.md', () => {
       keyAges: () => [{ label: 'laptop', seconds: 60 }],
       lastBackupSeconds: () => 1_760_000_000,
       redis: () => ({ isUp: true, errors: 1 }),
+      sessionsTakenOver: () => 4,
       sharedAnswers: () => ({ lookups: { hit: 1 }, writes: { written: 1 } }),
     });
     metrics.request('tools/call', 'echo', 200, 0.001);

@@ -86,7 +86,10 @@ const outcomes: Readonly<
     read: (all) => all.deployment.server.keepAliveSeconds,
     is: 30,
   },
-  SSE_SESSION_TIMEOUT: { read: (all) => all.deployment.server.sessions, is: { idleSeconds: 300, max: 10_000 } },
+  SSE_SESSION_TIMEOUT: {
+    read: (all) => all.deployment.server.sessions,
+    is: { idleSeconds: 300, max: 10_000, store: 'memory' },
+  },
   MAX_REQUEST_SIZE: { read: (all) => all.deployment.limits.bodyBytes, is: 10 * 1_048_576 },
   CIRCUIT_BREAKER_FAILURE_THRESHOLD: { read: (all) => breakerOf(all)?.failures, is: 8 },
   CIRCUIT_BREAKER_RESET_TIMEOUT: { read: (all) => breakerOf(all)?.resetSeconds, is: 30 },

@@ -18,8 +18,17 @@ export function answerSessionStream(
   caller: Caller,
   extra: readonly string[],
 ): void {
-  const session = findSession(host, req, res, caller, extra);
-  if (session === null) return;
+  withSession(host, req, res, caller, extra, (session) => openSessionStream(host, req, res, caller, extra, session));
+}
+
+function openSessionStream(
+  host: ProtocolHost,
+  req: IncomingMessage,
+  res: ServerResponse,
+  caller: Caller,
+  extra: readonly string[],
+  session: Session,
+): void {
   if (!/text\/event-stream|\*\/\*|text\/\*/i.test(req.headers.accept ?? '*/*')) {
     sendJson(res, 406, rpcRefusal('A stream needs Accept: text/event-stream.'), extra);
     return;
@@ -52,19 +61,21 @@ export function answerSessionDelete(
   caller: Caller,
   extra: readonly string[],
 ): void {
-  const session = findSession(host, req, res, caller, extra);
-  if (session === null) return;
-  host.sessions.end(session);
-  sendEmpty(res, 204, extra);
+  withSession(host, req, res, caller, extra, (session) => {
+    host.sessions.end(session);
+    sendEmpty(res, 204, extra);
+  });
 }
 
-function findSession(
+/** Calls `use` with the session that the request names, or refuses it. */
+function withSession(
   host: ProtocolHost,
   req: IncomingMessage,
   res: ServerResponse,
   caller: Caller,
   extra: readonly string[],
-): Session | null {
+  use: (session: Session) => void,
+): void {
   const named = req.headers['mcp-session-id'];
   const version = req.headers['mcp-protocol-version'];
   if (named === undefined || (version !== undefined && isModernRevision(String(version)))) {
@@ -73,17 +84,27 @@ function findSession(
       'POST',
       ...extra,
     ]);
-    return null;
+    return;
   }
   const session = host.sessions.find(String(named), caller.keyId);
-  if (session !== null) return session;
-  host.refused(
-    { caller, requestId: requestIdIn(extra), bytesIn: 0, req },
-    host.sessions.describeMissing(String(named)),
-  );
-  const message = 'The session is not known here: initialize again.';
-  sendJson(res, 404, renderRpcError(null, { code: rpcCodes.unknownSession, message }), extra);
-  return null;
+  if (session !== null) {
+    use(session);
+    return;
+  }
+  const refuseUnknown = (): void => {
+    host.refused(
+      { caller, requestId: requestIdIn(extra), bytesIn: 0, req },
+      host.sessions.describeMissing(String(named)),
+    );
+    const message = 'The session is not known here: initialize again.';
+    sendJson(res, 404, renderRpcError(null, { code: rpcCodes.unknownSession, message }), extra);
+  };
+  const isAsked = host.sessions.recall(String(named), caller.keyId, (recalled) => {
+    if (res.destroyed) return;
+    if (recalled === null) refuseUnknown();
+    else use(recalled);
+  });
+  if (!isAsked) refuseUnknown();
 }
 
 function requestIdIn(extra: readonly string[]): string {

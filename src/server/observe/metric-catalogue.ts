@@ -23,6 +23,7 @@ export const metricCatalogue = [
   describe('mcp_unread_bytes', 'gauge', [], 'Bytes that wait for readers.'),
   describe('mcp_slow_readers_cut_total', 'counter', ['bound'], 'Connections cut for what they left unread.'),
   describe('mcp_active_sessions', 'gauge', [], 'Legacy sessions open now.'),
+  describe('mcp_sessions_taken_over_total', 'counter', [], 'Legacy sessions of other servers that went on here.'),
   describe('mcp_auth_failures_total', 'counter', ['reason'], 'Requests refused for their key.'),
   describe('mcp_rate_limited_total', 'counter', ['scope'], 'Requests refused by a limit.'),
   describe('mcp_circuit_breaker_state', 'gauge', ['upstream'], 'Breaker: 0 closed, 1 open, 2 half-open.'),

@@ -40,6 +40,8 @@ const METHODS = [
 
 export interface MetricSources {
   sessions(): number;
+  /** Sessions of other servers that were gone on with; null where none are shared. */
+  sessionsTakenOver?(): number | null;
   /** Open event streams; counted by streamOpened and streamClosed when absent. */
   streams?(): number;
   upstreams(): readonly {
@@ -245,6 +247,8 @@ export function createMetrics(sources: MetricSources): Metrics {
     add('mcp_unread_bytes', '', sources.unreadBytes?.() ?? 0);
     for (const [bound, count] of slowReaders.counts) add('mcp_slow_readers_cut_total', renderLabels({ bound }), count);
     add('mcp_active_sessions', '', sources.sessions());
+    const takenOver = sources.sessionsTakenOver?.() ?? null;
+    if (takenOver !== null) add('mcp_sessions_taken_over_total', '', takenOver);
     for (const [reason, count] of authFailures.counts) add('mcp_auth_failures_total', renderLabels({ reason }), count);
     for (const [scope, count] of rateLimited.counts) add('mcp_rate_limited_total', renderLabels({ scope }), count);
     for (const [kind, count] of errors.counts) add('mcp_errors_total', renderLabels({ kind }), count);

@@ -81,11 +81,13 @@ export class EventLog {
   readonly #keyId: string;
   #events: StoredEvent[] = [];
   #chars = 0;
-  #nextSequence = 1;
+  #nextSequence: number;
 
-  constructor(budget: EventBudget, keyId = '') {
+  /** @param firstSequence above those of another server that had the session before */
+  constructor(budget: EventBudget, keyId = '', firstSequence = 1) {
     this.#budget = budget;
     this.#keyId = keyId;
+    this.#nextSequence = firstSequence;
   }
 
   get chars(): number {

@@ -12,6 +12,9 @@ import { refuseLackingScope } from './step-up.ts';
 import { isObject, isRpcId, renderId, renderRpcError, renderRpcResult, rpcCodes } from './rpc-text.ts';
 import type { Session } from './session.ts';
 
+/** What a backend then keeps for the session, no other server has. */
+const keptByBackends: ReadonlySet<string> = new Set(['resources/subscribe', 'logging/setLevel']);
+
 const maxBatch = 100;
 const maxCapabilityChars = 16_384;
 
@@ -22,7 +25,7 @@ export function answerLegacy(host: ProtocolHost, exchange: Exchange, body: unkno
     initialize(host, exchange, body);
     return;
   }
-  const session = findSession(host, exchange);
+  const session = findSession(host, exchange, body);
   if (session === undefined) return;
   const version = headers['mcp-protocol-version'];
   if (version !== undefined && !legacyRevisions.includes(String(version))) {
@@ -44,18 +47,26 @@ export function answerLegacy(host: ProtocolHost, exchange: Exchange, body: unkno
   }
 }
 
-/** The session that the request names: null when it names none, undefined when it was refused. */
-function findSession(host: ProtocolHost, exchange: Exchange): Session | null | undefined {
+/** The session that the request names: null when it names none, undefined when it was refused or is looked for elsewhere. */
+function findSession(host: ProtocolHost, exchange: Exchange, body: unknown): Session | null | undefined {
   if (exchange.session !== null) return exchange.session;
   const named = exchange.req.headers['mcp-session-id'];
   if (named === undefined) return null;
   const session = host.sessions.find(String(named), exchange.caller.keyId);
   if (session !== null) return session;
-  const error = { code: rpcCodes.unknownSession, message: 'The session is not known here: initialize again.' };
-  if (charge(host, exchange, 'free', 'legacy', null, 'unknown session', undefined)) {
+  if (!charge(host, exchange, 'free', 'legacy', null, 'unknown session', undefined)) return undefined;
+  const refuseUnknown = (): void => {
+    const error = { code: rpcCodes.unknownSession, message: 'The session is not known here: initialize again.' };
     host.refused(exchange, host.sessions.describeMissing(String(named)));
     exchange.complete(renderRpcError(null, error), 404);
-  }
+  };
+  const isAsked = host.sessions.recall(String(named), exchange.caller.keyId, (recalled) => {
+    if (exchange.res.destroyed) return;
+    if (!exchange.host.stillAccepts(exchange)) exchange.refuseKey();
+    else if (recalled === null) refuseUnknown();
+    else answerLegacy(host, exchange, body);
+  });
+  if (!isAsked) refuseUnknown();
   return undefined;
 }
 
@@ -103,6 +114,7 @@ function answerMessage(host: ProtocolHost, exchange: Exchange, body: unknown, se
     exchange.complete(renderRpcError(id, { code: rpcCodes.invalidRequest, message }));
     return 'answered';
   }
+  if (session !== null && keptByBackends.has(method)) host.sessions.unshare(session);
   if (method === 'tools/call' && refuseLackingScope(host, exchange, 'legacy', id, params)) return 'answered';
   if (!charge(host, exchange, rule.charged ? 'call' : 'list', 'legacy', id, method, params)) return 'answered';
   const call = new Call(
@@ -173,6 +185,7 @@ function initialize(host: ProtocolHost, exchange: Exchange, message: Record<stri
       serverInfo: describeServerInfo(host.registry, host.version),
       ...(instructions === null ? {} : { instructions }),
     };
+    if (own === null) host.sessions.share(session);
     if (own === null) exchange.extraHeaders = ['Mcp-Session-Id', session.id, ...exchange.extraHeaders];
     exchange.complete(renderRpcResult(renderId(id), JSON.stringify(result)));
     countAnswer(host, exchange, 'initialize');

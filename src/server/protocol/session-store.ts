@@ -3,6 +3,7 @@ import type { Log } from '../observe/log.ts';
 import { throttledWarning } from '../observe/throttled-warning.ts';
 import { createEventBudget, type EventBudget } from './event-log.ts';
 import { Session } from './session.ts';
+import type { SharedSession, SharedSessions } from './shared-sessions.ts';
 
 /** How long a call goes on after its client lost the answer stream, so that it may resume. */
 const resumeWithinMs = 60_000;
@@ -27,6 +28,11 @@ export class SessionStore {
   #timer: NodeJS.Timeout | undefined;
   readonly #warnOfForeign: (details: Readonly<Record<string, unknown>>) => void;
   readonly #makeId: () => string;
+  #shared: SharedSessions | null = null;
+  #closing = false;
+  /** Keys that were ended so far. */
+  #keysEnded = 0;
+  #takenOver = 0;
 
   /** @param makeId gives ids that cannot be guessed; with several workers they tell the session's worker */
   constructor(limits: SessionLimits, log: Log, onEnd: (sessionId: string) => void, makeId: () => string = randomUUID) {
@@ -44,6 +50,16 @@ export class SessionStore {
     clearInterval(this.#timer);
     this.#timer = setInterval(() => this.#sweep(), Math.min(15_000, this.#idleMs / 4));
     this.#timer.unref();
+  }
+
+  /** From now on sessions that are shared are left there for other servers; null: nowhere. */
+  useShared(shared: SharedSessions | null): void {
+    this.#shared = shared;
+  }
+
+  /** Sessions of other servers that this one went on with; null where none are shared. */
+  get takenOver(): number | null {
+    return this.#shared === null ? null : this.#takenOver;
   }
 
   get size(): number {
@@ -79,6 +95,47 @@ export class SessionStore {
     return session;
   }
 
+  /** Lets other servers go on with it when this one is gone. */
+  share(session: Session): void {
+    if (this.#shared === null) return;
+    session.isShared = true;
+    session.toldMs = performance.now();
+    this.#shared.put(session);
+  }
+
+  /** Something of it is here alone: nobody else could go on with it. */
+  unshare(session: Session): void {
+    if (!session.isShared) return;
+    session.isShared = false;
+    this.#shared?.remove(session.id);
+  }
+
+  /**
+   * Asks for a session that another server has left. `found` is called once, within a bounded time.
+   * @returns false where there is nothing to ask, and `found` is not called
+   */
+  recall(id: string, keyId: string, found: (session: Session | null) => void): boolean {
+    if (this.#shared === null || this.#sessions.has(id)) return false;
+    const keysEnded = this.#keysEnded;
+    return this.#shared.take(id, keyId, (given) => {
+      const isKept = !this.#closing && keysEnded === this.#keysEnded;
+      found(given === null || !isKept ? null : this.#goOnWith(id, keyId, given));
+    });
+  }
+
+  #goOnWith(id: string, keyId: string, given: SharedSession): Session | null {
+    const known = this.find(id, keyId);
+    if (known !== null) return known;
+    if (this.#sessions.size >= this.#max && !this.#makeRoom(keyId)) return null;
+    const session = new Session(id, keyId, given.revision, given.clientCapabilities, this.#budget, given.moves);
+    session.isShared = true;
+    session.toldMs = performance.now();
+    this.#sessions.set(id, session);
+    this.#takenOver++;
+    this.#log.debug('session-taken-over', { keyId, moves: given.moves });
+    return session;
+  }
+
   /** Why a session was not found, for the operator and not for the client. */
   describeMissing(id: string): string {
     return this.#sessions.has(id) ? 'session of another key' : 'unknown session';
@@ -88,14 +145,18 @@ export class SessionStore {
     if (!this.#sessions.delete(session.id)) return;
     session.end();
     this.#onEnd(session.id);
+    // A server that stops leaves its sessions to the others.
+    if (session.isShared && !this.#closing) this.#shared?.remove(session.id);
   }
 
   /** Ends every session of a key: it was revoked. */
   endAllOf(keyId: string): void {
+    this.#keysEnded++;
     for (const session of this.#sessions.values()) if (session.keyId === keyId) this.end(session);
   }
 
   close(): void {
+    this.#closing = true;
     clearInterval(this.#timer);
     for (const session of this.#sessions.values()) this.end(session);
   }
@@ -106,6 +167,22 @@ export class SessionStore {
       session.giveUpLostAnswers(now - resumeWithinMs);
       if (now - session.lastSeenMs >= this.#idleMs && !session.isActive) this.end(session);
     }
+    this.#refreshShared(now);
+  }
+
+  #refreshShared(now: number): void {
+    if (this.#shared === null) return;
+    const used: Session[] = [];
+    for (const session of this.#sessions.values()) {
+      if (!session.isShared || (session.lastSeenMs <= session.toldMs && !session.isActive)) continue;
+      session.toldMs = now;
+      used.push(session);
+    }
+    this.#shared.refresh(used, (id) => {
+      const session = this.#sessions.get(id);
+      // Another server goes on with it; what is under way here comes to its end first.
+      if (session !== undefined && !session.isActive) this.end(session);
+    });
   }
 
   /**

@@ -13,6 +13,11 @@ const standaloneStream = 0;
 /** Questions of backends to one client that may be open at once. */
 const maxPending = 1_000;
 
+/** Numbers that one server gives out before those of the next one begin; what parseEventId reads holds all of them. */
+const numbersOfServer = 1_000_000;
+const eventsOfServer = 1_000_000_000_000;
+const mostMoves = 900;
+
 interface ResumableAnswer {
   readonly exchange: Exchange;
   /** 0 while connected. */
@@ -33,6 +38,12 @@ export class Session {
   clientCapabilities: Record<string, unknown>;
   lastSeenMs = performance.now();
   ended = false;
+  /** Another server may go on with it. */
+  isShared = false;
+  /** Until when what was seen of it has been told. */
+  toldMs = 0;
+  /** How often it went from one server to another. */
+  readonly moves: number;
 
   readonly #budget: EventBudget;
   #log: EventLog | null = null;
@@ -42,8 +53,8 @@ export class Session {
   #calls: Call[] | null = null;
   #pending: Map<string, (answer: ClientAnswer) => void> | null = null;
   #answers: Map<number, ResumableAnswer> | null = null;
-  #nextStream = 1;
-  #nextRequest = 1;
+  #nextStream: number;
+  #nextRequest: number;
 
   constructor(
     id: string,
@@ -51,12 +62,17 @@ export class Session {
     revision: string,
     clientCapabilities: Record<string, unknown>,
     budget: EventBudget,
+    moves = 0,
   ) {
     this.id = id;
     this.keyId = keyId;
     this.revision = revision;
     this.clientCapabilities = clientCapabilities;
     this.#budget = budget;
+    this.moves = moves;
+    // What a client knows by numbers of another server is not taken for something of this one.
+    this.#nextStream = 1 + (moves % mostMoves) * numbersOfServer;
+    this.#nextRequest = this.#nextStream;
   }
 
   /** In use right now: does not end by idling. */
@@ -199,7 +215,7 @@ export class Session {
   }
 
   #events(): EventLog {
-    this.#log ??= new EventLog(this.#budget, this.keyId);
+    this.#log ??= new EventLog(this.#budget, this.keyId, 1 + (this.moves % mostMoves) * eventsOfServer);
     return this.#log;
   }
 }

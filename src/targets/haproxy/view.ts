@@ -102,6 +102,9 @@ function servers(site: ProxySite, found: boolean) {
     several: (found || all.length > 1) && {
       byAddress: site.balance === 'address',
       sessionInQuery: site.sessionInQuery,
+      sessionsMove: site.sessionsMove,
+      // A copy that is found by name refuses because it stops: its sessions have no future there.
+      sessionsStay: !site.sessionsMove && !found,
       // A little longer than the server keeps it.
       sessionSeconds: site.sessionSeconds + 60,
       host: quoteHaproxy(checkHost(site), 'proxy.serverName'),
