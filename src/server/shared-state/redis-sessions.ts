@@ -97,6 +97,19 @@ export function createRedisSessions(process: string, log: Log): RedisSessions {
     }
   }
 
+  async function ask(at: SharedRedis, id: string, keyId: string): Promise<SharedSession | null> {
+    looks++;
+    try {
+      const answer = await at.run(takeScript, [keyOf(at, id)], [process, keyId, livesMs, largestChars]);
+      if (answer === 'foreign') warnOfForeign({ keyId });
+      return parseSession(answer);
+    } catch {
+      return null;
+    } finally {
+      looks--;
+    }
+  }
+
   return {
     use(connection, idleSeconds) {
       redis = connection;
@@ -117,18 +130,7 @@ export function createRedisSessions(process: string, log: Log): RedisSessions {
         found(session);
       };
       const timer = setTimeout(() => finish(null), boundMs);
-      looks++;
-      asked.run(takeScript, [keyOf(asked, id)], [process, keyId, livesMs, largestChars]).then(
-        (answer) => {
-          looks--;
-          if (answer === 'foreign') warnOfForeign({ keyId });
-          finish(parseSession(answer));
-        },
-        () => {
-          looks--;
-          finish(null);
-        },
-      );
+      void ask(asked, id, keyId).then(finish);
       return true;
     },
     refresh(sessions, moved) {
