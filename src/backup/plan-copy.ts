@@ -25,11 +25,28 @@ export function changesForCopy(
     ...(server.cache !== 'off' && server.cache.store === 'redis'
       ? [{ path: 'server.cache.store', value: undefined }]
       : []),
+    ...(server.sessions.store === 'redis' ? [{ path: 'server.sessions.store', value: undefined }] : []),
     ...(isOwnCa ? [] : [{ path: 'tls', value: undefined }]),
     ...(auth.mtls === undefined ? [] : [{ path: 'auth.mtls', value: undefined }]),
     ...['proxy', 'service', 'redis', 'logs', 'backup'].map((section): DeploymentChange => ({
       path: [section],
       value: undefined,
     })),
+  ];
+}
+
+/** What a copy is without, so that a drill proves nothing of it: one phrase each. Pure. */
+export function leftOutOfCopy({ redis, proxy, service, tls }: Deployment): readonly string[] {
+  const { manager } = service;
+  return [
+    ...(manager === 'docker' || manager === 'swarm' || manager === 'kubernetes'
+      ? [`the containers (${manager}): the copy runs as a process of this machine`]
+      : []),
+    ...(manager === 'systemd' || manager === 'systemd-user' || manager === 'launchd'
+      ? [`${manager}: the copy runs without it`]
+      : []),
+    ...(proxy.program === 'none' ? [] : ['the proxy in front: the copy is called itself']),
+    ...(redis === 'off' ? [] : ['Redis: the copy shares nothing with replicas']),
+    ...(tls.source === 'private-ca' ? [] : [`the certificate (${tls.source}): the copy has one of its own`]),
   ];
 }

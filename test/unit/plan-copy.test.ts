@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { changesForCopy } from '../../src/backup/plan-copy.ts';
+import { changesForCopy, leftOutOfCopy } from '../../src/backup/plan-copy.ts';
 import { editDeployment } from '../../src/deployment/edit-deployment.ts';
 import { parseDeployment } from '../../src/deployment/parse-deployment.ts';
 
@@ -12,6 +12,7 @@ server:
   metricsListen: 127.0.0.1:9464
   behindProxy: true
   workers: 4
+  sessions: { store: redis }
   cache: { store: redis, tools: { echo: { ttlSeconds: 5 } } }
   upstreams:
     main: { command: npx, args: [-y, notes] }
@@ -28,6 +29,16 @@ limits: { bodyBytes: 1000000 }
     return parsed.deployment;
   };
   const live = parse(text);
+  // Said by the drills, which prove nothing of these.
+  expect(leftOutOfCopy(live).map((text) => text.split(':')[0])).toEqual([
+    'systemd',
+    'the proxy in front',
+    'Redis',
+    'the certificate (files)',
+  ]);
+  expect(leftOutOfCopy({ ...live, service: { ...live.service, manager: 'swarm' } })[0]).toBe(
+    'the containers (swarm): the copy runs as a process of this machine',
+  );
   const copy = parse(editDeployment(text, changesForCopy(live, '127.0.0.1:4000')));
   expect(copy).toMatchObject({
     name: 'live',
@@ -37,6 +48,7 @@ limits: { bodyBytes: 1000000 }
     limits: { bodyBytes: 1_000_000 },
   });
   expect(copy.server).toMatchObject({ listen: '127.0.0.1:4000', behindProxy: false, upstreams: live.server.upstreams });
+  expect(copy.server.sessions.store).toBe('memory');
   expect([copy.server.publicUrl, copy.server.metricsListen, copy.logs.file, copy.logs.audit]).toEqual([
     undefined,
     undefined,

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { changesForCopy } from '../../backup/plan-copy.ts';
+import { changesForCopy, leftOutOfCopy } from '../../backup/plan-copy.ts';
 import { EnvironmentError, ExplainedError, UserError } from '../../deployment/errors.ts';
 import { childrenOf } from '../../host/children-of.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
@@ -50,7 +50,7 @@ export async function runDrillFailover(context: CommandContext, _options: FlagVa
         });
       }
       await remove();
-      return await report(context, recoveries);
+      return await report(context, recoveries, leftOutOfCopy(deployment));
     });
   } catch (error) {
     if (error instanceof ExplainedError && !context.signal.aborted) {
@@ -92,7 +92,11 @@ async function killEach(copy: CommandContext, client: Parameters<typeof callCopy
   return recoveries;
 }
 
-async function report(context: CommandContext, recoveries: readonly Recovery[]): Promise<number> {
+async function report(
+  context: CommandContext,
+  recoveries: readonly Recovery[],
+  notTried: readonly string[],
+): Promise<number> {
   const { output } = context;
   const ok = recoveries.every(({ backMs }) => backMs !== null);
   const slowest = Math.max(...recoveries.map(({ backMs }) => backMs ?? longestMs));
@@ -100,7 +104,7 @@ async function report(context: CommandContext, recoveries: readonly Recovery[]):
     ? `${recoveries.length} processes killed, the slowest was back in ${(slowest / 1_000).toFixed(1)} s`
     : `${recoveries.filter(({ backMs }) => backMs === null).length} of ${recoveries.length} processes did not come back`;
   await noteMaintenance(context, 'failover-drill', { ok, said });
-  output.document({ ok, slowestMs: ok ? slowest : null, recoveries });
+  output.document({ ok, slowestMs: ok ? slowest : null, recoveries, notTried });
   output.result(
     [
       ...recoveries.map(({ what, backMs }) =>
@@ -108,6 +112,7 @@ async function report(context: CommandContext, recoveries: readonly Recovery[]):
           ? `  ${output.out.red('✗')} ${what}  not back within ${longestMs / 1_000} s`
           : `  ${output.out.green('✓')} ${what}  served again after ${(backMs / 1_000).toFixed(1)} s`,
       ),
+      ...notTried.map((what) => `  - not tried: ${what}`),
       '',
       `  Next   ${ok ? 'mcp-deploy maintenance' : 'mcp-deploy doctor'}`,
     ].join('\n'),

@@ -1,6 +1,7 @@
 import { relative } from 'node:path';
 import type { VerifiedEndpoint } from '../../apply/ports.ts';
-import { changesForCopy } from '../../backup/plan-copy.ts';
+import { changesForCopy, leftOutOfCopy } from '../../backup/plan-copy.ts';
+import type { Deployment } from '../../deployment/schema.ts';
 import { EnvironmentError, ExplainedError } from '../../deployment/errors.ts';
 import { runDoctor } from '../../doctor/run-doctor.ts';
 import type { DoctorReport } from '../../doctor/types.ts';
@@ -34,13 +35,18 @@ export async function runDrillRestore(
   try {
     return await inCopy(context, async (copy, remove) => {
       const listen = `127.0.0.1:${await ports.endpoint.freePort()}`;
-      const proven = await proveBackup(copy, file, key, (deployment) => changesForCopy(deployment, listen));
+      let asBackedUp: Deployment | undefined;
+      const proven = await proveBackup(copy, file, key, (found) => {
+        asBackedUp = found;
+        return changesForCopy(found, listen);
+      });
       await judgePair(file, key);
       const { manifest, deployment } = proven;
       tick(
         'backup',
         `${shown}, of ${manifest.createdAt.slice(0, 16).replace('T', ' ')} UTC, ${manifest.files.length} files`,
       );
+      const notTried = leftOutOfCopy(asBackedUp ?? deployment);
       await restoreThroughJournal(copy, { file, key, proven });
       const tookMs = Math.round(ports.clock.elapsed() - startedAt);
       tick('restored', `in ${seconds(tookMs)} to a copy at ${endpointUrl(deployment)}`);
@@ -70,7 +76,9 @@ export async function runDrillRestore(
         called,
         doctor: { passed: report.passed.length, errors: errors.map(({ code }) => code) },
         leftOut: manifest.leftOut,
+        notTried,
       });
+      for (const what of notTried) output.progress(`  - not tried: ${what}`);
       for (const path of manifest.leftOut) output.warning(`not in the backup: ${path}`);
       output.result(
         ok
