@@ -134,7 +134,8 @@ async function makeRelease(
     ...(plan.build === undefined ? {} : { build: plan.build }),
     ...(Object.keys(started).length === 0 ? {} : { started }),
     ...(plan.image === undefined ? {} : { image: plan.image }),
-    ...(plan.sent === undefined ? {} : { sent: plan.sent }),
+    // What came before stays where it is when nothing comes.
+    ...(plan.sent === undefined && before?.sent === undefined ? {} : { sent: plan.sent ?? before?.sent ?? [] }),
     ...(plan.rollbackOf === undefined ? {} : { rollbackOf: plan.rollbackOf }),
   };
 }

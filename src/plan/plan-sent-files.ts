@@ -87,13 +87,20 @@ export function placedFileSteps(placed: PlacedFiles, user: string, facts: HostFa
   for (const file of placed.files) {
     const store = join(sentDir, file.sha256);
     if (facts.files[store] === undefined && !kept.has(store)) {
+      if (file.from === store && facts.files[file.path]?.sha256 !== file.sha256) throw notKept(file, facts);
       kept.add(store);
       steps.push({
         ...common,
         id: `keep-sent-${file.sha256.slice(0, 16)}`,
         title: `keep ${shown(file.path, facts)} for a rollback`,
         why: 'none yet',
-        action: { type: 'copy-file', from: file.from, path: store, mode: 0o600, sha256: file.sha256 },
+        action: {
+          type: 'copy-file',
+          from: file.from === store ? file.path : file.from,
+          path: store,
+          mode: 0o600,
+          sha256: file.sha256,
+        },
       });
     }
     const mode = file.isSecret ? 0o600 : file.isExecutable ? 0o750 : 0o640;
@@ -159,6 +166,14 @@ function formerSteps({ files }: PlacedFiles, facts: HostFacts): readonly Step[] 
       why: 'not named any more',
       action: { type: 'remove-file', path },
     }));
+}
+
+/** After a restore: a backup has what is live. */
+function notKept({ path, setting }: PlacedFile, facts: HostFacts): EnvironmentError {
+  return new EnvironmentError(`${shown(path, facts)} of that release is not kept any more.`, {
+    why: `${setting} names it. Nothing was changed.`,
+    next: 'Apply it from the folder that it came from: mcp-deploy apply --host HOST, or --from FILE',
+  });
 }
 
 function refuseMissing({ missing }: PlacedFiles): void {

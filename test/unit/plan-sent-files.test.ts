@@ -106,4 +106,11 @@ test('an earlier release brings its files from where they are kept', () => {
     { ...record, from: `${stateDir}/sent/aa` },
   ]);
   expect(placedOfRelease(release({}), stateDir)).toBeNull();
+
+  // Not kept, as after a restore: what is there already will do, anything else is refused.
+  const again = placed({ files: [{ ...code, from: `${stateDir}/sent/aa` }] });
+  expect(steps(factsOf({ files: { [code.path]: fileFact('aa', 0o640) } }), again)).toEqual([
+    `${code.path} -> ${stateDir}/sent/aa 600 -:-`,
+  ]);
+  expect(() => steps(factsOf({ files: {} }), again)).toThrow('tools/a.mjs of that release is not kept any more');
 });
