@@ -14,14 +14,24 @@ import type { Notice, Plan, Step, UnitChange } from './types.ts';
  * files, all undone when one of them fails; behind the last step the state folder goes. Keys, certificates, logs and what the MCP
  * servers keep stay, and with them their user, unless `purge` is asked for.
  */
-export function planSystemRemoval(facts: HostFacts, options: { readonly purge?: boolean } = {}): Plan {
+export function planSystemRemoval(
+  facts: HostFacts,
+  options: {
+    readonly purge?: boolean;
+    /** Files that other steps take away, such as those of timers. */
+    readonly apart?: readonly string[];
+  } = {},
+): Plan {
   const system = requireSystem(facts);
   const applied = deploymentSchema.safeParse(facts.release?.desired);
   const deployment = applied.success ? applied.data : null;
   const paths = deploymentPaths(facts.stateDir);
   const sent = new Set(facts.release?.sent?.map(({ path }) => path));
   const made = Object.entries(facts.release?.files ?? {}).filter(
-    ([path]) => facts.files[path] !== undefined && (!isOwnFolder(path, facts) || sent.has(path)),
+    ([path]) =>
+      facts.files[path] !== undefined &&
+      (!isOwnFolder(path, facts) || sent.has(path)) &&
+      options.apart?.includes(path) !== true,
   );
   const notices: Notice[] = [...unfinishedNotices(facts)];
   const ours = made.filter(([path, written]) => {

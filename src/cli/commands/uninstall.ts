@@ -128,7 +128,7 @@ export async function planWithTimer(
   facts: HostFacts,
   purge: boolean,
 ): Promise<Plan> {
-  const plan = facts.system === undefined ? planRemoval(facts, { purge }) : planSystemRemoval(facts, { purge });
+  const apart: string[] = [];
   const steps: Step[] = [];
   const notices: Notice[] = [];
   for (const job of timerJobs) {
@@ -139,6 +139,7 @@ export async function planWithTimer(
     for (const path of [...record.files.map((file) => file.path), ...timerStamps(record)]) {
       now.set(path, (await ports.files.read(path))?.toString('utf8') ?? null);
     }
+    apart.push(...record.files.map(({ path }) => path));
     const removal = timerRemovalSteps(record, job, (path) => now.get(path) ?? null);
     steps.push(...removal.steps);
     for (const path of removal.kept) {
@@ -148,6 +149,7 @@ export async function planWithTimer(
       });
     }
   }
+  const plan = facts.system === undefined ? planRemoval(facts, { purge }) : planSystemRemoval(facts, { purge, apart });
   return { ...plan, steps: [...steps, ...plan.steps], notices: [...plan.notices, ...notices] };
 }
 
