@@ -33,6 +33,7 @@ export async function containerOptions(
   const made = [...new Set(releases.flatMap(({ image }) => image ?? []))];
   const deployment = wanted ?? applied;
   if (deployment === null || (!isInContainers(deployment) && made.length === 0)) return null;
+  if (wanted === null && made.length === 0 && isInCluster(deployment)) return null;
   const isStack = deployment.service.manager === 'swarm';
   const target = isStack ? 'swarm' : 'docker';
   const folder = join(context.stateDir, 'docker');

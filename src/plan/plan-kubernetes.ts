@@ -37,9 +37,12 @@ export function planKubernetes(wishes: ContainerWishes, facts: HostFacts): Conta
   );
   const writes = managed.flatMap(({ steps }) => steps);
   const dropped = droppedFiles(rendered, facts);
-  const folders = [...new Set([...context, ...manifests].map(({ installPath }) => join(installPath, '..')))].toSorted(
-    (a, b) => a.length - b.length || (a < b ? -1 : 1),
-  );
+  const folders = [
+    ...new Set([
+      join(cluster.folder, '..'),
+      ...[...context, ...manifests].map(({ installPath }) => join(installPath, '..')),
+    ]),
+  ].toSorted((a, b) => a.length - b.length || (a < b ? -1 : 1));
   const secrets = secretSteps(wishes, facts);
   const undo: Step['undo'] = { type: 'restore-objects', cluster, timeoutMs: rollTimeoutMs(deployment) };
   const server = found.objects.find(({ rollout }) => rollout !== undefined)?.rollout;

@@ -33,7 +33,8 @@ export function planRemoval(facts: HostFacts, options: { readonly purge?: boolea
     notices.push(...removal.notices);
   }
   if (containers !== undefined) {
-    refuseEngine(containers);
+    // The engine only made the image of a cluster; its absence keeps nothing running.
+    if (!isInCluster) refuseEngine(containers);
     if (deployment.service.manager === 'swarm' && containers.containers.length > 0) {
       const stack = swarmStack(deployment, facts.stateDir);
       steps.push({

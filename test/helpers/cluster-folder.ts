@@ -23,7 +23,11 @@ export interface ClusterFolder {
   remove(): void;
 }
 
-export function openClusterFolder(fake: Pick<FakeKubernetes, 'url'>, kubectl: string | null): ClusterFolder {
+export function openClusterFolder(
+  fake: Pick<FakeKubernetes, 'url'>,
+  kubectl: string | null,
+  variables: NodeJS.ProcessEnv = {},
+): ClusterFolder {
   const root = mkdtempSync(join(tmpdir(), 'mcp-cluster-'));
   const path = join(root, 'app');
   const programs = join(root, 'bin');
@@ -52,6 +56,7 @@ current-context: fake
         PATH: kubectl === null ? programs : [programs, process.env['PATH']].join(delimiter),
         NO_COLOR: '1',
         CI: '1',
+        ...variables,
         ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],

@@ -99,6 +99,7 @@ export async function startFakeKubernetes(): Promise<FakeKubernetes> {
     readonly matches: (o: KubeObject) => boolean;
     readonly response: ServerResponse;
   }>();
+  const forwarded = new Set<Duplex>();
   let version = 100;
 
   const keyOf = (of: Resource, namespace: string | undefined, name: string): string =>
@@ -180,6 +181,8 @@ export async function startFakeKubernetes(): Promise<FakeKubernetes> {
     hasNamespace: (name) => stored.has(keyOf(resources[0] as Resource, undefined, name)),
     close: () =>
       new Promise((resolve) => {
+        // Those that were upgraded are not the server's any more.
+        for (const socket of forwarded) socket.destroy();
         server.closeAllConnections();
         server.close(() => resolve());
       }),
@@ -457,6 +460,8 @@ export async function startFakeKubernetes(): Promise<FakeKubernetes> {
 
   server.on('upgrade', (request: IncomingMessage, socket: Duplex) => {
     fake.requests.push({ line: `UPGRADE ${request.url}`, body: '' });
+    forwarded.add(socket);
+    socket.once('close', () => forwarded.delete(socket));
     if (fake.forwardTo === null) socket.end('HTTP/1.1 403 Forbidden\r\nconnection: close\r\ncontent-length: 0\r\n\r\n');
     else acceptForward(request, socket, fake.forwardTo);
   });
