@@ -120,6 +120,7 @@ export async function act(action: Action, context: ActContext): Promise<string |
       return createApiKey(action, context);
     case 'start-server':
     case 'stop-server':
+    case 'replace-server':
       return actServer(action, context);
     case 'wait-until-ready':
       return waitUntilReady(action, context);

@@ -144,8 +144,11 @@ async function beginStep(step: Step, index: number, journal: Journal, ports: App
     prefix: String(index),
   });
   const server = serverFilesOf(step);
+  const now = server === null ? null : await ports.processes.serverState(server.pidFile);
   const ran =
-    server === null ? {} : { serverRan: (await ports.processes.serverState(server.pidFile)).state === 'running' };
+    now === null
+      ? {}
+      : { serverRan: now.state === 'running', ...(now.state === 'running' ? { serverPid: now.pid } : {}) };
   const { action } = step;
   const units = action.type === 'service' ? { units: await readUnits(action.units, ports, action.manager) } : {};
   const containers = await readForUndo(action, ports);

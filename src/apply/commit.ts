@@ -1,4 +1,5 @@
 import { dirname, join } from 'node:path';
+import { EnvironmentError } from '../deployment/errors.ts';
 import { pathsTouchedBy, type Plan } from '../plan/types.ts';
 import type { FileFact, ReleaseRecord } from '../plan/facts.ts';
 import { isPairLink } from '../plan/served-pair.ts';
@@ -75,21 +76,34 @@ async function releaseFiles(
 
 async function readRelease(files: FileSystem, file: string): Promise<ReleaseRecord | null> {
   const bytes = await files.read(file);
-  return bytes === null ? null : parseRelease(bytes.toString('utf8'));
+  return bytes === null ? null : parseRelease(bytes.toString('utf8'), file);
 }
 
-function parseRelease(text: string): ReleaseRecord | null {
+/** Of the record: one that a later mcp-deploy wrote in another form must not be taken for this one. */
+const releaseFormat = 1;
+
+function parseRelease(text: string, file: string): ReleaseRecord | null {
   try {
     const record = JSON.parse(text) as Partial<ReleaseRecord> | null;
+    if ((record?.schemaVersion ?? releaseFormat) > releaseFormat) throw writtenLater(record, file);
     const whole =
       typeof record?.release === 'number' &&
       typeof record.files === 'object' &&
       record.files !== null &&
       Array.isArray(record.directories);
     return whole ? (record as ReleaseRecord) : null;
-  } catch {
+  } catch (error) {
+    if (error instanceof EnvironmentError) throw error;
     return null;
   }
+}
+
+function writtenLater(record: Partial<ReleaseRecord> | null, file: string): EnvironmentError {
+  const version = /^[\w.+-]{1,40}$/.exec(String(record?.toolVersion))?.[0] ?? '';
+  return new EnvironmentError(`${file} was written by a newer mcp-deploy; nothing was changed.`, {
+    why: `Its format is ${String(record?.schemaVersion).slice(0, 20)}; this mcp-deploy reads ${releaseFormat}.`,
+    next: `npm install -g mcp-deploy${version === '' ? '' : `@${version}`}        then run the command again`,
+  });
 }
 
 async function makeRelease(
@@ -125,6 +139,7 @@ async function makeRelease(
   }
   const started = plan.started ?? before?.started ?? {};
   return {
+    schemaVersion: releaseFormat,
     release: plan.release,
     appliedAt: ports.clock.now(),
     toolVersion,

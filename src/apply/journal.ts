@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { EnvironmentError } from '../deployment/errors.ts';
 import type { Plan } from '../plan/types.ts';
 import type { ApplyPorts, FileSystem } from './ports.ts';
 import type { ContainerFact } from '../plan/container-facts.ts';
@@ -21,6 +22,8 @@ export type JournalLine =
       readonly preImages: readonly PreImage[];
       /** For steps that start or stop it: whether the server ran before. */
       readonly serverRan?: boolean;
+      /** Its number then. */
+      readonly serverPid?: number;
       /** How the units of the step were before. */
       readonly units?: readonly UnitState[];
       /** How the containers of the step were before. */
@@ -147,6 +150,12 @@ export function parseJournal(file: string, text: string): ReadJournal | null {
   const lines = text.split('\n').flatMap((line) => parseLine(line) ?? []);
   const [header, ...rest] = lines;
   if (header?.type !== 'plan') return null;
+  if (header.schemaVersion > 1) {
+    throw new EnvironmentError(`${file} was written by a newer mcp-deploy; nothing was changed.`, {
+      why: `Its format is ${header.schemaVersion}; this mcp-deploy reads 1.`,
+      next: 'Run the command with the version that wrote it; see: mcp-deploy --version',
+    });
+  }
   const empty: JournalState = { file, header, begun: [], undone: new Set(), ending: null };
   return { state: rest.reduce(withLine, empty), endsCleanly: text.endsWith('\n') };
 }

@@ -1,4 +1,5 @@
-import type { Action, LiveSocket } from '../plan/types.ts';
+import { dirname, join } from 'node:path';
+import type { Action, LiveSocket, ReplacedServer } from '../plan/types.ts';
 import type { AcmeOrderSpec } from './acme-types.ts';
 
 /**
@@ -48,9 +49,19 @@ export interface FileStat {
   readonly owner: FileOwner;
 }
 
+/** Where a server in a folder is asked to leave its place to another one. */
+export function handOverSocketOf(pidFile: string): string {
+  return join(dirname(pidFile), 'hand-over.sock');
+}
+
 export interface Processes {
   /** Starts it detached, output appended to logFile, and writes pidFile; resolves once it is spawned. */
   startServer(spec: Extract<Action, { type: 'start-server' }>): Promise<{ readonly pid: number }>;
+  /**
+   * Asks the server that runs to hand its sockets to this one and to end; one that cannot is stopped first. Resolves with the number
+   * of the new one, which begins when the old one has ended.
+   */
+  replaceServer(spec: ReplacedServer): Promise<{ readonly pid: number; readonly handedOver: boolean }>;
   /** SIGTERM, then SIGKILL after graceMs; resolves when it is gone. No error when it was not running. */
   stopServer(pidFile: string, graceMs: number): Promise<void>;
   /** SIGHUP. No error when it does not run. */

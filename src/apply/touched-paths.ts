@@ -1,6 +1,6 @@
 import { pathsTouchedBy, type Step } from '../plan/types.ts';
 import { accountCopies } from './accounts.ts';
-import type { FileSystem } from './ports.ts';
+import { handOverSocketOf, type FileSystem } from './ports.ts';
 
 /**
  * The paths whose state is captured before a step. Beside those of the action
@@ -12,7 +12,8 @@ import type { FileSystem } from './ports.ts';
 export async function pathsToCapture(step: Step, files: FileSystem): Promise<readonly string[]> {
   const paths = [...pathsTouchedBy(step.action)];
   if (step.action.type === 'start-server') {
-    for (const path of [step.action.logFile, step.action.pidFile]) {
+    const { logFile, pidFile } = step.action;
+    for (const path of [logFile, pidFile, handOverSocketOf(pidFile)]) {
       if ((await files.stat(path)) === null) paths.push(path);
     }
   }
@@ -28,5 +29,7 @@ export async function pathsToCapture(step: Step, files: FileSystem): Promise<rea
 /** The server files of a step that starts or stops it, else null. */
 export function serverFilesOf(step: Step): { readonly pidFile: string } | null {
   const { action } = step;
-  return action.type === 'start-server' || action.type === 'stop-server' ? { pidFile: action.pidFile } : null;
+  return action.type === 'start-server' || action.type === 'stop-server' || action.type === 'replace-server'
+    ? { pidFile: action.pidFile }
+    : null;
 }

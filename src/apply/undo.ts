@@ -67,7 +67,7 @@ export async function undoJournal(
     } else if (undo.type === 'remove-image') {
       // Behind the containers that were made of it.
       startedLast.push(entry);
-    } else if (undo.type === 'start-server' || undo.type === 'serve-certificate') startedLast.push(entry);
+    } else if (startsAgain.has(undo.type)) startedLast.push(entry);
     else await takeBack(entry, () => undoStep(entry, undo, journal.preImageDir, options));
   }
   for (const entry of startedLast) {
@@ -96,6 +96,8 @@ function undoOf(step: Step | undefined): Step['undo'] {
 function readerOf(step: Step | undefined): readonly string[] {
   return step?.undo.type === 'restore' && step.undo.readBy !== undefined ? [step.undo.readBy] : [];
 }
+
+const startsAgain: ReadonlySet<Step['undo']['type']> = new Set(['start-server', 'replace-server', 'serve-certificate']);
 
 /** Their files have to be back before they are. */
 function hadContainers({ containers }: Begun): boolean {
@@ -158,6 +160,13 @@ async function undoStep(
       if (entry.serverRan !== true) return [];
       const { state } = await processes.serverState(undo.pidFile);
       if (state === 'stopped') await processes.startServer({ ...undo, type: 'start-server' });
+      return [];
+    }
+    case 'replace-server': {
+      if (entry.serverRan !== true) return [];
+      const now = await processes.serverState(undo.pidFile);
+      if (now.state === 'stopped') await processes.startServer({ ...undo, type: 'start-server' });
+      else if (now.pid !== entry.serverPid) await processes.replaceServer(undo);
       return [];
     }
     case 'stop-server':

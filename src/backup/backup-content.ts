@@ -17,7 +17,7 @@ export interface BackupContent {
   readonly state: readonly Wanted[];
   /** The audit file and the log; older ones lie beside them. */
   readonly logs: readonly Wanted[];
-  /** Paths that the deployment refers to and that lie elsewhere. */
+  /** Paths that the deployment refers to and that lie elsewhere, and the volumes of containers. */
   readonly leftOut: readonly string[];
 }
 
@@ -62,6 +62,8 @@ export function backupContent(
         secret: kind !== 'pki' || name.endsWith('.key'),
       })),
   );
+  const { manager } = deployment.service;
+  if (manager === 'docker' || manager === 'swarm') leftOut.push(`the volumes of its containers (docker volume ls)`);
   const logs = deployment.backup.logs ? logFiles(deployment, place) : [];
   return { beside: distinct(beside), state, logs: distinct(logs), leftOut: [...new Set(leftOut)] };
 }

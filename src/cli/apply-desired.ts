@@ -28,6 +28,7 @@ import { lookAhead, placesOf } from './placed-files.ts';
 import { stepsForRoot } from '../plan/needs-root.ts';
 import { NeedsRoot } from './needs-root.ts';
 import type { CommandContext } from './context.ts';
+import { describeSearchedPath } from './describe-searched-path.ts';
 import { writeEditorSchema } from './editor-schema.ts';
 import { refuseUnsetVariables } from './refuse-unset-variables.ts';
 
@@ -167,7 +168,7 @@ export async function changeHost(
       (onProgress) =>
         applyPlan(plan, { ports, stateDir, baseDir, toolVersion, signal, onProgress, ...keepReleases(plan) }),
     );
-    throwUnlessApplied(result, plan);
+    throwUnlessApplied(result, plan, output.verbose ? context.world.env : null);
     if (plan.purpose !== 'uninstall') await writeEditorSchema(context);
     return { plan, facts, result };
   });
@@ -194,7 +195,8 @@ function keepReleases(plan: Plan): { readonly keepReleases?: number } {
   return desired.success ? { keepReleases: desired.data.service.keepReleases } : {};
 }
 
-function throwUnlessApplied(result: ApplyResult, plan: Plan): void {
+/** @param env of this command, where everything that is known is to be said */
+function throwUnlessApplied(result: ApplyResult, plan: Plan, env: NodeJS.ProcessEnv | null): void {
   const what = plan.purpose === 'apply' ? 'Apply' : plan.purpose;
   switch (result.outcome) {
     case 'applied':
@@ -210,6 +212,7 @@ function throwUnlessApplied(result: ApplyResult, plan: Plan): void {
       throw restated(result.failure?.error, `The ${what} failed at “${result.failure?.step.title ?? 'a step'}”.`, {
         after: 'Everything was undone: this machine is as it was before.',
         exitCode: 4,
+        searched: env === null ? [] : describeSearchedPath(result.failure?.error, plan.desired, env),
       });
     case 'undo-incomplete':
       throw restated(result.failure?.error, `The ${what} failed and the undo is incomplete.`, {
@@ -220,12 +223,16 @@ function throwUnlessApplied(result: ApplyResult, plan: Plan): void {
 }
 
 /** Keeps what the failed step said, and adds in what state the machine is now. */
-function restated(error: unknown, fallback: string, state: { after: string; exitCode: number }): ExplainedError {
+function restated(
+  error: unknown,
+  fallback: string,
+  state: { after: string; exitCode: number; searched?: readonly string[] },
+): ExplainedError {
   if (error instanceof ExplainedError) {
     return new UserError(error.message, {
       why: [error.why, state.after].filter((line) => line !== undefined).join('\n'),
       ...(error.next === undefined ? {} : { next: error.next }),
-      excerpt: error.excerpt,
+      excerpt: [...error.excerpt, ...(state.searched ?? [])],
       exitCode: state.exitCode,
       cause: error,
     });

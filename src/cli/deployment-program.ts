@@ -21,6 +21,12 @@ export function addDeploymentCommands(make: MakeCommand): void {
   make('rollback [release]', 'put an earlier release back', defineRollback, async (context, args) =>
     (await import('./commands/rollback.ts')).runRollback(context, args),
   );
+  make(
+    'upgrade',
+    'bring what runs to the version of this mcp-deploy, or of another package',
+    defineUpgrade,
+    async (context, _, options) => (await import('./commands/upgrade.ts')).runUpgrade(context, options),
+  );
   make('history', 'list the releases that were applied here', addHost, async (context) =>
     (await import('./commands/history.ts')).runHistory(context),
   );
@@ -187,6 +193,35 @@ Exit codes
   4 failed, everything undone   5 failed, undo incomplete   130 interrupted, undone
 `,
   );
+}
+
+function defineUpgrade(command: Command): void {
+  addWaitAndHost(command);
+  command
+    .option('--to <version|file|folder>', 'another package: a version of npm, a .tgz of npm pack, or a folder')
+    .option('--integrity <sha512-…>', 'what the .tgz must be, as npm writes it')
+    .option('--check', 'exit 1 when this mcp-deploy is newer than what runs; changes nothing')
+    .option('--registry', 'with --check: ask npm for the newest version')
+    .option('--dry-run', 'show the plan; changes nothing')
+    .option('--allow-downgrade', 'go back to an older version on purpose')
+    .addHelpText(
+      'after',
+      `
+The new server is planned, checked and taken up as apply does it; mcp-deploy rollback brings the former build back. A file
+or a folder needs no network, and no script of the package runs while it is fetched.
+
+Examples
+  mcp-deploy upgrade --dry-run
+  mcp-deploy upgrade
+  mcp-deploy upgrade --to 1.4.0
+  mcp-deploy upgrade --to ./mcp-deploy-1.4.0.tgz --json
+  mcp-deploy upgrade --check --registry
+
+Exit codes
+  0 upgraded, or nothing to do   1 with --check: a newer one is here   2 wrong input   3 refused before any change
+  4 failed, everything undone   5 failed, undo incomplete   130 interrupted, undone
+`,
+    );
 }
 
 function defineStatus(command: Command): void {

@@ -7,6 +7,7 @@ import { releasesToPrune } from '../plan/choose-rollback.ts';
 import type { MaintenanceFacts } from '../plan/judge-maintenance.ts';
 import { timerRecordFile } from '../plan/timer-record.ts';
 import type { CommandContext } from './context.ts';
+import { readLastBytes } from './read-last-bytes.ts';
 import { readMaintenanceRecord } from './maintenance-record.ts';
 import { readStatusSnapshot, type StatusSnapshot } from './status-snapshot.ts';
 import { findTrimmable } from './trim-disk.ts';
@@ -56,8 +57,26 @@ export async function readMaintenanceFacts(
       audit: now.audit === null ? null : seen('audit'),
       doctor: seen('doctor'),
       restoreDrill: seen('restore-drill'),
+      failoverDrill: deployment !== null && canFailAlone(deployment) ? seen('failover-drill') : null,
+      logErrors: await countLogErrors(deployment?.logs.file ?? paths.logFile, nowMs),
     },
   };
+}
+
+function canFailAlone({ server }: Deployment): boolean {
+  return server.workers !== 1 || Object.values(server.upstreams).some((upstream) => 'command' in upstream);
+}
+
+/** Of a log that is larger, its end. */
+const readBytes = 2_000_000;
+
+async function countLogErrors(file: string, nowMs: number): Promise<number | null> {
+  const text = await readLastBytes(file, readBytes);
+  if (text === null) return null;
+  return text.split('\n').filter((line) => {
+    const [, time = ''] = /^\{"time":"([^"]+)","level":"error"/.exec(line) ?? [];
+    return nowMs - Date.parse(time) < 86_400_000;
+  }).length;
 }
 
 function certificateOf({ certificate, deployment }: StatusSnapshot): MaintenanceFacts['certificate'] {

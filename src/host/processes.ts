@@ -1,9 +1,12 @@
 import { open } from 'node:fs/promises';
+import { connect } from 'node:net';
 import { hostname } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { execa } from 'execa';
-import type { Processes, Ran, RunOptions } from '../apply/ports.ts';
+import { handOverSocketOf, type Processes, type Ran, type RunOptions } from '../apply/ports.ts';
 import { EnvironmentError } from '../deployment/errors.ts';
+import type { ReplacedServer } from '../plan/types.ts';
+import { doorVariable } from '../server/systemd/handed-over.ts';
 import { printableText } from './acme/printable-text.ts';
 import { createFileSystem } from './files.ts';
 import { explainFileError, hasCode } from './file-errors.ts';
@@ -14,6 +17,8 @@ const pollMs = 20;
 /** How long a process may take to vanish after SIGKILL; only one stuck in the kernel takes longer. */
 const killedMs = 5_000;
 const mostServers = 5;
+/** A server answers at once whether it can hand over. */
+const askedMs = 10_000;
 
 /**
  * Starts, finds and stops the bundled server. A pid alone is never trusted: a
@@ -67,22 +72,39 @@ export function createProcesses(table: ProcessTable = createProcessTable()): Pro
     runBeside,
     variable: (name) => process.env[name] ?? null,
     startServer: (spec) => startServer(spec),
-    async stopServer(pidFile, graceMs) {
-      // More than one only after a fault; none may stay.
-      for (let round = 0; round < mostServers; round += 1) {
-        const pid = await findServer(pidFile);
-        if (pid === null) {
-          await files.removeFile(pidFile);
-          return;
-        }
-        await stopProcess(table, pid, graceMs);
+    async replaceServer(spec) {
+      const before = await findServer(spec.pidFile);
+      const identity = before === null ? null : await table.identity(before);
+      const pid = before === null ? null : await askToHandOver(spec);
+      if (before === null || identity === null || pid === null) {
+        await stopServer(spec.pidFile, spec.graceMs);
+        return { ...(await startServer(spec)), handedOver: false };
       }
-      throw new EnvironmentError('The server was stopped and is there again.', {
-        why: 'Something else starts it, perhaps a service manager.',
-        next: 'Stop it there, for example: systemctl stop NAME',
-      });
+      // Its successor begins when it has ended, however it ends.
+      if (!(await isGone(table, before, identity, spec.graceMs))) {
+        signal(before, 'SIGKILL', before);
+        await isGone(table, before, identity, killedMs);
+      }
+      return { pid, handedOver: true };
     },
+    stopServer,
   };
+
+  async function stopServer(pidFile: string, graceMs: number): Promise<void> {
+    // More than one only after a fault; none may stay.
+    for (let round = 0; round < mostServers; round += 1) {
+      const pid = await findServer(pidFile);
+      if (pid === null) {
+        await files.removeFile(pidFile);
+        return;
+      }
+      await stopProcess(table, pid, graceMs);
+    }
+    throw new EnvironmentError('The server was stopped and is there again.', {
+      why: 'Something else starts it, perhaps a service manager.',
+      next: 'Stop it there, for example: systemctl stop NAME',
+    });
+  }
 }
 
 function isServerOf(pidFile: string, line: CommandLine): boolean {
@@ -112,7 +134,7 @@ function parsePid(bytes: Buffer | null): number | null {
   }
 }
 
-async function startServer(spec: Parameters<Processes['startServer']>[0]): Promise<{ pid: number }> {
+async function startServer(spec: Omit<Parameters<Processes['startServer']>[0], 'type'>): Promise<{ pid: number }> {
   const [program = '', ...args] = spec.argv;
   if (!args.some((arg, index) => arg === '--pid-file' && args[index + 1] === spec.pidFile)) {
     throw new Error('start-server without --pid-file in its argv: the server could not be found again');
@@ -125,6 +147,7 @@ async function startServer(spec: Parameters<Processes['startServer']>[0]): Promi
     const output = log.fd as 3;
     const child = execa(program, args, {
       cwd: spec.cwd,
+      env: doorOf(spec.pidFile),
       detached: true,
       cleanup: false,
       buffer: false,
@@ -142,6 +165,34 @@ async function startServer(spec: Parameters<Processes['startServer']>[0]): Promi
     });
   } finally {
     await log.close();
+  }
+}
+
+/** A path of a Unix socket has at most 103 bytes everywhere; in a deeper folder a server is stopped and started. */
+function doorOf(pidFile: string): Record<string, string> {
+  const path = handOverSocketOf(pidFile);
+  return Buffer.byteLength(path) > 103 || process.platform === 'win32' ? {} : { [doorVariable]: path };
+}
+
+/** The number of the successor; null where the server that runs cannot hand over. */
+async function askToHandOver(spec: ReplacedServer): Promise<number | null> {
+  const door = doorOf(spec.pidFile)[doorVariable];
+  if (door === undefined) return null;
+  const env = { ...process.env, [doorVariable]: door };
+  const request = JSON.stringify({ argv: spec.argv, env, cwd: spec.cwd, logFile: spec.logFile });
+  const answer = await new Promise<string>((resolve) => {
+    let text = '';
+    const socket = connect(door, () => socket.write(`${request}\n`));
+    socket.setTimeout(askedMs, () => socket.destroy());
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    socket.on('error', () => {});
+    socket.on('close', () => resolve(text));
+  });
+  try {
+    const { ok, pid } = JSON.parse(answer) as { ok?: unknown; pid?: unknown };
+    return ok === true && typeof pid === 'number' ? pid : null;
+  } catch {
+    return null;
   }
 }
 

@@ -120,6 +120,7 @@ function entryOf(step: Step, facts: HostFacts): readonly Entry[] {
     case 'move-pair':
     case 'start-server':
     case 'stop-server':
+    case 'replace-server':
     case 'wait-until-ready':
     case 'wait-until-free':
     case 'verify-endpoint':
@@ -149,6 +150,7 @@ function isRun({ action }: Step): boolean {
   return [
     'start-server',
     'stop-server',
+    'replace-server',
     'wait-until-ready',
     'wait-until-free',
     'verify-endpoint',

@@ -85,6 +85,8 @@ export type ServerFact =
 
 /** What an applied plan left, kept as `.mcp-deploy/releases/N.json`: the basis of drift, history and uninstall. */
 export interface ReleaseRecord {
+  /** Of this form; left out in records of before it was written. */
+  readonly schemaVersion?: number;
   readonly release: number;
   readonly appliedAt: string;
   readonly toolVersion: string;

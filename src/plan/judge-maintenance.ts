@@ -1,3 +1,5 @@
+import { compareVersions } from './compare-versions.ts';
+
 /** How often something is looked at, as people who run servers do. */
 export type MaintenanceTurn = 'daily' | 'weekly' | 'monthly' | 'quarterly';
 
@@ -34,6 +36,10 @@ export interface MaintenanceFacts {
   readonly audit: { readonly ageSeconds: number | null; readonly ok: boolean } | null;
   readonly doctor: { readonly ageSeconds: number | null; readonly ok: boolean };
   readonly restoreDrill: { readonly ageSeconds: number | null; readonly ok: boolean };
+  /** Null where nothing can fail alone: no MCP server as a process, one worker. */
+  readonly failoverDrill: { readonly ageSeconds: number | null; readonly ok: boolean } | null;
+  /** Errors in the log of the last day; null when it cannot be read. */
+  readonly logErrors: number | null;
 }
 
 export type MaintenanceTask = 'backup' | 'trim' | 'releases' | 'certificate' | 'audit' | 'doctor';
@@ -62,6 +68,7 @@ export function judgeMaintenance(facts: MaintenanceFacts): readonly MaintenanceI
     serverItem(facts),
     backupItem(facts),
     diskItem(facts),
+    logItem(facts),
     ...certificateItems(facts),
     recordedItem('doctor', 'weekly', {
       title: 'doctor',
@@ -82,6 +89,17 @@ export function judgeMaintenance(facts: MaintenanceFacts): readonly MaintenanceI
           }),
         ]),
     crashItem(facts),
+    ...(facts.failoverDrill === null
+      ? []
+      : [
+          recordedItem('failover-drill', 'weekly', {
+            title: 'failover drill',
+            seen: facts.failoverDrill,
+            everyDays: 7,
+            task: null,
+            next: 'mcp-deploy drill failover',
+          }),
+        ]),
     trimItem(facts),
     releasesItem(facts),
     recordedItem('restore-drill', 'monthly', {
@@ -92,6 +110,14 @@ export function judgeMaintenance(facts: MaintenanceFacts): readonly MaintenanceI
       next: 'mcp-deploy drill restore --identity FILE',
     }),
     versionItem(facts),
+    recordedItem('disaster-drill', 'quarterly', {
+      title: 'disaster drill',
+      // One that failed is told by its own line.
+      seen: { ...facts.restoreDrill, ok: true },
+      everyDays: 92,
+      task: null,
+      next: 'mcp-deploy drill restore FILE --identity KEY, with the copy that lies elsewhere',
+    }),
     keysItem(facts),
   ];
 }
@@ -140,6 +166,22 @@ function diskItem({ disk }: MaintenanceFacts): MaintenanceItem {
     due,
     detail: `${bytesInWords(disk.freeBytes)} free, ${Math.floor(share * 100)} %`,
     next: due ? 'make room; backup.keep and logs.rotate say how much is kept' : null,
+  };
+}
+
+/** A few come with every change; more than these in a day are worth a look. */
+const fewErrors = 10;
+
+function logItem({ logErrors }: MaintenanceFacts): MaintenanceItem {
+  const due = logErrors !== null && logErrors > fewErrors;
+  return {
+    id: 'logs',
+    turn: 'daily',
+    title: 'log',
+    due,
+    detail: logErrors === null ? 'not known here' : `${logErrors} errors in the last day`,
+    next: due ? 'mcp-deploy logs --lines 200' : null,
+    task: null,
   };
 }
 
@@ -251,7 +293,11 @@ function versionItem({ server }: MaintenanceFacts): MaintenanceItem {
     due,
     detail:
       server.version === null ? 'not known' : due ? `${server.version}; ${server.ownVersion} is here` : server.version,
-    next: due ? 'mcp-deploy plan, then mcp-deploy apply' : null,
+    next: !due
+      ? null
+      : (compareVersions(server.ownVersion, server.version ?? '') ?? 0) < 0
+        ? `npm install -g mcp-deploy@${server.version}`
+        : 'mcp-deploy upgrade --dry-run, then mcp-deploy upgrade',
     task: null,
   };
 }

@@ -10,7 +10,15 @@ import { containerFront, endpointUrl } from './endpoint-url.ts';
 import type { HostFacts } from './facts.ts';
 import { needsRoot } from './needs-root.ts';
 import { planNotices } from './plan-notices.ts';
-import { folderStep, refuseTakenPorts, runFolderSteps, startStep, stopStep, waitSteps } from './plan-service.ts';
+import {
+  folderStep,
+  refuseTakenPorts,
+  replaceStep,
+  runFolderSteps,
+  startStep,
+  stopStep,
+  waitSteps,
+} from './plan-service.ts';
 import { deploymentPaths, scopeOf } from './deployment-paths.ts';
 import { placedFileSteps, type PlacedFiles } from './plan-sent-files.ts';
 import { serviceOwner } from './host-folders.ts';
@@ -31,6 +39,7 @@ import { clearClusterSteps, planKubernetes } from './plan-kubernetes.ts';
 import { clearSwarmSteps, planSwarm } from './plan-swarm.ts';
 import type { TargetInput } from '../targets/types.ts';
 import type { RenderedHost } from './system-facts.ts';
+import { refuseDowngrade } from './refuse-downgrade.ts';
 import { serverConfigText } from './server-config.ts';
 import type { AdoptedFile, Notice, Plan, Step } from './types.ts';
 
@@ -40,6 +49,8 @@ export interface Desired {
   readonly deploymentText: string | null;
   /** Leaves edits by hand as they are. */
   readonly adopt?: boolean;
+  /** Goes back to an older version than what runs, when this one is older. */
+  readonly allowDowngrade?: boolean;
   /** The release that is put back. */
   readonly rollbackOf?: number;
   /** What the targets wrote, in system scope. */
@@ -64,6 +75,7 @@ export interface Desired {
  */
 export function planDeployment(desired: Desired, facts: HostFacts): Plan {
   const { deployment } = desired;
+  if (desired.rollbackOf === undefined && desired.allowDowngrade !== true) refuseDowngrade(facts);
   const wanted = wantedCertificateNames(deployment, facts);
   const { tls } = deployment;
   const userNames =
@@ -391,11 +403,40 @@ function serverSteps(
   refuseTakenPorts(facts, deployment);
   return [
     ...runFolderSteps(facts),
-    ...(server.state === 'running' ? [stopStep(facts, deployment, reasons.join(', '))] : []),
-    startStep(facts, server.state === 'running' ? reasons.join(', ') : 'not running', build.serverFile),
+    ...(server.state === 'stopped'
+      ? [startStep(facts, 'not running', build.serverFile)]
+      : build.build !== null && listensAlike(deployment, facts)
+        ? [
+            ...(build.serverChanges ? [checkServerStep(facts, build.serverFile)] : []),
+            replaceStep(facts, deployment, { why: reasons.join(', '), serverFile: build.serverFile }),
+          ]
+        : [stopStep(facts, deployment, reasons.join(', ')), startStep(facts, reasons.join(', '), build.serverFile)]),
     ...waitSteps(facts, deployment, 'it has just been started'),
     ...verify,
   ];
+}
+
+/** Whether the sockets of the server that runs are those of the next one. Pages may have some of their own. */
+function listensAlike({ server }: Deployment, { release }: HostFacts): boolean {
+  const before = (release?.desired as { readonly server?: Partial<Deployment['server']> } | undefined)?.server;
+  const places = (of: Partial<Deployment['server']> | undefined): string =>
+    JSON.stringify([of?.listen, of?.healthListen, of?.metricsListen, of?.statusListen]);
+  return places(before) === places(server) && [server.listen].flat().every((address) => !address.startsWith('unix:'));
+}
+
+/** What cannot read its configuration must not take over. */
+function checkServerStep({ nodePath, stateDir }: HostFacts, serverFile: string): Step {
+  return {
+    id: 'check-server',
+    title: 'check the new server',
+    why: 'before it takes over',
+    group: 'server',
+    action: {
+      type: 'run-command',
+      argv: [nodePath, serverFile, '--config', deploymentPaths(stateDir).serverConfig, '--check'],
+    },
+    undo: { type: 'none' },
+  };
 }
 
 function personalOf({ deployment, host, adopt }: Desired, facts: HostFacts): PersonalSteps {

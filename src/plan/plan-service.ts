@@ -150,6 +150,23 @@ export function startStep(facts: HostFacts, why: string, serverFile?: string): S
   };
 }
 
+/** Another server in the place of the one that runs, which hands its sockets over. */
+export function replaceStep(
+  facts: HostFacts,
+  deployment: Pick<Deployment, 'server'>,
+  wishes: { readonly why: string; readonly serverFile: string },
+): Step {
+  const graceMs = Math.round(deployment.server.drainSeconds * 1_000) + 5_000;
+  return {
+    id: 'replace-server',
+    title: 'replace server',
+    why: wishes.why,
+    group: 'server',
+    action: { ...startAction(facts, wishes.serverFile), type: 'replace-server', graceMs },
+    undo: { ...startAction(facts), type: 'replace-server', graceMs },
+  };
+}
+
 /** Waits until the server can serve: as long as its slowest upstream may take, and ten seconds. */
 export function waitSteps(facts: HostFacts, deployment: Deployment, why: string): readonly Step[] {
   const url = readyUrl(deployment);

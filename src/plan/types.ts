@@ -136,6 +136,8 @@ export type Action =
       readonly logFile: string;
     }
   | { readonly type: 'stop-server'; readonly pidFile: string; readonly graceMs: number }
+  /** Starts it in the place of the one that runs, which hands its listening sockets over: nobody is refused meanwhile. */
+  | ({ readonly type: 'replace-server' } & ReplacedServer)
   /** Waits for /readyz to answer 200; fails early, with the log's last lines, when the process is gone. */
   | {
       readonly type: 'wait-until-ready';
@@ -260,6 +262,15 @@ export type Action =
       /** A port of a cluster that is forwarded to this machine for as long as it takes; the URL has no port then. */
       readonly forward?: { readonly cluster: Cluster; readonly port: number };
     };
+
+export interface ReplacedServer {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  readonly pidFile: string;
+  readonly logFile: string;
+  /** How long the one that runs may take to finish its calls. */
+  readonly graceMs: number;
+}
 
 /** Who runs units, where that is not the systemd of the host. */
 export type UnitManager = { readonly type: 'systemd-user' } | LaunchdManager;
@@ -408,6 +419,8 @@ export type Undo =
   /** After all files are back: the former pair is taken up again and proven. */
   | { readonly type: 'serve-certificate'; readonly live: LiveCertificate }
   | { readonly type: 'stop-server'; readonly pidFile: string; readonly graceMs: number }
+  /** The server of before serves again, unless it never ended. */
+  | ({ readonly type: 'replace-server' } & ReplacedServer)
   | {
       readonly type: 'start-server';
       readonly argv: readonly string[];
@@ -441,6 +454,7 @@ export function pathsTouchedBy(action: Action): readonly string[] {
       return [action.storeFile, action.keyFile];
     case 'start-server':
     case 'stop-server':
+    case 'replace-server':
     case 'wait-until-ready':
     case 'wait-until-free':
     case 'verify-endpoint':

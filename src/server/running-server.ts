@@ -48,6 +48,8 @@ export interface RunningServer {
    * something in it cannot be, none of it: that is said in the log and the old stays. Resolves when it is decided.
    */
   reload(): Promise<void>;
+  /** Another process holds the same sockets: from now on a drain leaves to it what connects. */
+  leaveToSuccessor(): void;
   /** Refuses new calls, finishes those in flight for up to `drainSeconds`, then stops everything. */
   drain(): Promise<void>;
   /** Stops everything without waiting for calls. */
@@ -112,6 +114,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
   registry.start();
 
   let isStopping = false;
+  let hasSuccessor = false;
   let stopped: Promise<void> | null = null;
   /** Backends of earlier configurations that still answer calls. */
   const retiring = new Set<Promise<void>>();
@@ -227,10 +230,13 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
       if (!isStopping) reloading = takeUp();
       return reloading;
     },
+    leaveToSuccessor() {
+      hasSuccessor = true;
+    },
     async drain() {
       isStopping = true;
       // Calls on connections that are open are the last ones of this process; no other is waiting to take them.
-      await open.handOver();
+      await open.handOver(hasSuccessor);
       gateway.front.admission.draining = true;
       open.drain();
       const deadline = performance.now() + config.deployment.server.drainSeconds * 1_000;

@@ -3,6 +3,7 @@ import { ExplainedError, UserError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { checkServer } from './check-server.ts';
 import { formatProblem } from './format-problem.ts';
+import { openHandOverDoor } from './hand-over-door.ts';
 import { createLog } from './observe/log.ts';
 import { openLog, type OpenedLog } from './open-log.ts';
 import { openServerTraces, sayWhatNeedsRestart } from './open-server-traces.ts';
@@ -14,6 +15,8 @@ import { followReferences, standInKeys } from './resolve-secrets.ts';
 import { readConfigFile, readServeSettings } from './serve-settings.ts';
 import { watchSignals, type ServeSignals } from './serve-signals.ts';
 import { startStdio } from './stdio/stdio-server.ts';
+import { awaitPredecessor, doorVariable } from './systemd/handed-over.ts';
+import type { InheritedPlace } from './systemd/inherited-places.ts';
 import { openInheritedSockets } from './systemd/inherited-sockets.ts';
 import { createServiceManager, tellServiceManager, type ServiceManager } from './systemd/service-manager.ts';
 import { serverVersion } from './version.ts';
@@ -29,6 +32,7 @@ import { workerArgument } from './workers/worker-argument.ts';
  */
 export async function runServe(argv: string[]): Promise<number> {
   if (argv[0] === workerArgument && process.send !== undefined) return runWorker();
+  const handedOver = await awaitPredecessor(process.env);
   let pidFile: string | null = null;
   let endWatch = (): void => {};
   const signals = watchSignals();
@@ -45,7 +49,7 @@ export async function runServe(argv: string[]): Promise<number> {
     }
     if (flags.mode === 'config' && flags.watch && !flags.check)
       endWatch = watchFile(flags.configFile, () => signals.reload());
-    return await serve(argv, flags, configBytes, signals);
+    return await serve(argv, flags, configBytes, signals, handedOver);
   } catch (error) {
     if (!(error instanceof ExplainedError)) throw error;
     process.stderr.write(formatProblem(error));
@@ -62,7 +66,10 @@ async function serve(
   flags: Exclude<ServeFlags, { mode: 'help' }>,
   configBytes: Buffer | null,
   signals: ServeSignals,
+  handedOver: readonly InheritedPlace[] | null,
 ): Promise<number> {
+  const doorPath = process.env[doorVariable];
+  delete process.env[doorVariable];
   const settings = await readServeSettings(flags, configBytes, process.env);
   const { logs } = settings.config.deployment;
   // A check leaves nothing behind.
@@ -111,7 +118,7 @@ async function serve(
   }
   const workers = countWorkers(flags, config.deployment);
   const serviceManager = createServiceManager(process.env, log);
-  const inherited = openInheritedSockets(process.env);
+  const inherited = openInheritedSockets(process.env, handedOver);
   if (workers > 1) {
     const primary = { argv, flags, configBytes, config, options, workers, signals, inherited, serviceManager };
     return finish(await runPrimary(primary), opened, serviceManager);
@@ -130,7 +137,11 @@ async function serve(
   serviceManager.ready(describe());
   serviceManager.beatWhile(() => true);
   const told = tellServiceManager(server, serviceManager, describe);
-  return finish(await signals.untilStopped(told, log), opened, serviceManager);
+  const door = doorPath === undefined ? null : openHandOverDoor(doorPath, log);
+  const left = door?.left.then(() => server.leaveToSuccessor());
+  const code = await signals.untilStopped(told, log, left);
+  door?.close();
+  return finish(code, opened, serviceManager);
 }
 
 /**

@@ -56,7 +56,7 @@ test('what is due is done by --run where it needs nobody, and the rest is named 
     1,
   );
   const due = first.items.filter((item) => item.due);
-  expect(due.map(({ id }) => id)).toEqual(['backup', 'doctor', 'audit', 'restore-drill']);
+  expect(due.map(({ id }) => id)).toEqual(['backup', 'doctor', 'audit', 'restore-drill', 'disaster-drill']);
   expect(due.every(({ next }) => next !== null)).toBe(true);
 
   const old = join(folder, '.mcp-deploy/logs/server.log.20200101T000000000Z');
@@ -77,7 +77,7 @@ test('what is due is done by --run where it needs nobody, and the rest is named 
     'audit true',
     'trim true',
   ]);
-  expect(run.due).toBe(1);
+  expect(run.due).toBe(2);
   const there = (file: string): Promise<boolean> =>
     stat(file).then(
       () => true,

@@ -16,6 +16,21 @@ export class FakeWorld {
   command(): { readonly processes: Processes; readonly die: () => void } {
     const pid = this.#take();
     const identity = this.#living.get(pid) ?? '';
+    const startServer: Processes['startServer'] = async ({ pidFile, logFile }) => {
+      if (this.#servers.has(pidFile)) throw new Error(`a second server for ${pidFile}`);
+      const server = this.#take();
+      this.#servers.set(pidFile, server);
+      this.#configs.set(pidFile, await readConfig(pidFile));
+      await appendFile(logFile, '{"event":"server.started"}\n', { mode: 0o600 });
+      await writeFile(pidFile, JSON.stringify({ pid: server }), { mode: 0o600 });
+      return { pid: server };
+    };
+    const stopServer: Processes['stopServer'] = async (pidFile) => {
+      const server = this.#servers.get(pidFile);
+      this.#servers.delete(pidFile);
+      if (server !== undefined) this.#living.delete(server);
+      await rm(pidFile, { force: true });
+    };
     return {
       processes: {
         self: { pid, identity, hostName: 'fake' },
@@ -28,20 +43,11 @@ export class FakeWorld {
         run: () => Promise.resolve({ exitCode: 0, lastWords: [], output: '' }),
         runBeside: () => Promise.reject(new Error('nothing runs beside in this world')),
         variable: () => null,
-        startServer: async ({ pidFile, logFile }) => {
-          if (this.#servers.has(pidFile)) throw new Error(`a second server for ${pidFile}`);
-          const server = this.#take();
-          this.#servers.set(pidFile, server);
-          this.#configs.set(pidFile, await readConfig(pidFile));
-          await appendFile(logFile, '{"event":"server.started"}\n', { mode: 0o600 });
-          await writeFile(pidFile, JSON.stringify({ pid: server }), { mode: 0o600 });
-          return { pid: server };
-        },
-        stopServer: async (pidFile) => {
-          const server = this.#servers.get(pidFile);
-          this.#servers.delete(pidFile);
-          if (server !== undefined) this.#living.delete(server);
-          await rm(pidFile, { force: true });
+        startServer,
+        stopServer,
+        replaceServer: async (spec) => {
+          await stopServer(spec.pidFile, spec.graceMs);
+          return { ...(await startServer({ ...spec, type: 'start-server' })), handedOver: true };
         },
       },
       die: () => {

@@ -135,6 +135,7 @@ function effectOf(action: Action, facts: HostFacts, files: Readonly<Record<strin
         key: action.label,
       };
     case 'start-server':
+    case 'replace-server':
       return {
         ...nothing,
         server: {

@@ -37,6 +37,11 @@ test('what the deployment refers to beside its file is in it, with keys told fro
   expect(content.leftOut).toEqual(['/opt/shared/content.mjs', '/var/b.crl', '/srv/outside']);
 });
 
+test.each(['docker', 'swarm'] as const)('of containers of %s the volumes are named as left out', (manager) => {
+  const content = contentOf({ service: { manager } });
+  expect(content.leftOut).toEqual(['the volumes of its containers (docker volume ls)']);
+});
+
 test('of .mcp-deploy: keys, certificates, accounts and releases; no links, no halves, nothing of this run', () => {
   const { state } = contentOf(
     {},

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { judgeMaintenance, type MaintenanceFacts } from '../../src/plan/judge-maintenance.ts';
 
@@ -15,7 +16,37 @@ const well: MaintenanceFacts = {
   audit: { ageSeconds: day, ok: true },
   doctor: { ageSeconds: day, ok: true },
   restoreDrill: { ageSeconds: day, ok: true },
+  failoverDrill: { ageSeconds: day, ok: true },
+  logErrors: 0,
 };
+
+/** What people who run such servers look at, by turn, and the lines here that stand for it. */
+test.each([
+  ['daily', 'logs', ['logs']],
+  ['daily', 'disk', ['disk']],
+  ['daily', 'backups', ['backup']],
+  ['daily', 'health', ['server']],
+  ['daily', 'certificates', ['certificate']],
+  ['weekly', 'failover', ['failover-drill']],
+  ['weekly', 'crashes and checks', ['crashes', 'doctor', 'audit']],
+  ['weekly', 'trimming of logs and disk', ['trim']],
+  ['monthly', 'restore', ['restore-drill']],
+  ['monthly', 'updates', ['version', 'releases']],
+  ['quarterly', 'disaster drill', ['disaster-drill']],
+  ['quarterly', 'rotation of keys, 90 days', ['keys', 'ca']],
+])('%s: %s is something that is looked at', (turn, _, ids) => {
+  const found = judgeMaintenance(well).filter((item) => ids.includes(item.id));
+  expect(found.map((item) => item.turn)).toEqual(ids.map(() => turn));
+});
+
+test('the document names every line, and no other, under its turn', () => {
+  const table = readFileSync(new URL('../../docs/maintenance.md', import.meta.url), 'utf8');
+  const rows = [...table.matchAll(/^\| (daily|weekly|monthly|quarterly) \| ([^|]+) \|/gm)].map(
+    ([, turn, title]) => `${turn} ${title?.trim()}`,
+  );
+  const items = judgeMaintenance(well).map(({ turn, title }) => `${turn} ${title}`);
+  expect(rows.toSorted()).toEqual(items.toSorted());
+});
 
 test('nothing is due where all is well, and every line says how it is', () => {
   const items = judgeMaintenance(well);
@@ -38,7 +69,16 @@ test.each<[string, Partial<MaintenanceFacts>, { id: string; next: RegExp; task: 
     { id: 'server', next: /doctor/, task: null },
   ],
   ['crashes', { server: { ...well.server, upstreamRestarts: 3 } }, { id: 'crashes', next: /logs/, task: null }],
-  ['another version', { server: { ...well.server, version: '0.9.0' } }, { id: 'version', next: /plan/, task: null }],
+  [
+    'an older version',
+    { server: { ...well.server, version: '0.9.0' } },
+    { id: 'version', next: /upgrade/, task: null },
+  ],
+  [
+    'a newer version than this tool',
+    { server: { ...well.server, version: '1.1.0' } },
+    { id: 'version', next: /npm install -g mcp-deploy@1\.1\.0/, task: null },
+  ],
   [
     'no backup',
     { backup: { ...well.backup, ageSeconds: null } },
@@ -93,6 +133,12 @@ test.each<[string, Partial<MaintenanceFacts>, { id: string; next: RegExp; task: 
     'a week without doctor',
     { doctor: { ageSeconds: 8 * day, ok: true } },
     { id: 'doctor', next: /doctor/, task: 'doctor' },
+  ],
+  ['many errors', { logErrors: 11 }, { id: 'logs', next: /logs/, task: null }],
+  [
+    'a week without a failover',
+    { failoverDrill: { ageSeconds: 8 * day, ok: true } },
+    { id: 'failover-drill', next: /drill failover/, task: null },
   ],
   [
     'a drill long ago',

@@ -22,7 +22,12 @@ function appliedHost(build: string): { readonly plan: Plan; readonly facts: Host
 function argvOf(plan: Plan, id: 'action' | 'undo'): readonly string[] {
   const found = plan.steps
     .map((step) => step[id])
-    .find((each): each is Extract<typeof each, { type: 'start-server' }> => each.type === 'start-server');
+    .find(
+      (
+        each,
+      ): each is Extract<typeof each, { type: 'start-server' }> | Extract<typeof each, { type: 'replace-server' }> =>
+        each.type === 'start-server' || each.type === 'replace-server',
+    );
   return found?.argv ?? [];
 }
 
@@ -48,6 +53,24 @@ test('another build of the same version is another release, and its undo starts 
   expect(plan.build).toEqual({ version: '1.0.0', sha256: 'bb', folder: 2 });
   expect(argvOf(plan, 'action')[1]).toBe(`${folder}/releases/2/serve.js`);
   expect(argvOf(plan, 'undo')[1]).toBe(`${folder}/releases/1/serve.js`);
+});
+
+test('while it runs it is replaced, checked first when it is another build; other addresses stop it and start it', () => {
+  const { facts } = appliedHost('aa');
+  const ids = (of: Plan): readonly string[] => of.steps.map(({ id }) => id).filter((id) => id.endsWith('-server'));
+  expect(ids(planDeployment(desired, { ...facts, serverBuildSha256: 'bb' }))).toEqual([
+    'release-server',
+    'check-server',
+    'replace-server',
+  ]);
+  const louder = deploymentSchema.parse({ version: 1, name: 'notes', logs: { level: 'debug' } });
+  expect(ids(planDeployment({ ...desired, deployment: louder }, facts))).toEqual(['release-server', 'replace-server']);
+  const elsewhere = deploymentSchema.parse({ version: 1, name: 'notes', server: { listen: '0.0.0.0:8443' } });
+  expect(ids(planDeployment({ ...desired, deployment: elsewhere }, facts))).toEqual([
+    'release-server',
+    'stop-server',
+    'start-server',
+  ]);
 });
 
 test('a copy that was changed or removed by somebody is made anew', () => {

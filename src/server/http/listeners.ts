@@ -34,9 +34,10 @@ export interface Listeners {
   drain(): void;
   /**
    * Leaves new connections to the next process, which finds them in the sockets that systemd holds, and waits for the
-   * last calls of those that are open: none of them is refused. Does nothing when no socket was handed over.
+   * last calls of those that are open: none of them is refused. Does nothing when no socket was handed over and no
+   * successor has them.
    */
-  handOver(): Promise<void>;
+  handOver(hasSuccessor: boolean): Promise<void>;
   /**
    * Takes no new connections, lets answers go out for up to `flushMs`, then ends every connection. What comes meanwhile
    * on connections without a call is still handled, so that its client gets an answer and no reset.
@@ -174,9 +175,10 @@ export async function openListeners(
     drain() {
       for (const { servers } of bounds) servers.drain();
     },
-    async handOver() {
-      if (inherited === null) return;
-      inherited.close();
+    async handOver(hasSuccessor) {
+      if (inherited === null && !hasSuccessor) return;
+      inherited?.close();
+      if (hasSuccessor) for (const { servers } of bounds) servers.stopListening();
       await Promise.all(bounds.map(({ servers }) => servers.lastCalls()));
     },
     async close(flushMs) {

@@ -3,6 +3,7 @@ import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { EnvironmentError } from '../../deployment/errors.ts';
 import type { ListenAddress } from '../../deployment/listen-address.ts';
+import { noteListening } from './listening-places.ts';
 import type { InheritedSockets } from '../systemd/inherited-sockets.ts';
 
 /** One address that is open. */
@@ -64,7 +65,10 @@ async function openAddress(
       const server = create(false);
       // The kernel says "all addresses" in one way for both families.
       const at = { kind: 'tcp', host: host === '::' ? '' : host, port: wanted } as const;
-      return (await take(server, at)) ? wanted : listen(server, { host, port: wanted });
+      if (await take(server, at)) return wanted;
+      const port = await listen(server, { host, port: wanted });
+      noteListening(server, { ...at, port });
+      return port;
     });
     const host = address.host === '' ? 'localhost' : address.host.includes(':') ? `[${address.host}]` : address.host;
     return { shown: `${host}:${port}`, port, letGo };

@@ -1,5 +1,7 @@
+import { closeSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import type { ListenAddress } from '../../deployment/listen-address.ts';
+import { noteListening } from '../http/listening-places.ts';
 import type { Log } from '../observe/log.ts';
 import { readInheritedPlaces, type InheritedPlace } from './inherited-places.ts';
 
@@ -8,7 +10,7 @@ import { readInheritedPlaces, type InheritedPlace } from './inherited-places.ts'
  * them, and nobody is refused.
  */
 export interface InheritedSockets {
-  /** Says which of them no listener has asked for: clients that connect there wait for ever. */
+  /** Says which of them no listener has asked for: clients that connect there wait for ever. What is ours alone is closed. */
   warnOfUnused(log: Log): void;
   /**
    * Gives the connections of the socket at this address to a server, by its event `connection`; in place of another
@@ -24,15 +26,21 @@ export interface InheritedSockets {
 const mostWaiting = 65_535;
 const maxConnections = 50_000;
 
-/** The sockets that systemd handed to this process; null when it handed none over. */
-export function openInheritedSockets(env: NodeJS.ProcessEnv): InheritedSockets | null {
-  const places = readInheritedPlaces(env);
+/**
+ * The sockets that systemd handed to this process, or the server before it; null when nobody handed one over.
+ * @param handedOver those of the server before
+ */
+export function openInheritedSockets(
+  env: NodeJS.ProcessEnv,
+  handedOver: readonly InheritedPlace[] | null = null,
+): InheritedSockets | null {
+  const places = handedOver ?? readInheritedPlaces(env);
   // They are for this process, and for none that it starts.
   for (const name of ['LISTEN_FDS', 'LISTEN_PID', 'LISTEN_FDNAMES']) delete env[name];
-  return places.length === 0 ? null : createInheritedSockets(places);
+  return places.length === 0 ? null : createInheritedSockets(places, handedOver !== null);
 }
 
-function createInheritedSockets(places: readonly InheritedPlace[]): InheritedSockets {
+function createInheritedSockets(places: readonly InheritedPlace[], isOurs: boolean): InheritedSockets {
   const sockets = places.map((place) => ({ place, holder: null as Promise<Server> | null, takers: [] as Server[] }));
   type Held = (typeof sockets)[number];
   let closed = false;
@@ -55,6 +63,7 @@ function createInheritedSockets(places: readonly InheritedPlace[]): InheritedSoc
     });
     // A reload or a moment without descriptors must not end the process.
     server.on('error', () => {});
+    noteListening(server, held.place.address);
     if (closed) server.close();
     return server;
   }
@@ -63,6 +72,11 @@ function createInheritedSockets(places: readonly InheritedPlace[]): InheritedSoc
     warnOfUnused(log) {
       for (const { holder, place } of sockets) {
         if (holder !== null) continue;
+        if (isOurs) {
+          // Nobody else holds it: who connects there is to be refused, and not to wait for ever.
+          closeSync(place.fd);
+          continue;
+        }
         const next = 'name it in server.listen, or render the socket unit again';
         log.warn('listen.socket-without-address', { address: place.address, next });
       }
