@@ -44,7 +44,7 @@ interface Deployed {
 async function withDeployment(run: (deployed: Deployed) => Promise<void>): Promise<void> {
   await withFolder(async (folder) => {
     const [port = 0] = await freePorts(1);
-    const cli = (...args: string[]) => runBin(args, { cwd: folder });
+    const cli = (...args: string[]) => runBin(args, { cwd: folder, timeoutMs: 240_000 });
     await writeFile(
       join(folder, 'mcp-deploy.yaml'),
       `version: 1\nserver: { listen: 'localhost:${port}' }\nlimits: { perKey: off, freePerKey: off }\n`,
@@ -133,7 +133,7 @@ test('upgrade --to brings a packed version under load, rollback the former build
     expect([load.counts.failed, load.problems.slice(0, 3)]).toEqual([0, []]);
     expect(await cli('plan', '--check')).toMatchObject({ exitCode: 0 });
   });
-}, 180_000);
+}, 600_000);
 
 test('a build that does not start is undone: the former one goes on, and nothing of the package is left', async () => {
   await withDeployment(async ({ folder, cli, served }) => {
@@ -147,7 +147,7 @@ test('a build that does not start is undone: the former one goes on, and nothing
     );
     expect(await cli('plan', '--check')).toMatchObject({ exitCode: 0 });
   });
-}, 120_000);
+}, 300_000);
 
 test('kill -9 anywhere in an upgrade: the next command has the old one serving, or the new one whole', async () => {
   await withDeployment(async ({ folder, cli, served }) => {
@@ -181,7 +181,7 @@ test('kill -9 anywhere in an upgrade: the next command has the old one serving, 
       (await readdir(join(folder, '.mcp-deploy/packages'))).filter((name) => name.startsWith('.')).length,
     ).toBeLessThan(2);
   });
-}, 240_000);
+}, 600_000);
 
 function linesOf(file: string): number {
   return existsSync(file) ? readFileSync(file, 'utf8').split('\n').length - 1 : 0;
@@ -258,7 +258,7 @@ test('what is no package, or no way to it, is refused with a sentence, and not a
     expect(await stateOf(folder)).toEqual(before);
     expect(await served()).toBe(own);
   });
-}, 240_000);
+}, 600_000);
 
 function tarFile(name: string, text: string) {
   return { header: { name, type: 'file' as const, size: Buffer.byteLength(text) }, body: text };
