@@ -29,7 +29,12 @@ const fileEffects = [
   'chmod',
   'chown',
 ] as const satisfies readonly (keyof FileSystem)[];
-const processEffects = ['startServer', 'stopServer', 'replaceServer', 'run'] as const satisfies readonly (keyof Processes)[];
+const processEffects = [
+  'startServer',
+  'stopServer',
+  'replaceServer',
+  'run',
+] as const satisfies readonly (keyof Processes)[];
 
 /** Programs that only look: a kill before, in and after them is one and the same. */
 const looking = /^(?:systemctl (?:--user )?show|journalctl|nginx -t|haproxy -c|systemd-analyze|runuser|\S*node -e) ?/;
