@@ -8,7 +8,7 @@ import type { ResolvedNames } from './probes/resolve-names.ts';
 import type { ProxyConfigSeen } from './observations.ts';
 import { UserError } from '../deployment/errors.ts';
 import { nearestWord } from '../deployment/nearest-word.ts';
-import { categories, type DoctorReport, type OwnFacts } from './types.ts';
+import { categories, type DoctorReport, type OwnFacts, type ProbeId } from './types.ts';
 
 export type { OwnFacts } from './types.ts';
 
@@ -62,7 +62,7 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
       pageOrigin: options.pageOrigin ?? options.own?.pageOrigin ?? null,
       limitsNotTried: options.limits ? null : await whyNotTried(options.own),
       maxLimitRequests,
-      wanted: new Set(selected.flatMap(({ needs }) => needs)),
+      wanted: new Set(selected.flatMap(({ needs }) => needs).flatMap((probe) => [probe, ...(before[probe] ?? [])])),
       patience: { ...usualPatience, ...options.patience },
       onProgress: options.onProgress,
     },
@@ -75,6 +75,13 @@ export async function runDoctor(options: DoctorOptions): Promise<DoctorReport> {
     durationMs: performance.now() - startedAt,
   });
 }
+
+/** These looks ask in the era that a client found out. */
+const before: Partial<Record<ProbeId, readonly ProbeId[]>> = {
+  stream: ['modern', 'legacy'],
+  idle: ['modern', 'legacy'],
+  limits: ['modern', 'legacy'],
+};
 
 /** Requests that reach a limit are for our own deployments, as long as they shut nobody out, or for who asks for them. */
 async function whyNotTried(own: OwnFacts | null): Promise<string | null> {

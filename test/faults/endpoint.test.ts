@@ -124,6 +124,14 @@ test('what was left out is not looked at', async () => {
   await expect(diagnose(server.url, { skip: ['tsl'] })).rejects.toMatchObject({ why: 'Did you mean tls?' });
 });
 
+test.each(['stream/first-event', 'limits/answers-429', 'limits', 'stream'])(
+  '%s alone is judged, and not taken for well',
+  async (only) => {
+    const report = await diagnose((await serve()).url, { only: [only] });
+    expect(report.passed.some(({ code }) => code.startsWith(only))).toBe(true);
+  },
+);
+
 test('an interrupt ends the look at once', async () => {
   const server = await serve({ intercept: () => true });
   const abort = new AbortController();

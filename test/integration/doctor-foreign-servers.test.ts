@@ -64,7 +64,7 @@ test('server-everything over HTTP: fine but for three things that are true', asy
       title: 'an unknown session is answered with 400',
     },
     { code: 'http/host-refused', severity: 'warning', title: 'any Host name is answered' },
-    { code: 'limits/answers-429', severity: 'warning', title: 'no limit in 200 calls' },
+    { code: 'limits/answers-429', severity: 'warning', title: 'no limit in 195 calls' },
   ]);
   expect(report.rootCause).toBe('protocol/unknown-session');
   const passed = Object.fromEntries(report.passed.map(({ code, detail }) => [code, detail]));

@@ -107,10 +107,12 @@ test('nothing is found on the bundled server, and everything is judged that appl
   expect(report.notChecked.filter(({ kind }) => kind !== 'not-applicable')).toEqual([]);
   expect(report.notChecked.map(({ code }) => code)).toEqual([
     'tcp/every-address',
+    'tls/alpn-kept',
     'health/metrics-private',
     'stream/idle',
     'cors/single-origin',
     'cors/preflight',
+    'cors/methods',
     'cors/exposed',
     'http/host-refused',
     'proxy/same-server',
@@ -118,6 +120,7 @@ test('nothing is found on the bundled server, and everything is judged that appl
     'proxy/http-version',
     'proxy/limit-status',
     'proxy/lost-headers',
+    'limits/other-key',
     'host/service-steady',
     'host/service-enabled',
     'host/firewall',

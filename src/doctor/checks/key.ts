@@ -130,7 +130,7 @@ export const keyChecks = checksOf('key', [
   {
     code: 'key/scheme-case',
     title: 'the word Bearer is accepted in small letters',
-    label: 'bearer',
+    label: 'bearer in any case',
     hop: 'server',
     severity: 'warning',
     needs: ['answers'],
