@@ -45,8 +45,8 @@ export async function readDoctorTarget(
     key: target.keyFile === null ? null : (await readText(context, target.keyFile, 'key', '--key-file')).trim(),
     otherKey: await otherKeyOf(context, options['otherKeyFile']),
     own: target.own,
-    ...(typeof options['resolve'] === 'string' ? { names: namesOf(options['resolve']) } : {}),
-    upstreamUrl: typeof upstream === 'string' ? parseUrl(upstream) : target.upstreamUrl,
+    ...(typeof options['resolve'] === 'string' ? { names: namesOf(options['resolve'], target.url) } : {}),
+    upstreamUrl: typeof upstream === 'string' ? upstreamOf(upstream, target.url) : target.upstreamUrl,
     proxyConfig: typeof proxyConfig === 'string' ? await readConfig(context, proxyConfig, target.url) : null,
     ...(typeof options['origin'] === 'string' ? { pageOrigin: originOf(options['origin']) } : {}),
     limits: options['limits'] === true,
@@ -158,11 +158,27 @@ async function otherKeyOf(context: CommandContext, file: unknown): Promise<strin
   return (await readText(context, resolve(context.world.cwd, file), 'key', '--other-key-file')).trim();
 }
 
+/** The way past the proxy, which cannot be the way through it. */
+function upstreamOf(text: string, url: string): string {
+  const upstream = parseUrl(text);
+  if (upstream !== url) return upstream;
+  throw new UserError('--upstream names the URL that is looked at.', {
+    why: 'It is the server itself, past its proxy: what differs there is the doing of the proxy.',
+    next: 'Name the address that the proxy passes requests to, for example --upstream http://127.0.0.1:8080/mcp',
+  });
+}
+
 /** `mcp.example.com:192.0.2.1,2001:db8::1` */
-function namesOf(text: string): Readonly<Record<string, readonly string[]>> {
+function namesOf(text: string, url: string): Readonly<Record<string, readonly string[]>> {
   const [, name = '', list = ''] = /^([^:]+):(.+)$/.exec(text) ?? [];
   const addresses = list.split(',').map((address) => address.trim());
-  if (name !== '' && addresses.every((address) => isIP(address) !== 0)) return { [name]: addresses };
+  const { hostname } = new URL(url);
+  if (name !== '' && addresses.every((address) => isIP(address) !== 0)) {
+    if (name.toLowerCase() === hostname) return { [hostname]: addresses };
+    throw new UserError(`--resolve gives an address for ${name}, and the URL names ${hostname}.`, {
+      next: `--resolve ${hostname}:${addresses[0]}`,
+    });
+  }
   throw new UserError(`--resolve ${text} names no address for a name.`, {
     next: 'Write NAME:ADDRESS, for example --resolve mcp.example.com:192.0.2.1',
   });
