@@ -52,7 +52,7 @@ describe('through the built command line', { timeout: 90_000 }, () => {
     const front = await serve({ intercept: takeKeyOff });
     const result = await doctor(front.url, '--upstream', behind.url, '--json');
     expect(result.exitCode).toBe(1);
-    const report = documentOf(result, 1) as unknown as Report;
+    const report = documentOf<Report>(result, 1);
     expect(report).toMatchObject({ rootCause: 'key/bearer', findings: [{ hop: 'proxy' }] });
     expect(report.findings[0]?.evidence.map(({ source }) => source)).toContain(`directly at ${behind.url}`);
   });
@@ -100,7 +100,7 @@ describe('through the built command line', { timeout: 90_000 }, () => {
     });
     const deep = await doctor(url, '--deep', '--only', 'stream/idle', '--json');
     expect(documentOf(deep, 1)).toMatchObject({ rootCause: 'stream/idle' });
-    const usual = documentOf(await doctor(url, '--only', 'stream/idle', '--json')) as unknown as Report;
+    const usual = documentOf<Report>(await doctor(url, '--only', 'stream/idle', '--json'));
     expect(usual.notChecked.find(({ code }) => code === 'stream/idle')?.reason).toContain('--deep');
   });
 });
