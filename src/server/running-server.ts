@@ -2,7 +2,7 @@ import type { Log } from './observe/log.ts';
 import { describeRisks } from '../deployment/describe-risks.ts';
 import { UserError } from '../deployment/errors.ts';
 import type { ClientCertificates } from './http/client-certificates.ts';
-import type { RequestListener } from 'node:http';
+import type { HttpHandler } from './http/http-message.ts';
 import { listenAddresses } from '../deployment/listen-address.ts';
 import type { Registry } from './backends/registry.ts';
 import { createGateway, type GatewayChange, type GatewayOptions } from './gateway.ts';
@@ -79,7 +79,7 @@ export async function startServer(first: ServerConfig, options: ServerOptions): 
   const pageSockets: PageSocket[] = [];
   try {
     for (const [number, { address, pages }] of planPageListeners(config.deployment.server).entries()) {
-      const handler: RequestListener = (req, res) => gateway.front.handlePages(req, res, pages);
+      const handler: HttpHandler = (req, res) => gateway.front.handlePages(req, res, pages);
       pageSockets.push(await (options.openPages ?? openPages)(number, address, handler, log, inherited));
     }
     open = await (options.open ?? openListeners)(

@@ -28,7 +28,12 @@ async function start(options: RigOptions): Promise<ServerRig> {
 }
 
 /** Posts messages, one behind the other, and reads nothing. */
-function postAndNotRead(rig: ServerRig, key: string, messages: readonly unknown[], make = connectPlain): void {
+function postAndNotRead(
+  rig: ServerRig,
+  key: string,
+  messages: readonly unknown[],
+  { make = connectPlain, header = '' }: { readonly make?: typeof connectPlain; readonly header?: string } = {},
+): void {
   const socket = make(Number(new URL(rig.url).port));
   socket.on('error', () => {});
   socket.pause();
@@ -36,7 +41,7 @@ function postAndNotRead(rig: ServerRig, key: string, messages: readonly unknown[
     const body = JSON.stringify(message);
     socket.write(
       `POST /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer ${key}\r\ncontent-type: application/json\r\n` +
-        `accept: application/json, text/event-stream\r\ncontent-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+        `accept: application/json, text/event-stream\r\n${header}content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
     );
   }
   cleanUps.push(() => void socket.destroy());
@@ -87,10 +92,22 @@ describe('what waits for slow readers is bounded over all of them, and the other
   test('with answers that queue behind one another on one connection', async () => {
     const backend = createFakeBackend(({ method }) => (method === 'tools/call' ? bigResult : '{}'));
     const rig = await start({ backends: [backend], limits: { unreadBytes: 32 * mebibyte } });
-    postAndNotRead(rig, firstKey, [1, 2, 3, 4, 5].map(callOf));
+    // Such requests are for node:http, which answers those that come meanwhile too.
+    postAndNotRead(rig, firstKey, [1, 2, 3, 4, 5].map(callOf), { header: 'te: trailers\r\n' });
     await waitForCut(rig);
     expect(await metric(rig, 'mcp_unread_bytes')).toBe(0);
     expect((await rig.post(ping)).status).toBe(200);
+  });
+
+  test('and plain requests on one connection wait until the answer before them was taken', async () => {
+    let calls = 0;
+    const backend = createFakeBackend(({ method }) => (method === 'tools/call' && ++calls > 0 ? bigResult : '{}'));
+    const rig = await start({ backends: [backend], limits: { unreadBytes: 32 * mebibyte } });
+    postAndNotRead(rig, firstKey, [1, 2, 3, 4, 5].map(callOf));
+    await waitUntil(async () => (await metric(rig, 'mcp_unread_bytes')) > 6 * mebibyte, 10_000, 'an answer that waits');
+    expect(await metric(rig, 'mcp_unread_bytes')).toBeLessThan(13 * mebibyte);
+    expect((await rig.post(ping)).status).toBe(200);
+    expect(calls).toBe(1);
   });
 
   test('with event streams that each stay below their own bound, of calls and of sessions', async () => {
@@ -117,7 +134,7 @@ describe('what waits for slow readers is bounded over all of them, and the other
   test('over TLS', async () => {
     const backend = createFakeBackend(({ method }) => (method === 'tools/call' ? bigResult : '{}'));
     const rig = await start({ backends: [backend], tls: true, limits: { unreadBytes: 16 * mebibyte } });
-    for (let id = 0; id < 4; id++) postAndNotRead(rig, firstKey, [callOf(id)], connectSafely);
+    for (let id = 0; id < 4; id++) postAndNotRead(rig, firstKey, [callOf(id)], { make: connectSafely });
     await waitForCut(rig);
     expect((await rig.post(ping)).status).toBe(200);
   });

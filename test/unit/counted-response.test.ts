@@ -35,25 +35,6 @@ const get = (path: string, last = false): string =>
   `GET ${path} HTTP/1.1\r\nhost: a\r\n${last ? 'connection: close\r\n' : ''}\r\n`;
 const bodies = (received: string): string[] => received.split(/HTTP\/1\.1 200[^]*?\r\n\r\n/).slice(1);
 
-test('an answer that is given as a whole goes to its connection in one piece', async () => {
-  const pieces: string[] = [];
-  const received = await exchange(
-    (req, res) => {
-      const { socket } = req;
-      const write = socket.write.bind(socket) as (...given: unknown[]) => boolean;
-      socket.write = (...given: unknown[]) => {
-        pieces.push(String(given[0]));
-        return write(...given);
-      };
-      res.writeHead(200, { 'content-length': 3 });
-      res.end('abc');
-    },
-    get('/', true),
-  );
-  expect(bodies(received)).toEqual(['abc']);
-  expect(pieces).toHaveLength(1);
-});
-
 test.each([
   ['a text beyond Latin-1', '→ ünïcode 🎈', '→ ünïcode 🎈'],
   ['bytes', Buffer.from('→'), '→'],

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from './http-message.ts';
 import type { AuditTrail } from '../observe/audit-trail.ts';
 import type { Log } from '../observe/log.ts';
 import type { Metrics } from '../observe/metrics.ts';
@@ -21,7 +21,7 @@ export interface AdmissionParts {
   readonly readAddress: AddressReader;
   /** Null when clients of every address may connect. */
   readonly gate: AddressGate | null;
-  readonly requestIdOf: (req: IncomingMessage) => string;
+  readonly requestIdOf: (req: HttpRequest) => string;
   readonly metrics: Metrics;
   /** Null when nothing is audited. */
   readonly audit: AuditTrail | null;
@@ -49,10 +49,10 @@ export class Admission {
   /** Replaced when certificates change: their names are accepted hosts. */
   guard: OriginGuard;
   /** Handles a request from its beginning, once its token was verified. */
-  again: (req: IncomingMessage, res: ServerResponse) => void = () => {};
+  again: (req: HttpRequest, res: HttpResponse) => void = () => {};
   readonly #parts: AdmissionParts;
   /** Tokens that were refused; those that were not are remembered by the check itself. */
-  readonly #verdicts = new WeakMap<IncomingMessage, KeyDecision>();
+  readonly #verdicts = new WeakMap<HttpRequest, KeyDecision>();
   readonly #callers = new Callers();
   #refusals = 0;
   #nextRefusalLogMs = 0;
@@ -66,7 +66,7 @@ export class Admission {
    * Whether this client may connect at all, by its address. False when it was answered: no key was looked at, nothing of
    * a body was read, and the connection ends.
    */
-  admitsAddress(req: IncomingMessage, res: ServerResponse, isHealth: boolean): boolean {
+  admitsAddress(req: HttpRequest, res: HttpResponse, isHealth: boolean): boolean {
     const { gate, metrics, audit } = this.#parts;
     if (gate === null) return true;
     const address = this.#addressOf(req);
@@ -82,7 +82,7 @@ export class Admission {
   }
 
   /** Lets pages of allowed origins read what the other paths answer; true when it was a preflight, which is answered. */
-  answersPage(req: IncomingMessage, res: ServerResponse): boolean {
+  answersPage(req: HttpRequest, res: HttpResponse): boolean {
     const { origin } = req.headers;
     const cors = this.guard.corsHeaders(origin);
     for (let at = 0; at + 1 < cors.length; at += 2) res.setHeader(cors[at] ?? '', cors[at + 1] ?? '');
@@ -94,7 +94,7 @@ export class Admission {
     return true;
   }
 
-  #answerPreflight(req: IncomingMessage, res: ServerResponse, methods: string): void {
+  #answerPreflight(req: HttpRequest, res: HttpResponse, methods: string): void {
     const { origin, 'access-control-request-headers': asked } = req.headers;
     const preflight = this.guard.preflight(origin, asked);
     const headers = preflight === null ? ['Allow', methods] : Object.entries(preflight).flat();
@@ -102,7 +102,7 @@ export class Admission {
   }
 
   /** Host, origin, preflight, key, draining: what every path of the endpoint asks first. Null when it was answered, or waits for its token. */
-  admit(req: IncomingMessage, res: ServerResponse, methods: string): Admitted | null {
+  admit(req: HttpRequest, res: HttpResponse, methods: string): Admitted | null {
     const { headers } = req;
     const { guard } = this;
     const { metrics } = this.#parts;
@@ -143,17 +143,17 @@ export class Admission {
   }
 
   /** Whether a request that was let in would be let in now, as far as its key is concerned. */
-  stillAccepts(req: IncomingMessage, caller: Caller): boolean {
+  stillAccepts(req: HttpRequest, caller: Caller): boolean {
     const { keys } = this.#parts;
     const { authorization, 'x-api-key': plain } = req.headers;
     return keys === null || keys.check(authorization, single(plain), caller.address).allowed;
   }
 
-  #addressOf(req: IncomingMessage): string {
+  #addressOf(req: HttpRequest): string {
     return this.#parts.readAddress(peerAddress(req), single(req.headers['x-forwarded-for']));
   }
 
-  #identify(req: IncomingMessage, res: ServerResponse, requestId: string, extra: readonly string[]): Caller | null {
+  #identify(req: HttpRequest, res: HttpResponse, requestId: string, extra: readonly string[]): Caller | null {
     const { keys, metrics } = this.#parts;
     const address = this.#addressOf(req);
     if (keys === null) return this.#callers.findAnonymous(address);
@@ -168,7 +168,7 @@ export class Admission {
   }
 
   /** Null when the token has to be verified first: then the request comes again. */
-  #decide(req: IncomingMessage, res: ServerResponse, keys: KeyCheck, address: string): KeyDecision | null {
+  #decide(req: HttpRequest, res: HttpResponse, keys: KeyCheck, address: string): KeyDecision | null {
     const { headers } = req;
     const { tokens, certificates } = this.#parts;
     const { authorization } = headers;
@@ -187,7 +187,7 @@ export class Admission {
     return null;
   }
 
-  async #verify(req: IncomingMessage, res: ServerResponse, verifying: Promise<KeyDecision>): Promise<void> {
+  async #verify(req: HttpRequest, res: HttpResponse, verifying: Promise<KeyDecision>): Promise<void> {
     this.#verdicts.set(req, await verifying);
     if (!res.destroyed) this.again(req, res);
   }
@@ -206,7 +206,7 @@ export class Admission {
 /** Null when the key decides. */
 function judgeCertificate(
   certificates: Pick<ClientCertificates, 'required' | 'identify'>,
-  req: IncomingMessage,
+  req: HttpRequest,
   hasKey: boolean,
 ): KeyDecision | null {
   // A Unix socket speaks plain HTTP to programs of this machine: there it is the key that counts.
@@ -224,7 +224,7 @@ function judgeCertificate(
 type Refusal = Exclude<ReturnType<KeyCheck['check']>, { allowed: true }>;
 
 function refuseKey(
-  res: ServerResponse,
+  res: HttpResponse,
   refusal: Refusal,
   extra: readonly string[],
   resource: ProtectedResource | null,

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { HttpResponse } from './http-message.ts';
 import { answerLegacy } from '../protocol/legacy.ts';
 import { answerModern } from '../protocol/modern.ts';
 import { isNestedTooDeep } from '../protocol/nesting.ts';
@@ -102,7 +102,7 @@ function passOnParked({ siblings }: MessageHost, exchange: Exchange, state: unkn
 export function refuseFlood(
   protocol: ProtocolHost,
   request: ChargedRequest,
-  res: ServerResponse,
+  res: HttpResponse,
   extra: readonly string[],
 ): boolean {
   const refusal = protocol.charge(request, 'free', null, null, null, undefined);

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { HttpResponse } from './http-message.ts';
 import type { LimitRefusal } from '../call-limits.ts';
 
 const jsonType = 'application/json';
@@ -12,18 +12,13 @@ export const inertHeaders: readonly string[] = [
 ];
 
 /** Sends a JSON body with its head in one write. `extra` is a flat list of header names and values. */
-export function sendJson(
-  res: ServerResponse,
-  status: number,
-  body: string,
-  extra: readonly string[] = noHeaders,
-): void {
+export function sendJson(res: HttpResponse, status: number, body: string, extra: readonly string[] = noHeaders): void {
   send(res, status, jsonType, body, extra);
 }
 
 /** Sends any body with its head in one write. */
 export function send(
-  res: ServerResponse,
+  res: HttpResponse,
   status: number,
   contentType: string,
   body: string | Buffer,
@@ -40,7 +35,7 @@ const longBodyCharacters = 262_144;
 const pieceCharacters = 65_536;
 
 /** A long body is not copied as a whole once more, and between its pieces others get their turn. */
-function sendInPieces(res: ServerResponse, body: string): void {
+function sendInPieces(res: HttpResponse, body: string): void {
   const holder: HoldingResponse = res;
   let at = 0;
   const write = (): void => {
@@ -64,12 +59,12 @@ function sendInPieces(res: ServerResponse, body: string): void {
 }
 
 /** A response that counts what is kept for it and not yet handed over. */
-interface HoldingResponse extends ServerResponse {
+interface HoldingResponse extends HttpResponse {
   holdRest?(bytes: number): void;
 }
 
 /** An answer without a body: 202, 204. */
-export function sendEmpty(res: ServerResponse, status: number, extra: readonly string[] = noHeaders): void {
+export function sendEmpty(res: HttpResponse, status: number, extra: readonly string[] = noHeaders): void {
   if (res.headersSent || res.destroyed) return;
   res.writeHead(status, status === 204 ? [...extra] : ['Content-Length', '0', ...extra]);
   res.end();
@@ -77,7 +72,7 @@ export function sendEmpty(res: ServerResponse, status: number, extra: readonly s
 
 /** Problem details (RFC 9457): what 429 and 5xx carry. One clear sentence, since clients print the body. */
 export function sendProblem(
-  res: ServerResponse,
+  res: HttpResponse,
   status: number,
   title: string,
   detail: string,
@@ -89,7 +84,7 @@ export function sendProblem(
 
 /** The form of OAuth errors (RFC 6749 5.2, RFC 6750 3), which MCP clients parse on 401 and 403. */
 export function sendOAuthError(
-  res: ServerResponse,
+  res: HttpResponse,
   status: number,
   error: string,
   description: string,
@@ -102,11 +97,7 @@ export function sendOAuthError(
  * 429 with Retry-After, and where a rate was the reason the RateLimit fields and the problem type of
  * draft-ietf-httpapi-ratelimit-headers; 503 where nothing could be counted.
  */
-export function sendRateLimited(
-  res: ServerResponse,
-  refusal: LimitRefusal,
-  extra: readonly string[] = noHeaders,
-): void {
+export function sendRateLimited(res: HttpResponse, refusal: LimitRefusal, extra: readonly string[] = noHeaders): void {
   const { status, policy, detail, headers } = refusal;
   const isRate = headers.includes('RateLimit');
   const body = JSON.stringify({
@@ -121,7 +112,7 @@ export function sendRateLimited(
 
 /** 401 for a key that is missing or not accepted. RFC 6750 3.1: no error code when the request carried none at all. */
 export function sendKeyRefused(
-  res: ServerResponse,
+  res: HttpResponse,
   description: string,
   isMissing: boolean,
   extra: readonly string[] = noHeaders,
@@ -132,7 +123,7 @@ export function sendKeyRefused(
 
 /** 503 with Retry-After: draining, starting, or at a cap. */
 export function sendUnavailable(
-  res: ServerResponse,
+  res: HttpResponse,
   detail: string,
   retryAfterSeconds: number,
   extra: readonly string[] = noHeaders,

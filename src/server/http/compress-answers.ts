@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from './http-message.ts';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 import { send, sendJson } from './answers.ts';
 
@@ -17,7 +17,7 @@ type Coding = 'br' | 'gzip';
 export class CompressedAnswers {
   #running = 0;
 
-  send(req: IncomingMessage, res: ServerResponse, status: number, body: string, extra: readonly string[]): void {
+  send(req: HttpRequest, res: HttpResponse, status: number, body: string, extra: readonly string[]): void {
     const coding =
       body.length < leastCharacters || body.length > mostCharacters || this.#running >= mostAtOnce
         ? null

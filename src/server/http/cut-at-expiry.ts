@@ -1,11 +1,11 @@
-import type { ServerResponse } from 'node:http';
+import type { HttpResponse } from './http-message.ts';
 import type { OpenStreams } from './event-stream.ts';
 
 /** The longest that a timer of Node can wait. */
 const longestMs = 2 ** 31 - 1;
 
 /** Ends an event stream when the token that it was opened with does: its client comes again with another, or gets 401. */
-export function cutAtExpiry(streams: OpenStreams, res: ServerResponse, expiresAtMs: number): void {
+export function cutAtExpiry(streams: OpenStreams, res: HttpResponse, expiresAtMs: number): void {
   let timer = wait();
   function wait(): NodeJS.Timeout {
     const leftMs = Math.max(0, expiresAtMs - Date.now());

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { HttpResponse } from './http-message.ts';
 
 /** A reader that leaves more than this unread is cut off: its memory is ours. All readers together have a bound beside it. */
 const maxUnreadBytes = 8 * 1_048_576;
@@ -49,7 +49,7 @@ export class OpenStreams {
   }
 
   /** Starts an event stream on a response: head and a comment line go out at once. */
-  open(res: ServerResponse, extraHeaders: readonly string[]): EventStream {
+  open(res: HttpResponse, extraHeaders: readonly string[]): EventStream {
     const stream = new EventStream(res, this);
     this.#streams.add(stream);
     res.writeHead(200, [...streamHead, ...extraHeaders]);
@@ -62,7 +62,7 @@ export class OpenStreams {
   }
 
   /** Ends the stream that goes out on this response. */
-  endOn(res: ServerResponse): void {
+  endOn(res: HttpResponse): void {
     for (const stream of this.#streams) if (stream.writesTo(res)) stream.end();
   }
 
@@ -81,12 +81,12 @@ export class OpenStreams {
 
 /** One `text/event-stream` response. Writing to an ended or lost stream does nothing. */
 export class EventStream {
-  readonly #res: ServerResponse;
+  readonly #res: HttpResponse;
   readonly #all: OpenStreams;
   lastWriteMs = performance.now();
   ended = false;
 
-  constructor(res: ServerResponse, all: OpenStreams) {
+  constructor(res: HttpResponse, all: OpenStreams) {
     this.#res = res;
     this.#all = all;
   }
@@ -122,7 +122,7 @@ export class EventStream {
     return true;
   }
 
-  writesTo(res: ServerResponse): boolean {
+  writesTo(res: HttpResponse): boolean {
     return this.#res === res;
   }
 

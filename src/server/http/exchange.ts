@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from './http-message.ts';
 import type { Session } from '../protocol/session.ts';
 import type { Caller } from '../types.ts';
 import { sendEmpty, sendJson, sendKeyRefused } from './answers.ts';
@@ -54,8 +54,8 @@ export interface ExchangeHost {
  */
 export class Exchange {
   readonly host: ExchangeHost;
-  readonly req: IncomingMessage;
-  readonly res: ServerResponse;
+  readonly req: HttpRequest;
+  readonly res: HttpResponse;
   readonly caller: Caller;
   readonly accepts: Accepts;
   /** Head lines for every answer of this exchange (CORS), flat. */
@@ -93,8 +93,8 @@ export class Exchange {
 
   constructor(
     host: ExchangeHost,
-    req: IncomingMessage,
-    res: ServerResponse,
+    req: HttpRequest,
+    res: HttpResponse,
     caller: Caller,
     accepts: Accepts,
     extraHeaders: readonly string[],
@@ -255,10 +255,10 @@ export class Exchange {
   }
 }
 
-interface OwnedResponse extends ServerResponse {
+interface OwnedResponse extends HttpResponse {
   exchange?: Exchange;
 }
 
-function onResponseClose(this: ServerResponse): void {
+function onResponseClose(this: HttpResponse): void {
   (this as OwnedResponse).exchange?.connectionClosed();
 }

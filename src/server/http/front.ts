@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from './http-message.ts';
 import type { Caller } from '../types.ts';
 import type { ChargedRequest, ProtocolHost } from '../protocol/protocol-host.ts';
 import { renderRpcError, rpcCodes } from '../protocol/rpc-text.ts';
@@ -86,7 +86,7 @@ export class Front implements ExchangeHost {
     this.#tools = path === null ? null : new ToolCalls(this, { path, bodyBytes, bodies: this.#bodies, protocol });
   }
 
-  handle(req: IncomingMessage, res: ServerResponse): void {
+  handle(req: HttpRequest, res: HttpResponse): void {
     const url = this.#urlOf(req);
     try {
       if (this.#parts.gate !== null && !this.admission.admitsAddress(req, res, isHealthPage(url))) return;
@@ -100,7 +100,7 @@ export class Front implements ExchangeHost {
   }
 
   /** Answers at a listener that is there for these pages alone. */
-  handlePages(req: IncomingMessage, res: ServerResponse, shown: readonly OwnPage[]): void {
+  handlePages(req: HttpRequest, res: HttpResponse, shown: readonly OwnPage[]): void {
     const url = this.#urlOf(req);
     try {
       if (this.#parts.gate !== null && !this.admission.admitsAddress(req, res, isHealthPage(url))) return;
@@ -111,7 +111,7 @@ export class Front implements ExchangeHost {
   }
 
   /** The further path of /health is that page everywhere. */
-  #urlOf({ url = '/' }: IncomingMessage): string {
+  #urlOf({ url = '/' }: HttpRequest): string {
     return url === this.#parts.healthPath ? '/health' : url;
   }
 
@@ -162,7 +162,7 @@ export class Front implements ExchangeHost {
   }
 
   /** One request that trips over a bug of ours must not take the others down. */
-  #answerBug(res: ServerResponse, error: unknown, requestId?: string): void {
+  #answerBug(res: HttpResponse, error: unknown, requestId?: string): void {
     this.#parts.metrics.error('bug');
     this.#parts.log.error('server.bug', { error, requestId });
     if (res.headersSent) res.destroy();
@@ -184,7 +184,7 @@ export class Front implements ExchangeHost {
   }
 
   /** Aliases, the paths of HTTP+SSE and plain tool calls, where they are configured. False when the path is none of them. */
-  #answerFurtherPath(req: IncomingMessage, res: ServerResponse, url: string): boolean {
+  #answerFurtherPath(req: HttpRequest, res: HttpResponse, url: string): boolean {
     const { legacySse } = this.#parts;
     if (this.#aliases.size === 0 && legacySse === null && this.#tools === null) return false;
     const query = url.indexOf('?');
@@ -207,7 +207,7 @@ export class Front implements ExchangeHost {
     return isAlias;
   }
 
-  #answerSseStream(req: IncomingMessage, res: ServerResponse, sse: SseTransport): void {
+  #answerSseStream(req: HttpRequest, res: HttpResponse, sse: SseTransport): void {
     const admitted = this.admission.admit(req, res, 'GET, OPTIONS');
     if (admitted === null) return;
     const { caller, requestId, extra } = admitted;
@@ -217,7 +217,7 @@ export class Front implements ExchangeHost {
     else sendJson(res, 405, sseTakesGet, ['Allow', 'GET, OPTIONS', ...extra]);
   }
 
-  #answerSseMessage(req: IncomingMessage, res: ServerResponse, sse: SseTransport, sessionId: string): void {
+  #answerSseMessage(req: HttpRequest, res: HttpResponse, sse: SseTransport, sessionId: string): void {
     const admitted = this.admission.admit(req, res, 'POST, OPTIONS');
     if (admitted === null) return;
     const { caller, requestId, extra } = admitted;
@@ -237,7 +237,7 @@ export class Front implements ExchangeHost {
     }
   }
 
-  #answerEndpoint(req: IncomingMessage, res: ServerResponse): void {
+  #answerEndpoint(req: HttpRequest, res: HttpResponse): void {
     if (this.#parts.hasPage && req.method === 'GET' && isVisit(req)) {
       this.#parts.pages.visit(req, res, this.admission.draining);
       return;
@@ -257,7 +257,7 @@ export class Front implements ExchangeHost {
     else sendJson(res, 405, methodNotAllowed, ['Allow', 'GET, POST, DELETE, OPTIONS', ...extra]);
   }
 
-  #answerInfo(req: IncomingMessage, res: ServerResponse, facts: InfoFacts): void {
+  #answerInfo(req: HttpRequest, res: HttpResponse, facts: InfoFacts): void {
     const { headers } = req;
     const refusal = this.admission.guard.refuses(headers.host, headers.origin);
     const extra = ['X-Request-Id', this.#parts.requestIdOf(req), ...this.admission.guard.corsHeaders(headers.origin)];
@@ -271,7 +271,7 @@ export class Front implements ExchangeHost {
   }
 
   /** Hands a request to the worker that has its session. False when it is ours, or nobody's. */
-  #passOn(req: IncomingMessage, res: ServerResponse, requestId: string, sessionId: unknown): boolean {
+  #passOn(req: HttpRequest, res: HttpResponse, requestId: string, sessionId: unknown): boolean {
     const { siblings } = this.#parts;
     if (siblings === null || typeof sessionId !== 'string' || cameFromWorker(req)) return false;
     const owner = siblings.otherOwnerOf(sessionId);
@@ -280,8 +280,8 @@ export class Front implements ExchangeHost {
   }
 
   #answerPost(
-    req: IncomingMessage,
-    res: ServerResponse,
+    req: HttpRequest,
+    res: HttpResponse,
     caller: Caller,
     requestId: string,
     extra: readonly string[],

@@ -1,5 +1,5 @@
 import { createServer, type RequestListener, type ServerOptions } from 'node:http';
-import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
+import { createServer as createTlsServer, Server as TlsServer } from 'node:https';
 import { Server as NetServer, type Socket } from 'node:net';
 import type { Log } from '../observe/log.ts';
 import type { InheritedSockets } from '../systemd/inherited-sockets.ts';
@@ -7,6 +7,8 @@ import type { ServedCertificate } from './certificate-files.ts';
 import { answerClientError } from './client-errors.ts';
 import { countedResponse } from './counted-response.ts';
 import { inheritAddress, markUnixSocket, socketAddress } from './peer-address.ts';
+import type { HttpHandler } from './http-message.ts';
+import { QuickConnections } from './quick/quick-connections.ts';
 import { readProxyProtocolBefore, type ProxyProtocolOptions } from './proxy-protocol.ts';
 import { StalledConnections } from './stalled-connections.ts';
 import { TicketKeys } from './ticket-keys.ts';
@@ -48,6 +50,8 @@ export interface Treatment {
 /** How connections are treated; node:http's own time limits may be shorter in tests. */
 export interface ListenOptions extends Omit<ServerOptions, 'keepAliveTimeout'>, Treatment {
   readonly stalledAfterMs?: number;
+  /** False: node:http reads every request. */
+  readonly quick?: boolean;
   /** The CA that handshakes ask clients for a certificate of; absent when none is asked for. */
   readonly clientAuthorities?: (() => Buffer) | null;
   /** From which the keys of session tickets follow; shared by workers. */
@@ -82,13 +86,13 @@ export interface HttpServers {
 /** Makes the servers behind the listeners. */
 export function createHttpServers(
   certificate: ServedCertificate | null,
-  handler: RequestListener,
+  handler: HttpHandler,
   log: Log,
   given: ListenOptions,
   { unread, clientRefused = () => {} }: ConnectionWatch,
 ): HttpServers {
   const { stalledAfterMs = defaultStalledAfterMs, proxyProtocol = null, ticketSecret, ...others } = given;
-  const { clientAuthorities = null, ...timeouts } = others;
+  const { clientAuthorities = null, quick: isQuick = true, ...timeouts } = others;
   const { tlsProfile = 'intermediate' } = given;
   const servers: NetServer[] = [];
   const httpServers: NetServer[] = [];
@@ -105,6 +109,12 @@ export function createHttpServers(
     if (ending) res.shouldKeepAlive = false;
     handler(req, res);
   };
+  const quick = new QuickConnections({
+    handler,
+    unread,
+    keepAliveMs: options.keepAliveTimeout ?? idleConnectionMs,
+    lookEveryMs: options.connectionsCheckingInterval ?? 1_000,
+  });
   // Everyone is let through the handshake: who is refused is told why, in HTTP.
   const clientOptions = () =>
     clientAuthorities === null ? {} : { ca: clientAuthorities(), requestCert: true, rejectUnauthorized: false };
@@ -119,6 +129,7 @@ export function createHttpServers(
       unix || certificate === null
         ? createServer(options, handle)
         : createTlsServer({ ...tlsOptions(options, certificate, tlsProfile), ...clientOptions() }, handle);
+    if (isQuick) quick.putBefore(server, server instanceof TlsServer ? 'secureConnection' : 'connection');
     server.maxConnections = maxConnections;
     // The size of the head bounds them. Counted, node:http drops the last ones, where a proxy adds its X-Forwarded-For.
     server.maxHeadersCount = 0;
@@ -145,8 +156,13 @@ export function createHttpServers(
     servers.push(outer);
     return outer;
   };
+  const stopLooking = (): void => {
+    stalled.close();
+    quick.close();
+  };
   const drain = (): void => {
     ending = true;
+    quick.ending = true;
     // Answers that are under way tell their clients too not to use the connection again.
     for (const { _httpMessage: message } of sockets as Set<SocketWithMessage>) {
       if (message != null && !message.headersSent) message.shouldKeepAlive = false;
@@ -170,7 +186,7 @@ export function createHttpServers(
     const closed = servers.map((server) => closeServer(server));
     for (const socket of sockets) socket.destroy();
     await Promise.all(closed);
-    stalled.close();
+    stopLooking();
   };
 
   return {
@@ -199,7 +215,8 @@ export function createHttpServers(
     retire() {
       drain();
       tickets.close();
-      void Promise.all(servers.map(closeServer)).then(() => stalled.close());
+      quick.closeIdle();
+      void Promise.all(servers.map(closeServer)).then(stopLooking);
     },
     close: closeAll,
   };

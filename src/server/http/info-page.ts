@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { HttpRequest } from './http-message.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 
 /** What the information page is made of. */
@@ -15,7 +15,7 @@ export interface InfoFacts {
  * Whether a request is somebody's look at the endpoint: a GET that takes no event stream and names no session. Clients
  * of the protocol ask for a stream, and are answered as the specification wants.
  */
-export function isPlainGet({ method, headers }: IncomingMessage): boolean {
+export function isPlainGet({ method, headers }: HttpRequest): boolean {
   if (method !== 'GET' || headers['mcp-session-id'] !== undefined || headers['last-event-id'] !== undefined)
     return false;
   return !/text\/event-stream/i.test(headers.accept ?? '');

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from './http-message.ts';
 import { parseEventId } from '../protocol/event-log.ts';
 import type { ProtocolHost } from '../protocol/protocol-host.ts';
 import { isModernRevision } from '../protocol/revisions.ts';
@@ -13,8 +13,8 @@ import { sendEmpty, sendJson } from './answers.ts';
  */
 export function answerSessionStream(
   host: ProtocolHost,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: HttpRequest,
+  res: HttpResponse,
   caller: Caller,
   extra: readonly string[],
 ): void {
@@ -56,8 +56,8 @@ function openSessionStream(
 /** DELETE of the legacy era: the client is done with its session. */
 export function answerSessionDelete(
   host: ProtocolHost,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: HttpRequest,
+  res: HttpResponse,
   caller: Caller,
   extra: readonly string[],
 ): void {
@@ -70,8 +70,8 @@ export function answerSessionDelete(
 /** Calls `use` with the session that the request names, or refuses it. */
 function withSession(
   host: ProtocolHost,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: HttpRequest,
+  res: HttpResponse,
   caller: Caller,
   extra: readonly string[],
   use: (session: Session) => void,

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { RequestListener } from 'node:http';
+import type { HttpHandler } from './http-message.ts';
 import type { ListenAddress } from '../../deployment/listen-address.ts';
 import type { Log } from '../observe/log.ts';
 import type { ServedCertificate } from './certificate-files.ts';
@@ -70,7 +70,7 @@ interface Bound {
 export async function openListeners(
   addresses: readonly ListenAddress[],
   certificate: ServedCertificate | null,
-  handler: RequestListener,
+  handler: HttpHandler,
   log: Log,
   given: ListenOptions = {},
   watch: ConnectionWatch = {},

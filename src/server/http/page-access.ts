@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { HttpRequest } from './http-message.ts';
 import { createAddressList } from '../policy/address-list.ts';
 import type { AddressReader } from '../policy/client-address.ts';
 import { peerAddress } from './peer-address.ts';
@@ -6,8 +6,8 @@ import { peerAddress } from './peer-address.ts';
 /** Who may read the pages about the server without a key. */
 export interface PageAccess {
   /** From this machine and not passed on by a proxy. Never with a proxy in front, which may pass on without saying so. */
-  isLocal(req: IncomingMessage): boolean;
-  mayReadMetrics(req: IncomingMessage): boolean;
+  isLocal(req: HttpRequest): boolean;
+  mayReadMetrics(req: HttpRequest): boolean;
 }
 
 /** Of what proxies and tunnels add, each adds at least one. */
@@ -53,7 +53,7 @@ export function createPageAccess(options: {
   };
 }
 
-function isForwarded({ headers }: IncomingMessage): boolean {
+function isForwarded({ headers }: HttpRequest): boolean {
   return proxyHeaders.some((name) => headers[name] !== undefined);
 }
 

@@ -1,4 +1,4 @@
-import type { RequestListener } from 'node:http';
+import type { HttpHandler } from './http-message.ts';
 import { parseListenAddress, type ListenAddress } from '../../deployment/listen-address.ts';
 import type { Deployment } from '../../deployment/schema.ts';
 import type { Log } from '../observe/log.ts';
@@ -24,7 +24,7 @@ export interface PageSocket {
 export type OpenPages = (
   number: number,
   address: ListenAddress,
-  handler: RequestListener,
+  handler: HttpHandler,
   log: Log,
   inherited: InheritedSockets | null,
 ) => Promise<PageSocket>;

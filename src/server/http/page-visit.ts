@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from './http-message.ts';
 import type { TLSSocket } from 'node:tls';
 import type { Deployment } from '../../deployment/schema.ts';
 import type { PageFacts } from '../page/render-page.ts';
@@ -14,13 +14,13 @@ export interface VisitFacts {
 }
 
 /** Shows the page to a visitor who may see it. */
-export type AnswerVisit = (req: IncomingMessage, res: ServerResponse, facts: VisitFacts) => void;
+export type AnswerVisit = (req: HttpRequest, res: HttpResponse, facts: VisitFacts) => void;
 
 /**
  * Whether a request is a person's, with a browser: it asks for HTML by name, for no event stream, and brings nothing
  * that clients of the protocol send. They never get HTML, whatever the path.
  */
-export function isVisit({ method, headers }: IncomingMessage): boolean {
+export function isVisit({ method, headers }: HttpRequest): boolean {
   if (method !== 'GET' && method !== 'HEAD') return false;
   const { accept } = headers;
   if (accept === undefined || !/\btext\/html\b/i.test(accept) || /text\/event-stream/i.test(accept)) return false;
@@ -51,7 +51,7 @@ export function createPageVisits(
 }
 
 async function sendPage(
-  res: ServerResponse,
+  res: HttpResponse,
   chain: Buffer | null,
   facts: Omit<PageFacts, 'hasPrivateCa'>,
 ): Promise<void> {
@@ -68,7 +68,7 @@ async function sendPage(
 }
 
 /** The endpoint as this visitor reaches it; null for a Host that is none. It was compared with the names of this server already. */
-function endpointFor({ headers, socket }: IncomingMessage, { server }: Deployment): string | null {
+function endpointFor({ headers, socket }: HttpRequest, { server }: Deployment): string | null {
   if (server.publicUrl !== undefined) return server.publicUrl;
   const isEncrypted = server.behindProxy || (socket as Partial<TLSSocket>).encrypted === true;
   const text = `${isEncrypted ? 'https' : 'http'}://${headers.host ?? ''}${server.path}`;

@@ -1,4 +1,4 @@
-import type { IncomingMessage } from 'node:http';
+import type { HttpRequest } from './http-message.ts';
 import type { Socket } from 'node:net';
 
 const unixSockets = new WeakSet<Socket>();
@@ -23,7 +23,7 @@ export function markWorkerSocket(socket: Socket): void {
 }
 
 /** Whether another worker took this request and passed it on. */
-export function cameFromWorker({ socket }: IncomingMessage): boolean {
+export function cameFromWorker({ socket }: HttpRequest): boolean {
   return workerSockets.has(socket);
 }
 
@@ -49,11 +49,11 @@ export function inheritAddress(tlsSocket: Socket): void {
  * Address of the peer as the address reader wants it: `unix` for a Unix socket. A TCP connection that was reset has
  * no address any more either; it must not pass for a Unix socket, whose peers may be trusted.
  */
-export function peerAddress(req: IncomingMessage): string | undefined {
+export function peerAddress(req: HttpRequest): string | undefined {
   return socketAddress(req.socket) ?? (cameFromWorker(req) ? givenAddress(req) : undefined);
 }
 
-function givenAddress({ headers }: IncomingMessage): string | undefined {
+function givenAddress({ headers }: HttpRequest): string | undefined {
   const given = headers[workerHeaders.peer];
   return typeof given === 'string' && given !== '' ? given : undefined;
 }

@@ -1,8 +1,10 @@
 import type { IncomingMessage } from 'node:http';
+import type { HttpRequest } from './http-message.ts';
+import { QuickRequest } from './quick/quick-request.ts';
 
 /** Receives the outcome of reading one body. Exactly one of the two is called, once; none when the client is gone. */
 export interface BodyReceiver {
-  readonly req: IncomingMessage;
+  readonly req: HttpRequest;
   /** `bytes`: size of the body as it came. */
   bodyRead(text: string, bytes: number): void;
   bodyTooLarge(): void;
@@ -53,12 +55,16 @@ interface ReadRequest extends IncomingMessage {
 
 /** Reads a request body of at most `maxBytes` as UTF-8 text. A body that arrives in one piece is not copied. */
 export function readBody(receiver: BodyReceiver, maxBytes: number, budget: BodyBudget): void {
-  const req = receiver.req as ReadRequest;
-  const announced = req.headers['content-length'];
+  const announced = receiver.req.headers['content-length'];
   if (announced !== undefined && Number(announced) > maxBytes) {
     receiver.bodyTooLarge();
     return;
   }
+  if (receiver.req instanceof QuickRequest) {
+    receiver.bodyRead(receiver.req.text, receiver.req.bodyBytes);
+    return;
+  }
+  const req = receiver.req as ReadRequest;
   req.reading = { receiver, maxBytes, budget, held: 0, first: null, rest: null, bytes: 0 };
   req.on('data', onData);
   req.on('end', onEnd);

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { IncomingMessage } from 'node:http';
+import type { HttpRequest } from './http-message.ts';
 import { cameFromWorker, workerHeaders } from './peer-address.ts';
 
 /** What is copied into a header, the log and the audit file: nothing that could end a line or a field. */
@@ -10,7 +10,7 @@ const sane = /^[A-Za-z0-9._:+/=@-]{1,128}$/;
  * kept, so that its log can be joined with ours; everybody else's would let a client forge what it is known by.
  * @param trusts whether the peer of this request is a trusted proxy
  */
-export function createRequestIds(trusts: (req: IncomingMessage) => boolean): (req: IncomingMessage) => string {
+export function createRequestIds(trusts: (req: HttpRequest) => boolean): (req: HttpRequest) => string {
   // Random once, then counted: unique across restarts, and free for a call.
   const prefix = `${randomBytes(6).toString('hex')}-`;
   let next = 1;

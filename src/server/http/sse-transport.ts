@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from './http-message.ts';
 import type { ProtocolHost } from '../protocol/protocol-host.ts';
 import { renderRpcError, rpcCodes } from '../protocol/rpc-text.ts';
 import type { Session } from '../protocol/session.ts';
@@ -34,7 +34,7 @@ export class SseTransport {
   }
 
   /** @param trusted the peer is a trusted proxy: its X-Forwarded-Prefix goes before the path that clients post to */
-  connect(req: IncomingMessage, res: ServerResponse, caller: Caller, trusted: boolean, extra: readonly string[]): void {
+  connect(req: HttpRequest, res: HttpResponse, caller: Caller, trusted: boolean, extra: readonly string[]): void {
     if (!/text\/event-stream|\*\/\*|text\/\*/i.test(req.headers.accept ?? '*/*')) {
       const error = { code: rpcCodes.badRequest, message: 'A stream needs Accept: text/event-stream.' };
       sendJson(res, 406, renderRpcError(null, error), extra);

@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from './http-message.ts';
 import { isIP } from 'node:net';
 import type { HealthAnswer } from '../observe/health.ts';
 import type { KeyDecision } from '../types.ts';
@@ -27,21 +27,21 @@ export interface PageSources {
   /** Metadata for clients that look for a way to a token at this path; null where there is none. */
   resourceMetadata(path: string): string | null;
   /** What the key of a request is worth; null where there are no keys. A guess counts as one at the endpoint. */
-  judgeKey(req: IncomingMessage): KeyDecision | null;
+  judgeKey(req: HttpRequest): KeyDecision | null;
   /** The page for a person at the server's own address; null when it is off. */
   readonly page: AnswerVisit | null;
   /** Answer to a browser page that reached us under a foreign name or from a foreign origin; null when all is well. */
-  refuses(req: IncomingMessage): { readonly status: number; readonly message: string } | null;
+  refuses(req: HttpRequest): { readonly status: number; readonly message: string } | null;
 }
 
 /** How a request came in: at the listeners of the endpoint, or at one for pages alone, where keys do not count (plain HTTP). */
 interface Door {
   readonly access: PageAccess;
   readonly takesKeys: boolean;
-  refuses(req: IncomingMessage): { readonly status: number; readonly message: string } | null;
+  refuses(req: HttpRequest): { readonly status: number; readonly message: string } | null;
 }
 
-type AnswerPage = (req: IncomingMessage, res: ServerResponse, draining: boolean, door: Door) => void;
+type AnswerPage = (req: HttpRequest, res: HttpResponse, draining: boolean, door: Door) => void;
 
 const healthPaths: ReadonlySet<string> = new Set(['/livez', '/readyz', '/health']);
 
@@ -66,28 +66,22 @@ export class StatusPages {
 
   constructor(sources: PageSources) {
     this.#sources = sources;
-    const refuses = (req: IncomingMessage) => sources.refuses(req);
+    const refuses = (req: HttpRequest) => sources.refuses(req);
     this.#main = { access: sources.access, takesKeys: true, refuses };
     // Who asks by address is no page that brought a name of its own along.
-    const refusesOwn = (req: IncomingMessage) => (isAskedByAddress(req) ? null : refuses(req));
+    const refusesOwn = (req: HttpRequest) => (isAskedByAddress(req) ? null : refuses(req));
     this.#own = { access: sources.ownAccess, takesKeys: false, refuses: refusesOwn };
   }
 
   /** What a listener for pages alone answers. */
-  answerOwn(
-    req: IncomingMessage,
-    res: ServerResponse,
-    url: string,
-    shown: readonly OwnPage[],
-    draining: boolean,
-  ): void {
+  answerOwn(req: HttpRequest, res: HttpResponse, url: string, shown: readonly OwnPage[], draining: boolean): void {
     const query = url.indexOf('?');
     const path = query === -1 ? url : url.slice(0, query);
     const page = showsPath(shown, path) ? this.#pages[path] : undefined;
     this.#answerWith(page, req, res, draining, this.#own);
   }
 
-  answer(req: IncomingMessage, res: ServerResponse, url: string, draining: boolean): void {
+  answer(req: HttpRequest, res: HttpResponse, url: string, draining: boolean): void {
     const query = url.indexOf('?');
     const path = query === -1 ? url : url.slice(0, query);
     const metadata = this.#sources.resourceMetadata(path);
@@ -108,13 +102,7 @@ export class StatusPages {
     this.#answerWith(hidden ? undefined : this.#pages[path], req, res, draining, this.#main);
   }
 
-  #answerWith(
-    page: AnswerPage | undefined,
-    req: IncomingMessage,
-    res: ServerResponse,
-    draining: boolean,
-    door: Door,
-  ): void {
+  #answerWith(page: AnswerPage | undefined, req: HttpRequest, res: HttpResponse, draining: boolean, door: Door): void {
     if (page === undefined) {
       sendOAuthError(res, 404, 'not_found', 'There is nothing at this path.');
     } else if (req.method !== 'GET' && req.method !== 'HEAD') {
@@ -163,7 +151,7 @@ export class StatusPages {
   };
 
   /** Shows a person the page, unless they came under a foreign name. */
-  visit(req: IncomingMessage, res: ServerResponse, draining: boolean): void {
+  visit(req: HttpRequest, res: HttpResponse, draining: boolean): void {
     const { page } = this.#sources;
     if (page === null || this.#refusedAsForeign(req, res, this.#main)) return;
     const { body } = this.#sources.describeReadiness(draining, false);
@@ -171,7 +159,7 @@ export class StatusPages {
   }
 
   /** Whether the request carries an accepted key. */
-  holdsKey(req: IncomingMessage): boolean {
+  holdsKey(req: HttpRequest): boolean {
     return this.#sources.judgeKey(req)?.allowed === true;
   }
 
@@ -191,7 +179,7 @@ export class StatusPages {
     }
   }
 
-  #answerPage(res: ServerResponse, page: PageName, draining: boolean): void {
+  #answerPage(res: HttpResponse, page: PageName, draining: boolean): void {
     const answer = ({ status, body }: HealthAnswer): void => {
       const type = page === 'metrics' ? this.#sources.metricsContentType : 'application/json';
       send(res, status, type, body, status === 503 ? ['Retry-After', '2', ...noStore] : noStore);
@@ -202,7 +190,7 @@ export class StatusPages {
   }
 
   /** A page in the operator's own browser is local too: it must not read these under a name that it brought along. */
-  #refusedAsForeign(req: IncomingMessage, res: ServerResponse, door: Door): boolean {
+  #refusedAsForeign(req: HttpRequest, res: HttpResponse, door: Door): boolean {
     const refusal = door.refuses(req);
     if (refusal === null) return false;
     sendOAuthError(res, refusal.status, 'access_denied', refusal.message);
@@ -210,7 +198,7 @@ export class StatusPages {
   }
 }
 
-function refuseStatus(res: ServerResponse, decision: KeyDecision | null): void {
+function refuseStatus(res: HttpResponse, decision: KeyDecision | null): void {
   if (decision?.allowed === false && decision.reason === 'backed-off') {
     const seconds = String(Math.max(1, Math.ceil(decision.retryAfterSeconds ?? 1)));
     const detail = decision.detail ?? 'Too many wrong keys came from this address.';
@@ -223,7 +211,7 @@ function refuseStatus(res: ServerResponse, decision: KeyDecision | null): void {
 }
 
 /** RFC 9728 section 3.2. Pages of any origin may read it: there is nothing of a caller in it. */
-function answerMetadata(req: IncomingMessage, res: ServerResponse, json: string): void {
+function answerMetadata(req: HttpRequest, res: HttpResponse, json: string): void {
   const cors = ['Access-Control-Allow-Origin', '*', 'Cache-Control', 'max-age=300'];
   if (req.method === 'GET' || req.method === 'HEAD') sendJson(res, 200, json, cors);
   else if (req.method === 'OPTIONS') {
@@ -238,14 +226,14 @@ function answerMetadata(req: IncomingMessage, res: ServerResponse, json: string)
 }
 
 /** `Host: 10.0.0.5:9090`, and no page that sends its origin. */
-function isAskedByAddress({ headers }: IncomingMessage): boolean {
+function isAskedByAddress({ headers }: HttpRequest): boolean {
   if (headers.origin !== undefined) return false;
   const host = (headers.host ?? '').replace(/:\d{1,5}$/, '').replace(/^\[(.*)\]$/, '$1');
   return isIP(host) !== 0;
 }
 
 /** Who sends none has not tried a wrong one. */
-function presentsKey({ headers }: IncomingMessage): boolean {
+function presentsKey({ headers }: HttpRequest): boolean {
   return headers.authorization !== undefined || headers['x-api-key'] !== undefined;
 }
 

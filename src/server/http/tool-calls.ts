@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from './http-message.ts';
 import { charge } from '../protocol/charge.ts';
 import { isNestedTooDeep } from '../protocol/nesting.ts';
 import type { ProtocolHost } from '../protocol/protocol-host.ts';
@@ -61,7 +61,7 @@ export class ToolCalls implements ExchangeHost {
     return path === this.#parts.path || path.startsWith(this.#below);
   }
 
-  answer(req: IncomingMessage, res: ServerResponse, path: string, query: string): void {
+  answer(req: HttpRequest, res: HttpResponse, path: string, query: string): void {
     const admitted = this.#host.admission.admit(req, res, methods);
     if (admitted === null) return;
     const { caller, requestId, extra } = admitted;
@@ -125,8 +125,8 @@ export class ToolCalls implements ExchangeHost {
   }
 
   #list(
-    req: IncomingMessage,
-    res: ServerResponse,
+    req: HttpRequest,
+    res: HttpResponse,
     caller: Caller,
     requestId: string,
     extra: readonly string[],
@@ -148,8 +148,8 @@ export class ToolCalls implements ExchangeHost {
   }
 
   #refusesFull(
-    req: IncomingMessage,
-    res: ServerResponse,
+    req: HttpRequest,
+    res: HttpResponse,
     caller: Caller,
     requestId: string,
     extra: readonly string[],
@@ -169,8 +169,8 @@ class ToolExchange extends Exchange {
 
   constructor(
     host: ToolCalls,
-    req: IncomingMessage,
-    res: ServerResponse,
+    req: HttpRequest,
+    res: HttpResponse,
     caller: Caller,
     extraHeaders: readonly string[],
     requestId: string,

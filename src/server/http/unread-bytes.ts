@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { HttpResponse } from './http-message.ts';
 import type { Socket } from 'node:net';
 
 /** How often what is held is looked at while little is written; when much is, it is looked at at once. */
@@ -11,7 +11,7 @@ export interface UnreadEvents {
 }
 
 /** A response and what is kept to be handed over to it later. */
-interface HeldResponse extends ServerResponse {
+interface HeldResponse extends HttpResponse {
   readonly restBytes: number;
 }
 

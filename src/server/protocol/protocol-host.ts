@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from '../http/http-message.ts';
 import type { Registry } from '../backends/registry.ts';
 import type { LimitRefusal, RequestCost } from '../call-limits.ts';
 import type { OpenStreams } from '../http/event-stream.ts';
@@ -17,7 +17,7 @@ export interface ChargedRequest {
   readonly caller: Caller;
   readonly requestId: string;
   readonly bytesIn: number;
-  readonly req: Pick<IncomingMessage, 'headers'>;
+  readonly req: Pick<HttpRequest, 'headers'>;
 }
 
 /** What both eras work with. */
@@ -55,5 +55,5 @@ export interface ProtocolHost {
   /** Takes one of the caller's open streams and gives the way to return it; null when there is none left. */
   openStream(caller: Caller): (() => void) | null;
   /** Takes one of the caller's open streams and gives the way to return it; null when there is none left: 429 is sent. */
-  takeStream(caller: Caller, res: ServerResponse, extraHeaders: readonly string[]): (() => void) | null;
+  takeStream(caller: Caller, res: HttpResponse, extraHeaders: readonly string[]): (() => void) | null;
 }

@@ -1,4 +1,5 @@
-import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
+import type { IncomingHttpHeaders } from 'node:http';
+import type { HttpRequest } from '../http/http-message.ts';
 import type { Readable, Writable } from 'node:stream';
 import { createLineReader } from '../backends/line-reader.ts';
 import { createGateway } from '../gateway.ts';
@@ -214,8 +215,8 @@ function headersOf(message: Record<string, unknown> | null, sessionId: string | 
 }
 
 /** What the protocol needs of an HTTP request. */
-function requestOf(headers: IncomingHttpHeaders): IncomingMessage {
-  return { headers, method: 'POST', resume() {}, destroy() {} } as unknown as IncomingMessage;
+function requestOf(headers: IncomingHttpHeaders): HttpRequest {
+  return { headers, method: 'POST', resume() {}, destroy() {} } as unknown as HttpRequest;
 }
 
 function nap(milliseconds: number): Promise<void> {

@@ -1,5 +1,8 @@
-import { Agent, request, type IncomingMessage, type ServerResponse } from 'node:http';
+import { Agent, request, type IncomingMessage } from 'node:http';
+import type { Readable, Writable } from 'node:stream';
 import { sendJson, sendUnavailable } from '../http/answers.ts';
+import type { HttpRequest, HttpResponse } from '../http/http-message.ts';
+import { QuickRequest } from '../http/quick/quick-request.ts';
 import { workerHeaders } from '../http/peer-address.ts';
 import { renderRpcError, rpcCodes } from '../protocol/rpc-text.ts';
 import type { PassedOn } from './siblings.ts';
@@ -7,7 +10,7 @@ import type { PassedOn } from './siblings.ts';
 /** The way to the other workers of this server. */
 export interface WorkerChannel {
   /** @param body the body where it has been read, else null */
-  passOn(req: IncomingMessage, res: ServerResponse, socketPath: string, given: PassedOn, body: string | null): void;
+  passOn(req: HttpRequest, res: HttpResponse, socketPath: string, given: PassedOn, body: string | null): void;
   /** Calls whose answer is not complete; streams that a client only listens on are not among them. */
   readonly inFlight: number;
   close(): void;
@@ -42,15 +45,17 @@ export function createWorkerChannel(): WorkerChannel {
       inner.on('response', (answer) => {
         res.writeHead(answer.statusCode ?? 502, answerHead(answer));
         answer.on('error', () => res.destroy());
-        answer.pipe(res);
+        // It is one, for all that a pipe needs.
+        answer.pipe(res as unknown as Writable);
       });
       inner.on('error', (error: NodeJS.ErrnoException) => refuse(res, error, given.requestId));
       res.on('close', () => {
         if (isCall) inFlight--;
         if (!res.writableFinished) inner.destroy();
       });
-      if (body === null) req.pipe(inner);
-      else inner.end(body);
+      const whole = body ?? (req instanceof QuickRequest ? req.text : null);
+      if (whole === null) (req as unknown as Readable).pipe(inner);
+      else inner.end(whole);
     },
     get inFlight() {
       return inFlight;
@@ -62,7 +67,7 @@ export function createWorkerChannel(): WorkerChannel {
 }
 
 /** As they came, without what concerns the client's connection, and without what only a worker may say. */
-function headersFor(req: IncomingMessage, { peer, requestId }: PassedOn, body: string | null): string[] {
+function headersFor(req: HttpRequest, { peer, requestId }: PassedOn, body: string | null): string[] {
   const headers: string[] = [];
   const { rawHeaders } = req;
   for (let at = 0; at < rawHeaders.length; at += 2) {
@@ -91,7 +96,7 @@ function answerHead({ rawHeaders, headers }: IncomingMessage): string[] {
 }
 
 /** The other worker cannot be reached, or ended in the middle. */
-function refuse(res: ServerResponse, error: NodeJS.ErrnoException, requestId: string): void {
+function refuse(res: HttpResponse, error: NodeJS.ErrnoException, requestId: string): void {
   const extra = ['X-Request-Id', requestId];
   if (res.headersSent) {
     if (!res.writableEnded) res.destroy();

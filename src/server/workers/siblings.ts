@@ -1,4 +1,4 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { HttpRequest, HttpResponse } from '../http/http-message.ts';
 import type { HealthAnswer } from '../observe/health.ts';
 import type { LimitSharing } from '../policy/limit-sharing.ts';
 
@@ -17,7 +17,7 @@ export interface Siblings {
    * Passes a request on to another worker and its answer back, both as they come.
    * @param body the body where it has been read, else null
    */
-  passOn(req: IncomingMessage, res: ServerResponse, to: number, given: PassedOn, body: string | null): void;
+  passOn(req: HttpRequest, res: HttpResponse, to: number, given: PassedOn, body: string | null): void;
   /** Calls passed on whose answer is not complete. */
   passedOn(): number;
   readonly sharing: LimitSharing;
