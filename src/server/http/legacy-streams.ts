@@ -23,8 +23,8 @@ export function answerSessionStream(
 
 function openSessionStream(
   host: ProtocolHost,
-  req: IncomingMessage,
-  res: ServerResponse,
+  req: HttpRequest,
+  res: HttpResponse,
   caller: Caller,
   extra: readonly string[],
   session: Session,
