@@ -86,6 +86,8 @@ function certificateOf({ tls, proxy }: Deployment): 'private-ca' | 'letsencrypt'
 
 function profileOfDeployment({ service, proxy, container }: Deployment): Answers['profile'] {
   if (service.manager === 'launchd') return 'macos';
+  if (service.manager === 'kubernetes') return 'kubernetes';
+  if (service.manager === 'docker' || service.manager === 'swarm') return 'docker';
   if (service.manager === 'systemd-user') return 'linux-user';
   if (service.manager !== 'none' && proxy.program !== 'none') return `linux-${proxy.program}`;
   if (container.kubernetes.ingress !== 'off' || container.kubernetes.gateway !== 'off') return 'kubernetes';

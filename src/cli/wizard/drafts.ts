@@ -52,6 +52,11 @@ export function kubernetesDraft(answers: Answers): DeploymentDraft {
   };
 }
 
+/** Where apply does all of it; the rendered files are there to be read. */
+export function appliedNext(): readonly string[] {
+  return ['mcp-deploy plan        shows every change', 'mcp-deploy apply'];
+}
+
 /** From the files to a running container. */
 export function composeNext(_: Answers, folder: string): readonly string[] {
   return [

@@ -1,5 +1,5 @@
 import { profileIds, type ProfileId } from './profile-ids.ts';
-import { composeDraft, composeNext, hostDraft, kubernetesDraft, kubernetesNext, localDraft } from './drafts.ts';
+import { appliedNext, composeDraft, hostDraft, kubernetesDraft, localDraft } from './drafts.ts';
 import type { Profile } from './profile.ts';
 import { productProfiles } from './product-profiles.ts';
 
@@ -77,8 +77,8 @@ export const profiles: readonly Profile[] = [
     needs: ['docker'],
     publicName: 'possible',
     renders: ['docker'],
-    next: composeNext,
-    draft: composeDraft,
+    next: appliedNext,
+    draft: (answers) => ({ ...composeDraft(answers), service: { manager: 'docker' } }),
   },
   {
     id: 'kubernetes',
@@ -88,8 +88,8 @@ export const profiles: readonly Profile[] = [
     needs: [],
     publicName: 'needed',
     renders: ['docker', 'kubernetes'],
-    next: kubernetesNext,
-    draft: kubernetesDraft,
+    next: appliedNext,
+    draft: (answers) => ({ ...kubernetesDraft(answers), service: { manager: 'kubernetes' } }),
   },
   ...productProfiles,
 ];
