@@ -130,9 +130,9 @@ export async function hasImage(image: string, { processes }: Running): Promise<b
   return exitCode === 0;
 }
 
-/** No error when it is gone already. */
+/** No error when it is gone already. By force, since a swarm keeps the stopped containers of copies that failed for a while. */
 export async function removeImage(image: string, ports: Running): Promise<void> {
-  if (await hasImage(image, ports)) await docker(ports, 'image', 'rm', image);
+  if (await hasImage(image, ports)) await docker(ports, 'image', 'rm', '--force', image);
 }
 
 async function tryBeside(project: ComposeProject, timeoutMs: number, context: ActContext): Promise<void> {
