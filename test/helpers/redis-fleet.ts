@@ -155,7 +155,12 @@ export async function startRedisFleet(store: RealRedis, redis?: object): Promise
       rmSync(folder, { recursive: true, force: true });
     },
   };
-  await areTogether();
+  try {
+    await areTogether();
+  } catch (error) {
+    await fleet.close();
+    throw error;
+  }
   return fleet;
 }
 
