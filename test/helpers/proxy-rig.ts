@@ -199,7 +199,12 @@ async function start(
     const answers = await Promise.all(ports.map(accepts));
     return answers.every(Boolean);
   };
-  await waitUntil(listening, 15_000, `${program} on ports ${ports.join(', ')}`);
+  try {
+    await waitUntil(listening, 15_000, `${program} on ports ${ports.join(', ')}`);
+  } catch (error) {
+    await stop(child);
+    throw error;
+  }
   return { output: () => output, pid: child.pid ?? 0, stop: () => stop(child) };
 }
 
