@@ -127,7 +127,10 @@ function judgeLine(line: Line, all: readonly Line[], target: ConfigTarget): read
           expected: name === 'handle_path' ? `handle ${first}` : 'the path as it came',
           cause: `${name} makes Caddy ask the server for another path`,
           summary: 'Pass the path on as it came.',
-          change: name === 'handle_path' ? { replace: [`handle ${words.slice(1).join(' ')}`] } : takeOut,
+          change:
+            name === 'handle_path'
+              ? { replace: [`handle ${words.slice(1).join(' ')}${line.opens ? ' {' : ''}`] }
+              : takeOut,
         },
       ];
     case 'respond':
