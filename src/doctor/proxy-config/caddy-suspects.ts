@@ -30,9 +30,9 @@ export function caddySuspects(config: ProxyConfigSeen, target: ConfigTarget): re
   const lines = files.flatMap(({ path, text }) => linesOf(path, text)).filter((line) => concerns(line, target));
   const found: Suspect[] = [];
   for (const line of lines) {
-    for (const { codes, change, ...words } of judgeLine(line, lines, target)) {
+    for (const { codes, change, at = line, ...words } of judgeLine(line, lines, target)) {
       const { file, line: number } = line;
-      const diff = diffOf(files, { file, line: number }, change);
+      const diff = diffOf(files, { file: at.file, line: at.line }, change);
       const observed = line.words.join(' ');
       for (const code of codes) found.push({ observed, ...words, code, file, line: number, diff, commands });
     }
@@ -44,6 +44,8 @@ interface Judged extends Pick<Suspect, 'expected' | 'cause' | 'summary'> {
   readonly observed?: string;
   readonly codes: readonly string[];
   readonly change: LineChange;
+  /** The line that changes, where it is another one. */
+  readonly at?: Line;
 }
 
 const takeOut: LineChange = { replace: [] };
@@ -251,7 +253,8 @@ function judgeUpstreams(line: Line, all: readonly Line[], target: ConfigTarget):
           },
         ]
       : [];
-  const policy = inside.find(({ words }) => words[0] === 'lb_policy')?.words[1] ?? 'random';
+  const chosen = inside.find(({ words }) => words[0] === 'lb_policy');
+  const policy = chosen?.words[1] ?? 'random';
   if (servers.length + more.length < 2 || /^(?:ip_hash|client_ip_hash|first|header)$/.test(policy)) return down;
   return [
     ...down,
@@ -260,9 +263,14 @@ function judgeUpstreams(line: Line, all: readonly Line[], target: ConfigTarget):
       expected: 'a client stays with one server',
       cause: 'Caddy spreads requests over servers that do not know each other’s sessions',
       summary: 'Let the servers share sessions; lb_policy ip_hash keeps a client with one server meanwhile.',
-      change: line.opens
-        ? { insert: ['lb_policy ip_hash'] }
-        : { replace: [`${line.words.join(' ')} {`, '    lb_policy ip_hash', '}'] },
+      // A second policy is refused: the one that is there gives way.
+      ...(chosen === undefined ? {} : { at: chosen }),
+      change:
+        chosen !== undefined
+          ? { replace: ['lb_policy ip_hash'] }
+          : line.opens
+            ? { insert: ['lb_policy ip_hash'] }
+            : { replace: [`${line.words.join(' ')} {`, '    lb_policy ip_hash', '}'] },
     },
   ];
 }
