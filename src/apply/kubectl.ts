@@ -13,7 +13,7 @@ const outputBytes = 32_000_000;
 /** Who wrote a field, as the cluster remembers it. */
 export const fieldManager = 'mcp-deploy';
 /** On every object that apply made, and on no other. */
-export const managedBy = 'app.kubernetes.io/managed-by=mcp-deploy';
+const managedBy = 'app.kubernetes.io/managed-by=mcp-deploy';
 
 /** The label of all objects of one deployment. */
 export function selectorOf({ app }: Pick<Cluster, 'app'>): string {

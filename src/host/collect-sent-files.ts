@@ -30,7 +30,7 @@ export interface Collected {
 }
 
 /** More is a mistake: a folder of data, or of packages that belong to npm. */
-export const mostSent = { files: 2_000, bytes: 64 * 1_048_576 };
+const mostSent = { files: 2_000, bytes: 64 * 1_048_576 };
 
 /**
  * Reads the files that a deployment names and that lie in its folder: for code also what it imports, and what lies beside it
