@@ -149,7 +149,13 @@ export type Answer =
       /** ISO 8601, UTC: when the head came, by the clock of this machine. */
       readonly receivedAt: string;
     }
-  | { readonly kind: 'failed'; readonly to: string; readonly failure: NetworkFailure };
+  | {
+      readonly kind: 'failed';
+      readonly to: string;
+      readonly failure: NetworkFailure;
+      /** What had come of an answer that was not finished; null or left out: nothing. */
+      readonly head?: { readonly status: number; readonly contentType: string } | null;
+    };
 
 /**
  * The same harmless request with different keys: server/discover, or

@@ -25,16 +25,21 @@ export function createIssuer(clock: Clock): Issuer {
       return issueWithAcme(spec, run);
     },
     async renewalWindow(certificatePem, authority, signal) {
-      const [{ createAcmeTransport }, { readRenewalWindow }] = await Promise.all([
+      const [{ createAcmeTransport }, { readRenewalWindow }, { deadlineSignal }] = await Promise.all([
         import('./acme/acme-transport.ts'),
         import('./acme/renewal-info.ts'),
+        import('../doctor/probes/deadline-signal.ts'),
       ]);
-      const bounded = AbortSignal.any([signal, AbortSignal.timeout(20_000)]);
-      const transport = createAcmeTransport({ ...authority, userAgent: 'mcp-deploy', signal: bounded });
-      const window = await readRenewalWindow(certificatePem, authority.directoryUrl, (url) =>
-        transport.request(url, 'get'),
-      );
-      return window === null ? null : { start: window.start.toISOString(), end: window.end.toISOString() };
+      const deadline = deadlineSignal(signal, 20_000);
+      try {
+        const transport = createAcmeTransport({ ...authority, userAgent: 'mcp-deploy', signal: deadline.signal });
+        const window = await readRenewalWindow(certificatePem, authority.directoryUrl, (url) =>
+          transport.request(url, 'get'),
+        );
+        return window === null ? null : { start: window.start.toISOString(), end: window.end.toISOString() };
+      } finally {
+        deadline.release();
+      }
     },
     async apiKey({ storeText, label }) {
       const { createKeyIn } = await import('../server/policy/key-store.ts');

@@ -1,4 +1,5 @@
 import type { Answer, Observations } from '../observations.ts';
+import type { Verdict } from '../types.ts';
 import {
   answerEvidence,
   beforeHttp,
@@ -30,6 +31,7 @@ export const httpChecks = checksOf('http', [
       const answer = mainAnswer(seen);
       if (answer === null) return unknown('nothing was asked');
       if (answer.kind === 'answered') return pass();
+      if (answer.head !== undefined && answer.head !== null) return unfinished(seen, answer, answer.head);
       const silent = answer.failure.kind === 'timed-out';
       return fail({
         title: silent
@@ -203,6 +205,40 @@ export const httpChecks = checksOf('http', [
       }),
   },
 ]);
+
+/** The head of an answer came, and its end never did. */
+function unfinished(
+  seen: Observations,
+  { to, failure }: Extract<Answer, { kind: 'failed' }>,
+  { status, contentType }: { readonly status: number; readonly contentType: string },
+): Verdict {
+  const stream = contentType.includes('text/event-stream');
+  const silent = failure.kind === 'timed-out';
+  const type = contentType.split(';')[0];
+  return fail({
+    title: silent
+      ? stream
+        ? 'the server opens an event stream and sends no message on it'
+        : 'the server begins an answer and does not end it'
+      : 'the server cuts the connection in the middle of an answer',
+    cause: silent
+      ? 'the program behind the endpoint never answers, or a proxy on the way holds the answer back'
+      : 'the server process dies while it answers, or a proxy gives up on it',
+    evidence: [
+      {
+        source: to,
+        observed: `${status}, ${type === '' ? 'no content type' : type}, then ${failure.message}`,
+        expected: 'a whole answer',
+      },
+    ],
+    fix: restartFix(
+      seen,
+      silent
+        ? 'Ask the server itself, past the proxy (--upstream URL): when it answers there, switch buffering off in the proxy; when not, look at the log of the server and restart it.'
+        : 'Look at the last words of the server, then restart it.',
+    ),
+  });
+}
 
 type Found = Stranger & { readonly answer: Answered };
 

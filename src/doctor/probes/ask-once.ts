@@ -1,6 +1,7 @@
 import { describeNetworkFailure } from '../network-failure.ts';
 import { printable } from '../printable.ts';
 import type { Answer } from '../observations.ts';
+import { deadlineSignal } from './deadline-signal.ts';
 import type { HttpsFetch } from './https-fetch.ts';
 import type { RpcRequest } from './rpc-request.ts';
 
@@ -23,16 +24,18 @@ export interface AskSpec {
 export async function askOnce(spec: AskSpec, signal: AbortSignal): Promise<Answer> {
   const startedAt = performance.now();
   const to = describeRequest(spec);
-  const bounded = AbortSignal.any([signal, AbortSignal.timeout(spec.timeoutMs)]);
+  const deadline = deadlineSignal(signal, spec.timeoutMs);
+  let head: { status: number; contentType: string } | null = null;
   try {
     const response = await spec.http(spec.url, {
       method: spec.request.method,
       headers: spec.request.headers,
       ...('body' in spec.request ? { body: spec.request.body } : {}),
-      signal: bounded,
+      signal: deadline.signal,
     });
     const receivedAt = new Date().toISOString();
     const contentType = response.headers.get('content-type') ?? '';
+    head = { status: response.status, contentType };
     const body = await readStart(response, contentType.includes('text/event-stream'));
     const hide = (text: string): string => (spec.secret === null ? text : text.replaceAll(spec.secret, '[secret]'));
     return {
@@ -47,7 +50,9 @@ export async function askOnce(spec: AskSpec, signal: AbortSignal): Promise<Answe
     };
   } catch (error) {
     signal.throwIfAborted();
-    return { kind: 'failed', to, failure: describeNetworkFailure(error) };
+    return { kind: 'failed', to, failure: describeNetworkFailure(error), head };
+  } finally {
+    deadline.release();
   }
 }
 

@@ -1,3 +1,4 @@
+import { deadlineSignal } from './deadline-signal.ts';
 import type { Exchange, HttpsFetch } from './https-fetch.ts';
 import { within } from './within.ts';
 import { pickSafeTool, type ListedTool, type SafeCall } from '../safe-tool.ts';
@@ -65,7 +66,8 @@ const goodbyeTimeoutMs = 2_000;
  * ended on the server in any case.
  */
 export async function lookWithClient(era: Era, spec: ClientLookSpec, outer: AbortSignal): Promise<ClientLook> {
-  const signal = AbortSignal.any([outer, AbortSignal.timeout(spec.timeoutMs)]);
+  const deadline = deadlineSignal(outer, spec.timeoutMs);
+  const { signal } = deadline;
   const session = era === 'modern' ? await openModern(spec) : await openLegacy(spec);
   try {
     const startedAt = performance.now();
@@ -86,6 +88,7 @@ export async function lookWithClient(era: Era, spec: ClientLookSpec, outer: Abor
   } finally {
     // A good-bye that is not answered must not hold up who waits for the look.
     await ignoreFailure(within(session.close(), goodbyeTimeoutMs, new AbortController().signal));
+    deadline.release();
   }
 }
 
