@@ -42,6 +42,7 @@ function defineKeysCreate(command: Command): void {
     .option('--upstreams <names>', 'reach only these upstreams, e.g. main,files')
     .option('--tier <name>', 'tier that limits are chosen by, e.g. gold')
     .option('--key-file <path>', 'write the key to this file (0600) instead of showing it')
+    .option('--new-salt', 'hash this key and those after it with a fresh salt; the others keep theirs until rotated')
     .addHelpText(
       'after',
       `
@@ -57,6 +58,7 @@ function defineKeysRotate(command: Command): void {
   command
     .option('--overlap <time>', 'how long the old key still works: 24h, 7d; 0 ends it at once', '24h')
     .option('--key-file <path>', 'write the new key to this file (0600) instead of showing it')
+    .option('--new-salt', 'hash this key and those after it with a fresh salt; the others keep theirs until rotated')
     .option(
       '--prove',
       'call the running server: the new key works, the old one does until the overlap ends, then stops',
@@ -70,6 +72,7 @@ Examples
   mcp-deploy keys rotate laptop --overlap 7d
   mcp-deploy keys rotate ci --overlap 0 --key-file ./ci.key
   mcp-deploy keys rotate default --prove
+  mcp-deploy keys rotate laptop --new-salt
 
 --prove waits for the end of an overlap of up to a minute. For a longer one, or where nobody has the old key, it takes a
 stand-in key through a rotation of five seconds on the same server; nothing is left of it.

@@ -117,6 +117,32 @@ describe('who gets in', () => {
     expect(reasonOf(check.check(undefined, old.key, address))).toBe('expired');
     expect(check.check(undefined, next.key, address).allowed).toBe(true);
   });
+
+  test('keys of every salt of the file, and what it says of each', () => {
+    let nowMs = Date.parse(created);
+    const old = createKeyIn(null, { label: 'laptop', now: created });
+    const other = createKeyIn(old.storeText, { label: 'ci', now: created });
+    const next = rotateKeyIn(other.storeText, { label: 'laptop', overlapSeconds: 60, now: created, newSalt: true });
+    const third = createKeyIn(next.storeText, { label: 'desk', now: created, newSalt: true });
+    writeFileSync(file, revokeKeyIn(third.storeText, { labelOrId: 'ci', now: created }).storeText);
+    const check = open({
+      now: () => nowMs,
+      extraKeys: [
+        { label: 'env', key: '5f1d7c9b2a3e4f60' },
+        { label: 'same', key: other.key },
+      ],
+    });
+    for (const key of [old.key, next.key, third.key, '5f1d7c9b2a3e4f60']) {
+      expect(check.check(undefined, key, address).allowed).toBe(true);
+      expect(check.check(undefined, key, address)).toBe(check.check(undefined, key, address));
+    }
+    // Revoked under the oldest salt, and still in the environment.
+    expect(reasonOf(check.check(undefined, other.key, address))).toBe('revoked');
+    expect(reasonOf(check.check(undefined, 'mcpd_unknown', address))).toBe('invalid');
+    nowMs += 60_000;
+    expect(reasonOf(check.check(undefined, old.key, address))).toBe('expired');
+    expect(check.check(undefined, next.key, address).allowed).toBe(true);
+  });
 });
 
 describe('who does not', () => {

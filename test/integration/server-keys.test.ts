@@ -2,7 +2,7 @@ import { mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { createKeyIn, revokeKeyIn } from '../../src/server/policy/key-store.ts';
+import { createKeyIn, parseKeyStore, revokeKeyIn, rotateKeyIn } from '../../src/server/policy/key-store.ts';
 import { echoBackend, type FakeBackend } from '../helpers/fake-backend.ts';
 import { readEvents, type EventReader } from '../helpers/read-events.ts';
 import { modernRequest, startRig, type ServerRig } from '../helpers/server-rig.ts';
@@ -75,6 +75,36 @@ test('a revoked key is refused within a second, its streams and sessions end, an
   backend.listChanged('tools');
   await kept.take(2);
   kept.close();
+});
+
+test('a new salt reaches a running server key by key: old and new work, then the old one and its salt are gone', async () => {
+  const status = async (bearer: string): Promise<number> =>
+    (await rig.post(list, { authorization: `Bearer ${bearer}` })).status;
+  const becomes = (bearer: string, wanted: number, what: string): Promise<void> =>
+    waitUntil(async () => (await status(bearer)) === wanted, 5_000, what);
+  const now = (): string => new Date().toISOString();
+  const oldSalt = parseKeyStore(store).salt;
+
+  const first = rotateKeyIn(store, { label: 'first', overlapSeconds: 3_600, now: now(), newSalt: true });
+  writeStore(first.storeText);
+  await becomes(first.key, 200, 'the new key of another salt');
+  expect([await status(key), await status(otherKey)]).toEqual([200, 200]);
+
+  const second = rotateKeyIn(first.storeText, { label: 'second', overlapSeconds: 0, now: now() });
+  writeFileSync(storeFile, second.storeText.slice(0, -40));
+  expect(await status(otherKey)).toBe(200);
+  writeStore(second.storeText);
+  await becomes(otherKey, 401, 'the end of the second key');
+  expect([await status(key), await status(first.key), await status(second.key)]).toEqual([200, 200, 200]);
+
+  const ended = rotateKeyIn(second.storeText, { label: 'first', overlapSeconds: 0, now: now() });
+  const last = createKeyIn(ended.storeText, { label: 'third', now: new Date(Date.now() + 1).toISOString() });
+  expect(last.storeText).not.toContain(oldSalt);
+  writeStore(last.storeText);
+  await becomes(last.key, 200, 'a key of a file with one salt again');
+  // A key that the file does not know any more counts as a guess, and guesses are slowed down.
+  expect((await Promise.all([key, otherKey].map(status))).every((code) => code === 401 || code === 429)).toBe(true);
+  expect(await Promise.all([first.key, ended.key, second.key].map(status))).toEqual([401, 200, 200]);
 });
 
 test('a half-written key file leaves the old keys in force', async () => {

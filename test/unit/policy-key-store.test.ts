@@ -7,7 +7,9 @@ import {
   parseKeyStore,
   revokeKeyIn,
   rotateKeyIn,
+  saltsOf,
 } from '../../src/server/policy/key-store.ts';
+import { mostSalts } from '../../src/server/policy/key-file-format.ts';
 
 const day1 = '2026-03-01T00:00:00Z';
 const day2 = '2026-03-02T00:00:00Z';
@@ -189,6 +191,92 @@ describe('rotating', () => {
   });
 });
 
+describe('a new salt', () => {
+  const both = createKeyIn(createKeyIn(null, { label: 'a', now: day1 }).storeText, { label: 'b', now: day1 });
+  const before = parseKeyStore(both.storeText);
+  const fresh = rotateKeyIn(both.storeText, { label: 'a', overlapSeconds: 60, now: day2, newSalt: true });
+  const versionOf = (storeText: string): unknown => (JSON.parse(storeText) as { version: unknown }).version;
+
+  test('new keys have it, and those that work keep hash and salt in a file that an older version refuses', () => {
+    const store = parseKeyStore(fresh.storeText);
+    expect(versionOf(fresh.storeText)).toBe(2);
+    expect(saltsOf(store)).toEqual([store.salt, before.salt]);
+    expect(store.keys.map(({ label, salt }) => [label, salt])).toEqual([
+      ['a', before.salt],
+      ['b', before.salt],
+      ['a', undefined],
+    ]);
+    expect(store.keys.map(({ hash }) => hash)).toEqual([
+      ...before.keys.map(({ hash }) => hash),
+      hashKey(store.salt, fresh.key),
+    ]);
+    expect(fresh.storeText).not.toContain(fresh.key);
+    expect(listKeysIn(fresh.storeText, day2).map(({ olderSalt }) => olderSalt)).toEqual([true, true, undefined]);
+  });
+
+  test('the next keys take it without being asked to', () => {
+    const next = createKeyIn(fresh.storeText, { label: 'c', now: day2 });
+    const { salt } = parseKeyStore(fresh.storeText);
+    expect(parseKeyStore(next.storeText).salt).toBe(salt);
+    expect(next.record.hash).toBe(hashKey(salt, next.key));
+  });
+
+  test('it comes with a key that is made, too', () => {
+    const made = createKeyIn(both.storeText, { label: 'c', now: day2, newSalt: true });
+    const store = parseKeyStore(made.storeText);
+    expect(saltsOf(store)).toEqual([store.salt, before.salt]);
+    expect(made.record.hash).toBe(hashKey(store.salt, made.key));
+  });
+
+  test('the old salt goes with its last key at the next change, and the file is of version 1 again', () => {
+    const rotated = rotateKeyIn(fresh.storeText, { label: 'b', overlapSeconds: 0, now: day2 });
+    // Key b ended in that change: until the next one the server can say so to whoever holds it.
+    expect(statesOf(rotated.storeText, day9)).toEqual(['a expired', 'b expired', 'a active', 'b active']);
+    const last = createKeyIn(rotated.storeText, { label: 'c', now: day9 });
+    expect(statesOf(last.storeText, day9)).toEqual(['a active', 'b active', 'c active']);
+    expect(last.storeText).not.toContain(before.salt);
+    expect(versionOf(last.storeText)).toBe(1);
+    expect(last.storeText.match(/"salt"/g)).toHaveLength(1);
+  });
+
+  test('a key of an older salt that is revoked is told so until the next change', () => {
+    const revoked = revokeKeyIn(fresh.storeText, { labelOrId: 'b', now: day2 });
+    expect(statesOf(revoked.storeText, day2)).toEqual(['a rotating', 'b revoked', 'a active']);
+    const next = revokeKeyIn(revoked.storeText, { labelOrId: fresh.record.id, now: day9 });
+    expect(statesOf(next.storeText, day9)).toEqual(['a revoked']);
+  });
+
+  test('without being asked the salt stays, and keys that are over stay in the list', () => {
+    const ended = rotateKeyIn(both.storeText, { label: 'a', overlapSeconds: 0, now: day2 });
+    const next = createKeyIn(ended.storeText, { label: 'c', now: day9 });
+    expect(parseKeyStore(next.storeText)).toMatchObject({ salt: before.salt });
+    expect(versionOf(next.storeText)).toBe(1);
+    expect(statesOf(next.storeText, day9)).toEqual(['a expired', 'b active', 'a active', 'c active']);
+  });
+
+  test('the planned lifetime is that of a revoked newest key, although it is forgotten in the same change', () => {
+    const next = revokeKeyIn(fresh.storeText, { labelOrId: fresh.record.id, now: day2 }).storeText;
+    const last = rotateKeyIn(next, { label: 'a', overlapSeconds: 60, now: day2, newSalt: true });
+    expect(last.record.expiresAt).toBeUndefined();
+    expect(statesOf(last.storeText, day2)).toEqual(['a rotating', 'b active', 'a active']);
+  });
+
+  test('no more salts than a key may be hashed with, and it says which key to replace', () => {
+    let text = createKeyIn(null, { label: 'key 1', now: day1 }).storeText;
+    for (let count = 2; count <= mostSalts; count += 1) {
+      text = createKeyIn(text, { label: `key ${count}`, now: day1, newSalt: true }).storeText;
+    }
+    expect(saltsOf(parseKeyStore(text))).toHaveLength(mostSalts);
+    const error = refusal(() => createKeyIn(text, { label: 'one more', now: day1, newSalt: true }));
+    expect(error.message).toBe('The keys have 8 different salts already');
+    expect(error.next).toContain("mcp-deploy keys rotate 'key 1'");
+    const room = rotateKeyIn(text, { label: 'key 1', overlapSeconds: 0, now: day1 }).storeText;
+    expect(
+      saltsOf(parseKeyStore(createKeyIn(room, { label: 'one more', now: day2, newSalt: true }).storeText)),
+    ).toHaveLength(mostSalts);
+  });
+});
+
 describe('revoking', () => {
   test('a label takes all its keys, an id only that one', () => {
     const old = createKeyIn(null, { label: 'a', now: day1 });
@@ -258,10 +346,10 @@ describe('reading a key file', () => {
     ['null', 'null', 'It does not hold a JSON object.'],
     [
       'a later version',
-      changed((store) => (store['version'] = 2)),
-      'Its version is 2; this mcp-deploy reads version 1.',
+      changed((store) => (store['version'] = 3)),
+      'Its version is 3; this mcp-deploy reads versions 1 and 2.',
     ],
-    ['no version', '{}', 'Its version is missing; this mcp-deploy reads version 1.'],
+    ['no version', '{}', 'Its version is missing; this mcp-deploy reads versions 1 and 2.'],
     ['no salt', changed((store) => delete store['salt']), 'Its salt is not 32 bytes in base64.'],
     ['a short salt', changed((store) => (store['salt'] = 'AAAA')), 'Its salt is not 32 bytes in base64.'],
     ['keys that are no list', changed((store) => Object.assign(store, { keys: {} })), 'Its "keys" is not a list.'],
@@ -275,6 +363,29 @@ describe('reading a key file', () => {
       'an unknown field at the top',
       changed((store) => (store['pepper'] = 1)),
       'The file has a field that this version does not know: "pepper".',
+    ],
+    [
+      'a salt of a key in a file of one salt',
+      changed((store) => (first(store)['salt'] = store['salt'])),
+      'Key 1 has a field that this version does not know: "salt".',
+    ],
+    [
+      'a short salt of a key',
+      changed((store) => Object.assign(store, { version: 2, keys: [{ ...first(store), salt: 'AAAA' }] })),
+      'Key 1 has no valid salt.',
+    ],
+    [
+      'more salts than a key may be hashed with',
+      changed((store) => {
+        const keys = Array.from({ length: mostSalts }, (_, index) => ({
+          ...first(store),
+          id: `k-0000000${index}`,
+          hash: `${index}`.repeat(43),
+          salt: Buffer.alloc(32, index).toString('base64'),
+        }));
+        Object.assign(store, { version: 2, keys });
+      }),
+      'Its keys have more than 8 different salts.',
     ],
     ['a bad id', changed((store) => (first(store)['id'] = '__proto__')), 'Key 1 has no valid id.'],
     ['a bad label', changed((store) => (first(store)['label'] = 'a\nb')), 'Key 1 has no valid label.'],

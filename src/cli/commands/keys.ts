@@ -27,13 +27,22 @@ export async function runKeysCreate(
   const powers = powersOf(options);
   return changeKeys(context, async (storeText, now) => {
     const expiresAt = livesMs === null ? undefined : new Date(Date.parse(now) + livesMs).toISOString();
-    const made = createKeyIn(storeText, { label, now, ...powers, ...(expiresAt === undefined ? {} : { expiresAt }) });
+    const made = createKeyIn(storeText, {
+      label,
+      now,
+      ...powers,
+      ...(expiresAt === undefined ? {} : { expiresAt }),
+      newSalt: options['newSalt'] === true,
+    });
     return {
       storeText: made.storeText,
       keyFile: keyFileOf(context, options),
       key: made.key,
       document: { id: made.record.id, label, expiresAt: expiresAt ?? null, ...powers },
-      text: `  Key "${label}" made${expiresAt === undefined ? '' : `, works until ${expiresAt.slice(0, 10)}`}${describePowers(powers, ', ')}. The server accepts it within a second.`,
+      text: [
+        `  Key "${label}" made${expiresAt === undefined ? '' : `, works until ${expiresAt.slice(0, 10)}`}${describePowers(powers, ', ')}. The server accepts it within a second.`,
+        ...(options['newSalt'] === true ? describeSalts(made.storeText, now) : []),
+      ].join('\n'),
     };
   });
 }
@@ -82,7 +91,12 @@ async function rotate(
 ): Promise<number> {
   const { overlapMs, options, prove } = how;
   return changeKeys(context, async (storeText, now) => {
-    const made = rotateKeyIn(storeText, { label, overlapSeconds: overlapMs / 1_000, now });
+    const made = rotateKeyIn(storeText, {
+      label,
+      overlapSeconds: overlapMs / 1_000,
+      now,
+      newSalt: options['newSalt'] === true,
+    });
     // The owner's file of the first key follows the rotation, or the next `doctor` would use a dying key.
     const keyFile =
       keyFileOf(context, options) ?? (label === 'default' ? deploymentPaths(context.stateDir).firstKey : null);
@@ -91,7 +105,10 @@ async function rotate(
       keyFile,
       key: made.key,
       document: { id: made.record.id, label, oldExpiresAt: made.oldExpiresAt },
-      text: `  Key "${label}" rotated. The old one works until ${made.oldExpiresAt}; both work until then.`,
+      text: [
+        `  Key "${label}" rotated. The old one works until ${made.oldExpiresAt}; both work until then.`,
+        ...(options['newSalt'] === true ? describeSalts(made.storeText, now) : []),
+      ].join('\n'),
       ...(prove === null ? {} : { prove }),
     };
   });
@@ -140,9 +157,25 @@ export async function runKeysList(context: CommandContext): Promise<number> {
               ({ label }) =>
                 `  "${label}" is older than ${rotationDueDays} days.   mcp-deploy keys rotate ${label.includes(' ') ? `'${label}'` : label} --overlap 7d`,
             ),
+          ...describeSalts(store, context.ports.clock.now()),
         ].join('\n'),
   );
   return 0;
+}
+
+/** Whose hashes a new salt could not reach: only a rotation gives them another. */
+function describeSalts(storeText: string, now: string): string[] {
+  const labels = new Set(
+    listKeysIn(storeText, now)
+      .filter(({ olderSalt, state }) => olderSalt === true && state === 'active')
+      .map(({ label }) => label),
+  );
+  return [...labels]
+    .slice(0, 10)
+    .map(
+      (label) =>
+        `  "${label}" has an older salt.   mcp-deploy keys rotate ${label.includes(' ') ? `'${label}'` : label} --overlap 7d`,
+    );
 }
 
 interface KeyChange {

@@ -6,7 +6,7 @@ import type { ExtraKey } from '../startup-checks.ts';
 import type { KeyDecision } from '../types.ts';
 import { compileAccess, type Access } from './access.ts';
 import { createGuessBackoff } from './guess-backoff.ts';
-import { hashKey, parseKeyStore, rotationDueDays, type KeyStore } from './key-store.ts';
+import { hashKey, parseKeyStore, rotationDueDays, saltsOf, type KeyStore } from './key-store.ts';
 import type { LimitSharing } from './limit-sharing.ts';
 import { parsePresentedKey } from './presented-key.ts';
 
@@ -58,7 +58,8 @@ interface Entry {
 }
 
 interface Keys {
-  readonly salt: string;
+  /** Each that a key may be hashed with; bounded by the format of the file. */
+  readonly salts: readonly string[];
   readonly byHash: ReadonlyMap<string, Entry>;
 }
 
@@ -182,7 +183,7 @@ export function createKeyCheck(
     const presented = parsePresentedKey(authorization, xApiKey);
     if (presented.kind === 'missing') return { allowed: false, reason: 'missing', detail: presented.problem };
     if (presented.kind === 'unreadable') return refuseGuess(address, presented.problem);
-    const entry = keys.byHash.get(hashKey(keys.salt, presented.key));
+    const entry = findEntry(keys, presented.key);
     if (entry === undefined) return refuseGuess(address, 'The key is not known here.');
     // Whoever holds a key that once worked is not guessing.
     if (entry.revoked) return { allowed: false, reason: 'revoked', detail: 'The key was revoked.' };
@@ -276,14 +277,25 @@ function remember(headers: Map<string, Entry>, text: string | undefined, entry: 
   headers.set(text, entry);
 }
 
+/** Hashes with every salt, also when an early one was right: the time would tell how old a key is. */
+function findEntry({ salts, byHash }: Keys, key: string): Entry | undefined {
+  let found: Entry | undefined;
+  for (const salt of salts) found = byHash.get(hashKey(salt, key)) ?? found;
+  return found;
+}
+
 /** @param ownSalt for keys without a file, the same at every reading */
 function indexKeys(store: KeyStore | null, extraKeys: readonly ExtraKey[], ownSalt: string): Keys {
-  const salt = store?.salt ?? ownSalt;
+  const salts = store === null ? [ownSalt] : saltsOf(store);
+  const records = store?.keys ?? [];
+  const inFile = new Set(records.map(({ hash }) => hash));
   const byHash = new Map<string, Entry>();
   const labels = new Map<string, number>();
   for (const { label, key, scope, tier, expiresAt } of extraKeys) {
     const count = (labels.get(label) ?? 0) + 1;
     labels.set(label, count);
+    // The file wins: a key that it revokes is refused, wherever else it is named.
+    if (salts.some((salt) => inFile.has(hashKey(salt, key)))) continue;
     const keyId = count === 1 ? `extra:${label}` : `extra:${label}#${count}`;
     const accepted = Object.freeze({
       allowed: true as const,
@@ -292,15 +304,14 @@ function indexKeys(store: KeyStore | null, extraKeys: readonly ExtraKey[], ownSa
       tier: tier ?? null,
       access: compileAccess(scope ?? {}),
     });
-    byHash.set(hashKey(salt, key), {
+    byHash.set(hashKey(salts[0] ?? ownSalt, key), {
       accepted,
       expiresAtMs: expiresAt == null ? Number.POSITIVE_INFINITY : Date.parse(expiresAt),
       revoked: false,
       createdAtMs: Number.NaN,
     });
   }
-  // The file comes last and wins: a key that it revokes is refused, wherever else it is named.
-  for (const record of store?.keys ?? []) {
+  for (const record of records) {
     byHash.set(record.hash, {
       accepted: Object.freeze({
         allowed: true as const,
@@ -314,7 +325,7 @@ function indexKeys(store: KeyStore | null, extraKeys: readonly ExtraKey[], ownSa
       createdAtMs: Date.parse(record.createdAt),
     });
   }
-  return { salt, byHash };
+  return { salts, byHash };
 }
 
 function hasAccess(keys: Keys): boolean {

@@ -5,16 +5,25 @@ import { mostScopeEntries, tierSyntax, toolPatternSyntax, upstreamNameSyntax } f
 /**
  * What is in the file of API keys, `keys.json`: salted hashes only. Why a plain HMAC and no slow password hash: a key
  * is 32 random bytes, so there is nothing to guess that a slow hash would protect, and the server pays for it on the
- * way of a request. Why one salt for the file: a presented key is then found by one hash and one Map look-up, however
- * many keys there are.
+ * way of a request. Why a salt for the file and not for each key: a presented key is then found by one hash and one Map
+ * look-up, however many keys there are.
+ *
+ * The salt can be replaced. Nobody has the keys in clear to hash them anew, so those that exist keep theirs in an own
+ * `salt` until they are rotated or end. Such a file is version 2: an mcp-deploy that knows one salt for all refuses it by its
+ * version. Without the last of them the file is version 1 again, as if it had never been otherwise.
  */
+
+/** Salts that one file may have: a key that is not remembered is hashed with each. */
+export const mostSalts = 8;
 
 export interface KeyRecord {
   /** Short and not secret: for logs, `keys revoke`, sessions. */
   readonly id: string;
   readonly label: string;
-  /** HMAC-SHA-256 of the key text with the salt of the file, base64url. */
+  /** HMAC-SHA-256 of the key text with its salt, base64url. */
   readonly hash: string;
+  /** The salt of its hash, when that of the file has been replaced since. */
+  readonly salt?: string;
   readonly createdAt: string;
   readonly expiresAt?: string;
   readonly revokedAt?: string;
@@ -29,8 +38,7 @@ export interface KeyRecord {
 }
 
 export interface KeyStore {
-  readonly version: 1;
-  /** 32 random bytes, base64. */
+  /** 32 random bytes, base64: of new keys, and of those without their own. */
   readonly salt: string;
   readonly keys: readonly KeyRecord[];
 }
@@ -55,19 +63,19 @@ export function parseKeyStore(text: string): KeyStore {
     throw broken(text.trim() === '' ? 'It is empty.' : 'It is not complete JSON, as after an interrupted write.');
   }
   if (!isObject(value)) throw broken('It does not hold a JSON object.');
-  if (value['version'] !== 1) {
+  const { version } = value;
+  if (version !== 1 && version !== 2) {
     throw broken(
-      `Its version is ${describeScalar(value['version'])}; this mcp-deploy reads version 1.`,
+      `Its version is ${describeScalar(version)}; this mcp-deploy reads versions 1 and 2.`,
       'Use the mcp-deploy that wrote it, or restore the file from a backup.',
     );
   }
   refuseUnknownFields(value, ['version', 'salt', 'keys'], 'The file');
   const { salt, keys } = value;
-  if (typeof salt !== 'string' || Buffer.from(salt, 'base64').toString('base64') !== salt || salt.length !== 44) {
-    throw broken('Its salt is not 32 bytes in base64.');
-  }
+  if (!isSalt(salt)) throw broken('Its salt is not 32 bytes in base64.');
   if (!Array.isArray(keys)) throw broken('Its "keys" is not a list.');
-  const records = keys.map(parseRecord);
+  const fields = version === 1 ? recordFields : [...recordFields, 'salt'];
+  const records = keys.map((record, index) => parseRecord(record, index, fields));
   refuseTwice(
     records.map((record) => record.id),
     'id',
@@ -76,12 +84,20 @@ export function parseKeyStore(text: string): KeyStore {
     records.map((record) => record.hash),
     'hash',
   );
-  return { version: 1, salt, keys: records };
+  const store = { salt, keys: records };
+  if (saltsOf(store).length > mostSalts) throw broken(`Its keys have more than ${mostSalts} different salts.`);
+  return store;
 }
 
 /** The text of a key file: two spaces, a newline at the end, so that a change shows as few lines. */
-export function formatKeyStore(store: KeyStore): string {
-  return `${JSON.stringify(store, null, 2)}\n`;
+export function formatKeyStore({ salt, keys }: KeyStore): string {
+  const version = keys.some((record) => record.salt !== undefined) ? 2 : 1;
+  return `${JSON.stringify({ version, salt, keys }, null, 2)}\n`;
+}
+
+/** Every salt that a key of the store may be hashed with, each once, that of the file first. */
+export function saltsOf({ salt, keys }: KeyStore): string[] {
+  return [...new Set([salt, ...keys.map((record) => record.salt ?? salt)])];
 }
 
 /** The hash under which a key stands in the store: HMAC-SHA-256 with the salt, base64url. */
@@ -89,14 +105,15 @@ export function hashKey(salt: string, key: string): string {
   return createHmac('sha256', Buffer.from(salt, 'base64')).update(key, 'utf8').digest('base64url');
 }
 
-function parseRecord(value: unknown, index: number): KeyRecord {
+function parseRecord(value: unknown, index: number, fields: readonly string[]): KeyRecord {
   const name = `Key ${index + 1}`;
   if (!isObject(value)) throw broken(`${name} is not an object.`);
-  refuseUnknownFields(value, recordFields, name);
-  const { id, label, hash, createdAt, expiresAt, revokedAt, rotatedFrom, tools, upstreams, tier } = value;
+  refuseUnknownFields(value, fields, name);
+  const { id, label, hash, salt, createdAt, expiresAt, revokedAt, rotatedFrom, tools, upstreams, tier } = value;
   if (typeof id !== 'string' || !keyIdPattern.test(id)) throw broken(`${name} has no valid id.`);
   if (typeof label !== 'string' || !keyLabelPattern.test(label)) throw broken(`${name} has no valid label.`);
   if (typeof hash !== 'string' || !/^[A-Za-z0-9_-]{43}$/.test(hash)) throw broken(`${name} has no valid hash.`);
+  if (salt !== undefined && !isSalt(salt)) throw broken(`${name} has no valid salt.`);
   if (rotatedFrom !== undefined && (typeof rotatedFrom !== 'string' || !keyIdPattern.test(rotatedFrom))) {
     throw broken(`${name} has no valid rotatedFrom.`);
   }
@@ -114,6 +131,7 @@ function parseRecord(value: unknown, index: number): KeyRecord {
     id,
     label,
     hash,
+    ...(salt === undefined ? {} : { salt }),
     createdAt,
     ...(expiresAt === undefined ? {} : { expiresAt }),
     ...(revokedAt === undefined ? {} : { revokedAt }),
@@ -140,6 +158,10 @@ const recordFields = [
 function isListOf(value: unknown, syntax: RegExp): value is string[] {
   if (!Array.isArray(value) || value.length === 0 || value.length > mostScopeEntries) return false;
   return value.every((entry) => typeof entry === 'string' && syntax.test(entry));
+}
+
+function isSalt(value: unknown): value is string {
+  return typeof value === 'string' && value.length === 44 && Buffer.from(value, 'base64').toString('base64') === value;
 }
 
 function isTime(value: unknown): value is string {

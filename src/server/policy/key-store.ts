@@ -7,12 +7,14 @@ import {
   isoTimePattern,
   keyIdPattern,
   keyLabelPattern,
+  mostSalts,
   parseKeyStore,
+  saltsOf,
   type KeyRecord,
   type KeyStore,
 } from './key-file-format.ts';
 
-export { hashKey, parseKeyStore, type KeyRecord, type KeyStore };
+export { hashKey, parseKeyStore, saltsOf, type KeyRecord, type KeyStore };
 
 /**
  * How the file of API keys changes. Pure: text in, text out. A key in clear is shown once, when it is made.
@@ -34,6 +36,8 @@ export interface KeyListEntry {
   readonly tools?: readonly string[];
   readonly upstreams?: readonly string[];
   readonly tier?: string;
+  /** Its hash has a salt that was replaced since; rotating it ends that. */
+  readonly olderSalt?: true;
 }
 
 /** What a key may reach and how it is limited, beside its label. */
@@ -47,11 +51,17 @@ const LONGEST_OVERLAP_SECONDS = 365 * 86_400;
 
 /**
  * Adds a key to the store (`storeText` null: a new store). `key` is the only copy of it in clear.
- * @throws UserError for a bad label, a label in use, an expiry in the past, or a broken store.
+ * `newSalt` hashes it, and every key after it, with a fresh salt.
+ * @throws UserError for a bad label, a label in use, an expiry in the past, too many salts, or a broken store.
  */
 export function createKeyIn(
   storeText: string | null,
-  spec: { readonly label: string; readonly now: string; readonly expiresAt?: string } & KeyPowers,
+  spec: {
+    readonly label: string;
+    readonly now: string;
+    readonly expiresAt?: string;
+    readonly newSalt?: boolean;
+  } & KeyPowers,
 ): { storeText: string; key: string; record: KeyRecord } {
   const store = storeText === null ? emptyStore() : parseKeyStore(storeText);
   const nowMs = readTime(spec.now, 'now');
@@ -71,23 +81,31 @@ export function createKeyIn(
       next: 'Give a later time, for example 2030-01-31T00:00:00Z, or none.',
     });
   }
-  const { key, record } = makeKey(store, {
+  const kept = forgetEnded(store, nowMs);
+  const salted = spec.newSalt === true ? replaceSalt(kept, nowMs) : kept;
+  const { key, record } = makeKey(salted, {
     label: spec.label,
     createdAt: toIso(nowMs),
     ...(expiresAt === undefined ? {} : { expiresAt: toIso(expiresAt) }),
     ...powersOf(spec),
   });
-  return { storeText: formatKeyStore({ ...store, keys: [...store.keys, record] }), key, record };
+  return { storeText: formatKeyStore({ ...salted, keys: [...salted.keys, record] }), key, record };
 }
 
 /**
  * Replaces the key of a label. The old one keeps working until `oldExpiresAt` (now + overlap, or its own
  * expiry when that comes first); the new one lives as long as the old one was made to live and reaches what it reached.
- * @throws UserError when no key of that label works, or for an overlap outside 0 s to a year.
+ * `newSalt` hashes the new one, and every key after it, with a fresh salt.
+ * @throws UserError when no key of that label works, for an overlap outside 0 s to a year, or too many salts.
  */
 export function rotateKeyIn(
   storeText: string,
-  spec: { readonly label: string; readonly overlapSeconds: number; readonly now: string },
+  spec: {
+    readonly label: string;
+    readonly overlapSeconds: number;
+    readonly now: string;
+    readonly newSalt?: boolean;
+  },
 ): { storeText: string; key: string; record: KeyRecord; oldExpiresAt: string } {
   const store = parseKeyStore(storeText);
   const nowMs = readTime(spec.now, 'now');
@@ -110,7 +128,9 @@ export function rotateKeyIn(
   const endMs = nowMs + Math.round(spec.overlapSeconds * 1_000);
   // The newest key of a label is the only one whose expiry no rotation has shortened.
   const lifetimeMs = plannedLifetimeMs(ofLabel.at(-1) ?? old);
-  const { key, record } = makeKey(store, {
+  const kept = forgetEnded(store, nowMs);
+  const salted = spec.newSalt === true ? replaceSalt(kept, nowMs) : kept;
+  const { key, record } = makeKey(salted, {
     label: spec.label,
     createdAt: toIso(nowMs),
     ...(lifetimeMs === null ? {} : { expiresAt: toIso(nowMs + lifetimeMs) }),
@@ -118,13 +138,13 @@ export function rotateKeyIn(
     ...powersOf(old),
   });
   let oldExpiresAt = toIso(endMs);
-  const keys = store.keys.map((existing) => {
+  const keys = salted.keys.map((existing) => {
     if (existing.label !== spec.label || !isAccepted(existing, nowMs)) return existing;
     const ended = { ...existing, expiresAt: earlierOf(existing.expiresAt, endMs) };
-    if (existing === old) oldExpiresAt = ended.expiresAt;
+    if (existing.id === old.id) oldExpiresAt = ended.expiresAt;
     return ended;
   });
-  return { storeText: formatKeyStore({ ...store, keys: [...keys, record] }), key, record, oldExpiresAt };
+  return { storeText: formatKeyStore({ ...salted, keys: [...keys, record] }), key, record, oldExpiresAt };
 }
 
 /**
@@ -147,7 +167,7 @@ export function revokeKeyIn(
     });
   }
   const revoked: KeyRecord[] = [];
-  const keys = store.keys.map((record) => {
+  const keys = forgetEnded(store, Date.parse(revokedAt)).keys.map((record) => {
     if (!meant.includes(record) || record.revokedAt !== undefined) return record;
     const gone = { ...record, revokedAt };
     revoked.push(gone);
@@ -175,12 +195,36 @@ export function listKeysIn(storeText: string, now: string): KeyListEntry[] {
       ageDays,
       rotationDue: state === 'active' && ageDays >= rotationDueDays,
       ...powersOf(record),
+      ...(record.salt === undefined ? {} : { olderSalt: true }),
     };
   });
 }
 
 function emptyStore(): KeyStore {
-  return { version: 1, salt: randomBytes(32).toString('base64'), keys: [] };
+  return { salt: newSalt(), keys: [] };
+}
+
+function newSalt(): string {
+  return randomBytes(32).toString('base64');
+}
+
+/** Without the keys of older salts that were over before this change: each would keep its salt in the file for ever. */
+function forgetEnded(store: KeyStore, nowMs: number): KeyStore {
+  return { ...store, keys: store.keys.filter((record) => record.salt === undefined || isAccepted(record, nowMs)) };
+}
+
+/** A fresh salt for the keys to come. Those that work keep theirs, and those that are over are forgotten with it. */
+function replaceSalt(store: KeyStore, nowMs: number): KeyStore {
+  const keys = store.keys
+    .filter((record) => isAccepted(record, nowMs))
+    .map(({ id, label, hash, salt, ...rest }) => ({ id, label, hash, salt: salt ?? store.salt, ...rest }));
+  const replaced = { salt: newSalt(), keys };
+  if (saltsOf(replaced).length <= mostSalts) return replaced;
+  const oldest = keys.find((record) => record.salt !== store.salt)?.label ?? '';
+  throw new UserError(`The keys have ${mostSalts} different salts already`, {
+    why: 'A key that is not known yet is hashed once for each of them; no key was changed.',
+    next: `Replace the keys of the oldest first: mcp-deploy keys rotate ${quoteForShell(oldest)}`,
+  });
 }
 
 function makeKey(store: KeyStore, about: Omit<KeyRecord, 'id' | 'hash'>): { key: string; record: KeyRecord } {

@@ -89,7 +89,7 @@ function keyJudge(storeText: string | null, now: string): ((key: string) => bool
     if (storeText === null) return null;
     const { salt, keys } = parseKeyStore(storeText);
     const working = keys.filter(({ expiresAt, revokedAt }) => revokedAt === undefined && (expiresAt ?? '9') > now);
-    return (key) => working.some(({ hash }) => hash === hashKey(salt, key));
+    return (key) => working.some((record) => record.hash === hashKey(record.salt ?? salt, key));
   } catch {
     return null;
   }
