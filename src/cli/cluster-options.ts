@@ -39,7 +39,7 @@ export async function clusterOptions(
   const { kubeconfig, context: named } = deployment.container.kubernetes;
   const folder = manifestFolder(context.stateDir);
   const written = (await context.ports.files.list(folder)).filter((name) => name.endsWith('.yaml'));
-  const input = { ...inputFor(context), deployment };
+  const input = inputFor(context, deployment);
   const rendered = wanted === null ? [] : renderAppliedManifests(withImage(input));
   const manifests = [...written, ...rendered.map(({ installPath }) => basename(installPath))];
   return {

@@ -63,6 +63,6 @@ function nameOf(entry: HostEntry): string {
 }
 
 /** The files that go with it. @throws UserError for one that is named and not there */
-export function readSentFiles({ deployment }: HostTarget, file: string): Promise<Collected> {
+export function readSentFiles({ deployment }: HostTarget, file: string): Collected {
   return collectSentFiles(namedFiles(deployment), dirname(file));
 }

@@ -20,7 +20,7 @@ export async function readPlacedFiles(
 ): Promise<PlacedFiles> {
   const { baseDir, ports, stageDir } = context;
   const named = namedFiles(deployment);
-  const { files, folders, elsewhere, leftOut } = await collectSentFiles(named, dirname(source));
+  const { files, folders, elsewhere, leftOut } = collectSentFiles(named, dirname(source));
   const missing: { path: string; setting: string }[] = [];
   for (const { from, path, setting } of elsewhere) {
     const there = resolve(baseDir, from, path);

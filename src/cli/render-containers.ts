@@ -9,6 +9,7 @@ import { projectName } from '../plan/container-plan.ts';
 import { secretsOf } from '../plan/container-secrets.ts';
 import { clusterImage } from '../plan/plan-kubernetes.ts';
 import { imageName, splitImageName } from '../targets/docker/image-name.ts';
+import { ownFolder } from '../targets/docker/files.ts';
 import { publishedPorts } from '../targets/docker/published-ports.ts';
 import { describeProxySite } from '../targets/proxy-site.ts';
 import { isInCluster } from './cluster-options.ts';
@@ -40,7 +41,7 @@ export async function containerOptions(
   const common = { isStack, project: projectName(deployment), copies: join(context.stateDir, target, 'secrets') };
   if (wanted === null || !isInContainers(wanted))
     return { ...common, images: made, secrets: [], watched: [], ports: [] };
-  const input = { ...inputFor(context), deployment: wanted };
+  const input = inputFor(context, wanted);
   if (isInCluster(wanted)) {
     // The engine of this machine only makes the image, and only where none is given.
     if (!clusterImage(input).isBuilt && made.length === 0) return null;
@@ -61,6 +62,7 @@ export async function containerOptions(
   const ofProxy = ['nginx.conf', 'site.conf', 'Caddyfile', 'site.caddyfile', 'global.cfg', 'site.cfg', 'tls.yaml'].map(
     (name) => join(wanted.container.proxy, name),
   );
+  const own = (input.readOwnFiles?.() ?? []).map(({ path }) => join(ownFolder, path));
   return {
     ...common,
     images: [...made, ...(isStack ? ['haproxy:3.2'] : []), ...imagesBeside(wanted), wanted.container.baseImage],
@@ -71,7 +73,7 @@ export async function containerOptions(
       ...(isStack ? [] : publishedPorts(wanted).flatMap(hostPort)),
     ],
     watched: [
-      ...[...names, ...ofProxy].map((name) => join(folder, name)),
+      ...[...names, ...ofProxy, ...own].map((name) => join(folder, name)),
       ...['stack.yaml', 'mcp-deploy.yaml', 'haproxy/global.cfg', 'haproxy/site.cfg'].map((name) =>
         join(context.stateDir, 'swarm', name),
       ),

@@ -43,10 +43,9 @@ export function renderPersonal(
   const program = isLaunchd ? 'launchd' : 'systemd-user';
   const homeDir = context.world.env['HOME'] ?? homedir();
   const uid = process.getuid?.() ?? 501;
-  const base = inputFor(context);
+  const base = inputFor(context, deployment);
   const input: TargetInput = {
     ...base,
-    deployment,
     paths: {
       ...base.paths,
       // A link to the release that is live: its path stays when the server is another one.
@@ -75,7 +74,7 @@ export function hostOf(
   context: CommandContext,
   deployment: Deployment,
 ): { readonly host?: RenderedHost; readonly containers?: TargetInput } {
-  if (isInContainers(deployment)) return { containers: { ...inputFor(context), deployment } };
+  if (isInContainers(deployment)) return { containers: inputFor(context, deployment) };
   const host = renderHost(context, deployment);
   return host === null ? {} : { host };
 }
@@ -89,7 +88,7 @@ export function unitsOf(host: Pick<RenderedHost, 'files'>): readonly string[] {
 function hostInput(context: CommandContext, deployment: Deployment): TargetInput {
   const paths = deploymentPaths(context.stateDir);
   const { service } = deployment;
-  const base = inputFor(context);
+  const base = inputFor(context, deployment);
   return {
     ...base,
     // A service that apply installs loses no call when it restarts, unless that is not wanted.

@@ -1,14 +1,18 @@
 import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import type { Deployment } from '../deployment/schema.ts';
 import { deploymentPaths } from '../plan/deployment-paths.ts';
 import type { TargetInput } from '../targets/types.ts';
 import type { CommandContext } from './context.ts';
+import { readOwnFiles } from './own-files.ts';
 
-/** What every target is given of this deployment beside its settings. */
-export function inputFor(context: CommandContext): Omit<TargetInput, 'deployment'> {
+/** What every target is given of a deployment. */
+export function inputFor(context: CommandContext, deployment: Deployment): TargetInput {
   const paths = deploymentPaths(context.stateDir);
   return {
+    deployment,
+    readOwnFiles: () => readOwnFiles(deployment, context.baseDir),
     templates: (path) => readFileSync(join(context.package.templatesDir, path), 'utf8'),
     readServerBundle: () => readFileSync(context.package.serverFile, 'utf8'),
     paths: {

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstat, open, readdir, realpath } from 'node:fs/promises';
+import { closeSync, fstatSync, lstatSync, openSync, readdirSync, readFileSync, realpathSync } from 'node:fs';
 import { basename, dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import { UserError } from '../deployment/errors.ts';
 import type { NamedFile } from '../deployment/named-files.ts';
@@ -38,19 +38,19 @@ const mostSent = { files: 2_000, bytes: 64 * 1_048_576 };
  *
  * @throws UserError (exit 2) for a file that is named and not there, a link that leaves the folder, and for too much
  */
-export async function collectSentFiles(named: readonly NamedFile[], folder: string): Promise<Collected> {
-  const root = await realpath(folder);
+export function collectSentFiles(named: readonly NamedFile[], folder: string): Collected {
+  const root = realpathSync(folder);
   const files = new Map<string, SentFile>();
   const folders = new Set<string>();
   const elsewhere: NamedFile[] = [];
   const leftOut = new Set<string>();
   let bytes = 0;
 
-  async function add(file: string, setting: string, isSecret: boolean): Promise<SentFile> {
+  function add(file: string, setting: string, isSecret: boolean): SentFile {
     const path = slashed(relative(root, file));
     const known = files.get(path);
     if (known !== undefined && (known.isSecret || !isSecret)) return known;
-    const { content, mode } = await readWithin(root, file, setting, mostSent.bytes);
+    const { content, mode } = readWithin(root, file, setting, mostSent.bytes);
     bytes += known === undefined ? content.length : 0;
     if (files.size >= mostSent.files || bytes > mostSent.bytes) throw tooMuch(setting, dirname(file));
     const sha256 = createHash('sha256').update(content).digest('hex');
@@ -59,40 +59,40 @@ export async function collectSentFiles(named: readonly NamedFile[], folder: stri
     return made;
   }
 
-  async function addCode(file: string, setting: string): Promise<void> {
+  function addCode(file: string, setting: string): void {
     const waiting = [file];
     const seen = new Set<string>();
     for (let next = waiting.pop(); next !== undefined; next = waiting.pop()) {
       if (seen.has(next)) continue;
       seen.add(next);
-      const { content } = await add(next, setting, false);
+      const { content } = add(next, setting, false);
       if (!isScript(next)) continue;
       const { near, packages } = importsOf(content.toString('utf8'));
       for (const name of near) {
-        const target = await fileOfImport(resolve(dirname(next), name));
+        const target = fileOfImport(resolve(dirname(next), name));
         if (target !== null && isBelow(target, root)) waiting.push(target);
       }
-      await addPackages(dirname(next), setting, packages);
+      addPackages(dirname(next), setting, packages);
     }
-    if (dirname(file) !== root && isBelow(dirname(file), root)) await addTree(dirname(file), setting);
+    if (dirname(file) !== root && isBelow(dirname(file), root)) addTree(dirname(file), setting);
   }
 
   /** package.json says how modules are to be read; beside it lies what Node finds for a name without a path. */
-  async function addPackages(from: string, setting: string, packages: boolean): Promise<void> {
+  function addPackages(from: string, setting: string, packages: boolean): void {
     for (let at = from; at === root || isBelow(at, root); at = dirname(at)) {
       const [about, modules] = [join(at, 'package.json'), join(at, 'node_modules')];
-      if ((await kindOf(about)) === 'file') await add(about, setting, false);
-      if (packages && (await kindOf(modules)) === 'folder') await addTree(modules, setting);
+      if (kindOf(about) === 'file') add(about, setting, false);
+      if (packages && kindOf(modules) === 'folder') addTree(modules, setting);
     }
   }
 
-  async function addTree(top: string, setting: string): Promise<void> {
-    for (const entry of await readdir(top, { withFileTypes: true })) {
+  function addTree(top: string, setting: string): void {
+    for (const entry of readdirSync(top, { withFileTypes: true })) {
       const file = join(top, entry.name);
       if (leftAlone.has(entry.name)) continue;
-      if (entry.isDirectory()) await addTree(file, setting);
+      if (entry.isDirectory()) addTree(file, setting);
       else if (looksSecret(entry.name)) leftOut.add(slashed(relative(root, file)));
-      else if (entry.isFile() || entry.isSymbolicLink()) await add(file, setting, false);
+      else if (entry.isFile() || entry.isSymbolicLink()) add(file, setting, false);
     }
   }
 
@@ -103,18 +103,18 @@ export async function collectSentFiles(named: readonly NamedFile[], folder: stri
       if (each.role !== 'word') elsewhere.push(each);
       continue;
     }
-    const kind = await kindOf(file);
+    const kind = kindOf(file);
     if (each.role === 'word') {
       if (kind !== 'file') continue;
-      if (looksSecret(basename(file))) await add(file, each.setting, true);
-      else if (isProgram(file)) await addCode(file, each.setting);
-      else await add(file, each.setting, false);
+      if (looksSecret(basename(file))) add(file, each.setting, true);
+      else if (isProgram(file)) addCode(file, each.setting);
+      else add(file, each.setting, false);
     } else if (each.role === 'folder') {
       if (kind !== 'folder') throw notThere(each, file);
       if (file !== root) folders.add(slashed(relative(root, file)));
     } else if (kind !== 'file') throw notThere(each, file);
-    else if (each.role === 'code') await addCode(file, each.setting);
-    else await add(file, each.setting, each.role === 'secret');
+    else if (each.role === 'code') addCode(file, each.setting);
+    else add(file, each.setting, each.role === 'secret');
   }
   return {
     files: [...files.values()].sort((a, b) => (a.path < b.path ? -1 : 1)),
@@ -125,33 +125,37 @@ export async function collectSentFiles(named: readonly NamedFile[], folder: stri
 }
 
 /** Through no link that leaves the folder, and the file that was looked at is the one that is read. */
-async function readWithin(root: string, file: string, setting: string, most: number) {
-  const real = await realpath(file);
+function readWithin(root: string, file: string, setting: string, most: number) {
+  const real = realpathSync(file);
   if (!isBelow(real, root)) {
     throw new UserError(`${slashed(relative(root, file))} is a link that leaves the folder of mcp-deploy.yaml.`, {
       why: `It leads to ${real}, and goes with ${setting}. Nothing was sent.`,
       next: 'Put the file itself there, or name it by its absolute path and have it on the host.',
     });
   }
-  const handle = await open(real, 'r');
+  const handle = openSync(real, 'r');
   try {
-    const stat = await handle.stat();
+    const stat = fstatSync(handle);
     if (!stat.isFile() || stat.size > most) throw tooMuch(setting, file);
-    return { content: await handle.readFile(), mode: stat.mode };
+    return { content: readFileSync(handle), mode: stat.mode };
   } finally {
-    await handle.close();
+    closeSync(handle);
   }
 }
 
-async function kindOf(path: string): Promise<'file' | 'folder' | null> {
-  const found = await realpath(path).then(lstat, () => null);
-  return found === null ? null : found.isFile() ? 'file' : found.isDirectory() ? 'folder' : null;
+function kindOf(path: string): 'file' | 'folder' | null {
+  try {
+    const found = lstatSync(realpathSync(path));
+    return found.isFile() ? 'file' : found.isDirectory() ? 'folder' : null;
+  } catch {
+    return null;
+  }
 }
 
 /** The extension may be left out in CommonJS, and a folder stands for its index. */
-async function fileOfImport(path: string): Promise<string | null> {
+function fileOfImport(path: string): string | null {
   for (const each of [path, `${path}.js`, `${path}.cjs`, `${path}.mjs`, `${path}.json`, join(path, 'index.js')]) {
-    if ((await kindOf(each)) === 'file') return each;
+    if (kindOf(each) === 'file') return each;
   }
   return null;
 }

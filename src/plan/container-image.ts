@@ -1,5 +1,6 @@
 import type { Deployment } from '../deployment/schema.ts';
 import { proxyImages } from '../targets/docker/front-proxy.ts';
+import { ownFolder } from '../targets/docker/files.ts';
 import type { RenderedFile } from '../targets/types.ts';
 import type { ContainerFacts } from './container-facts.ts';
 import { nameBelow } from './container-files.ts';
@@ -82,10 +83,15 @@ export function imagesBeside({ container }: Deployment): readonly string[] {
 /** The image of the files that a deployment is built from, tagged by their content. */
 export function contentTag(files: readonly RenderedFile[]): string {
   const context = files.filter((file) => isOfContext(file));
-  return sha256Hex(context.map((file) => `${nameBelow(file)}\0${sha256Hex(file.content)}`).join('\n')).slice(0, 12);
+  return sha256Hex(
+    context
+      .map((file) => `${nameBelow(file)}\0${sha256Hex(file.content)}${file.mode === 0o755 ? ' x' : ''}`)
+      .join('\n'),
+  ).slice(0, 12);
 }
 
 /** Whether a file is one that the image is built from. */
 export function isOfContext(file: RenderedFile): boolean {
-  return contextNames.has(nameBelow(file));
+  const name = nameBelow(file);
+  return contextNames.has(name) || name.startsWith(`${ownFolder}/`);
 }

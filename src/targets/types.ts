@@ -75,6 +75,16 @@ export interface TargetInput {
   readonly applied?: AppliedContainers;
   /** Text of the one-file bundled server: what the container image holds. */
   readonly readServerBundle?: () => string;
+  /** Code beside mcp-deploy.yaml that the server starts or imports, with what goes with it; asked where an image is made. */
+  readonly readOwnFiles?: () => readonly OwnFile[];
+}
+
+/** A file that goes into the image as it is. */
+export interface OwnFile {
+  /** Relative to the folder of mcp-deploy.yaml, with slashes. */
+  readonly path: string;
+  readonly content: string;
+  readonly isExecutable: boolean;
 }
 
 /** What apply decides, where render leaves it to a person. */

@@ -51,7 +51,7 @@ test('code goes with what it imports, what lies beside it in a folder, and its p
   });
   chmodSync(join(folder, 'tools/greet.py'), 0o755);
   mkdirSync(join(folder, 'work'));
-  const found = await collectSentFiles(
+  const found = collectSentFiles(
     [
       named('code', 'main.mjs'),
       named('code', './tools/greet.py'),
@@ -92,20 +92,20 @@ test('nothing is followed out of the folder, what is named must be there, and th
   symlinkSync('/etc/hostname', join(folder, 'outside.pem'));
   symlinkSync('/etc', join(folder, 'own/etc'));
   symlinkSync('a.mjs', join(folder, 'own/b.mjs'));
-  await expect(collectSentFiles([named('file', 'outside.pem')], folder)).rejects.toThrow(
+  expect(() => collectSentFiles([named('file', 'outside.pem')], folder)).toThrow(
     'outside.pem is a link that leaves the folder',
   );
-  await expect(collectSentFiles([named('code', 'own/a.mjs')], folder)).rejects.toThrow('own/etc is a link that leaves');
+  expect(() => collectSentFiles([named('code', 'own/a.mjs')], folder)).toThrow('own/etc is a link that leaves');
   rmSync(join(folder, 'own/etc'));
-  const { files } = await collectSentFiles([named('code', 'own/a.mjs')], folder);
+  const { files } = collectSentFiles([named('code', 'own/a.mjs')], folder);
   expect(files.map(({ path }) => path)).toEqual(['own/a.mjs', 'own/b.mjs']);
-  await expect(collectSentFiles([named('file', 'gone.pem')], folder)).rejects.toThrow(
+  expect(() => collectSentFiles([named('file', 'gone.pem')], folder)).toThrow(
     's.gone.pem names gone.pem, and there is no such file',
   );
-  await expect(collectSentFiles([named('folder', 'gone')], folder)).rejects.toThrow('no such folder');
+  expect(() => collectSentFiles([named('folder', 'gone')], folder)).toThrow('no such folder');
   truncateSync(join(folder, 'big.mjs'), 65 * 1_048_576);
-  await expect(collectSentFiles([named('code', 'big.mjs')], folder)).rejects.toThrow('is too much to send');
-  expect((await collectSentFiles([named('file', '../elsewhere.pem')], folder)).elsewhere).toHaveLength(1);
+  expect(() => collectSentFiles([named('code', 'big.mjs')], folder)).toThrow('is too much to send');
+  expect((collectSentFiles([named('file', '../elsewhere.pem')], folder)).elsewhere).toHaveLength(1);
 });
 
 test('the archive holds plain files of nobody with modes for one, the same bytes each time', async () => {

@@ -32,7 +32,7 @@ export async function runRender(
     const version = versions.find((each) => isFor(each, target))?.version;
     return {
       target,
-      input: { ...inputFor(context), deployment, ...(version === undefined ? {} : { programVersion: version }) },
+      input: { ...inputFor(context, deployment), ...(version === undefined ? {} : { programVersion: version }) },
     };
   });
   const rendered = isAll ? leaveOutRefused(context, inputs) : inputs;

@@ -129,7 +129,7 @@ function renderFiles(
   targets: readonly string[],
   folder: string,
 ): readonly OutputFile[] {
-  const input = { ...inputFor(context), deployment };
+  const input = inputFor(context, deployment);
   return targets
     .map((target) => findTarget(target))
     .flatMap((target) => renderTarget(target.name, input))

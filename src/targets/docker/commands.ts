@@ -6,7 +6,7 @@ export function planDockerCommands(input: TargetInput): TargetCommands {
   const compose = ['docker', 'compose', '--file', `${contextFolder(input)}/compose.yaml`];
   const upstreams = Object.entries(input.deployment.server.upstreams);
   const elsewhere = upstreams.filter(([, upstream]) =>
-    'url' in upstream ? upstream.caFile !== undefined : upstream.cwd !== undefined || upstream.command.includes('/'),
+    'url' in upstream ? upstream.caFile !== undefined : [upstream.cwd, upstream.command].some(isElsewhere),
   );
   const variables = variablesOf(input.deployment);
   return {
@@ -21,7 +21,9 @@ export function planDockerCommands(input: TargetInput): TargetCommands {
         ([name]) => `server.upstreams.${name} names a path of this host, which the container does not have.`,
       ),
       ...Object.entries(input.deployment.server.tools)
-        .filter(([, tool]) => 'module' in tool || ('command' in tool && tool.command.cwd !== undefined))
+        .filter(([, tool]) =>
+          'module' in tool ? isElsewhere(tool.module.path) : 'command' in tool && isElsewhere(tool.command.cwd),
+        )
         .map(([name]) => `server.tools.${name} names a path of this host, which the container does not have.`),
       ...literalSecretsOf(input.deployment).map(
         (setting) =>
@@ -41,4 +43,9 @@ export function planDockerCommands(input: TargetInput): TargetCommands {
         : []),
     ],
   };
+}
+
+/** What lies beside mcp-deploy.yaml goes into the image; what is named from the root of the disk, or above, does not. */
+function isElsewhere(path: string | undefined): boolean {
+  return path !== undefined && (path.startsWith('/') || path.split('/').includes('..'));
 }

@@ -6,11 +6,15 @@ import { containerConfigText } from './container-config.ts';
 import { renderFrontProxy, type FrontProxy } from './front-proxy.ts';
 import { dockerView } from './view.ts';
 
+/** Folder of the build context with the files of the deployment's own. */
+export const ownFolder = 'own';
+
 /** A complete build context, and what the services beside the server read. Throws when the input has no server bundle. */
 export function renderDockerFiles(input: TargetInput): readonly RenderedFile[] {
   if (input.readServerBundle === undefined) throw new Error('the docker target needs the server bundle');
   const proxy = chosenProxy(input);
-  const view = dockerView(input, proxy);
+  const own = input.readOwnFiles?.() ?? [];
+  const view = { ...dockerView(input, proxy), hasOwnFiles: own.length > 0 };
   const layOut = (template: string): string => compileTemplate(input.templates(`docker/${template}.hbs`))(view);
   return [
     contextFile(input, 'Dockerfile', layOut('Dockerfile')),
@@ -18,6 +22,10 @@ export function renderDockerFiles(input: TargetInput): readonly RenderedFile[] {
     contextFile(input, 'compose.yaml', layOut('compose.yaml')),
     contextFile(input, 'mcp-deploy.yaml', containerConfigText(input.deployment, 'docker')),
     contextFile(input, 'serve.js', input.readServerBundle()),
+    ...own.map(({ path, content, isExecutable }) => ({
+      ...contextFile(input, `${ownFolder}/${path}`, content),
+      mode: isExecutable ? 0o755 : 0o644,
+    })),
     ...(proxy?.files ?? []).map(({ name, content }) => contextFile(input, `${proxy?.name ?? ''}/${name}`, content)),
     ...(input.deployment.container.watch
       ? [
