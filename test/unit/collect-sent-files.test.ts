@@ -105,7 +105,7 @@ test('nothing is followed out of the folder, what is named must be there, and th
   expect(() => collectSentFiles([named('folder', 'gone')], folder)).toThrow('no such folder');
   truncateSync(join(folder, 'big.mjs'), 65 * 1_048_576);
   expect(() => collectSentFiles([named('code', 'big.mjs')], folder)).toThrow('is too much to send');
-  expect((collectSentFiles([named('file', '../elsewhere.pem')], folder)).elsewhere).toHaveLength(1);
+  expect(collectSentFiles([named('file', '../elsewhere.pem')], folder).elsewhere).toHaveLength(1);
 });
 
 test('the archive holds plain files of nobody with modes for one, the same bytes each time', async () => {
