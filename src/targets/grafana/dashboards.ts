@@ -179,7 +179,11 @@ export function dashboardsOf(job: string): readonly Dashboard[] {
           'Connections cut for what they left unread',
           [[by('bound', rate('mcp_slow_readers_cut_total')), '{{bound}}']],
           'ops',
-          { width: 24 },
+        ),
+        line(
+          'Sessions taken over from another server',
+          [[rate('mcp_sessions_taken_over_total'), '{{instance}}']],
+          'ops',
         ),
       ],
     },
