@@ -1,4 +1,4 @@
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -153,6 +153,20 @@ test('when no worker can start any more, the server says why and ends with 70', 
   expect(await served.exit).toBe(70);
   expect(served.output.stderr).toContain('cannot be read');
 }, 60_000);
+
+test('the folder of a server that was killed is gone with the next start, and its workers with it', async () => {
+  const { served } = await house.serve(2);
+  const pid = served.child.pid ?? 0;
+  const workers = childrenOf(pid);
+  const foldersOf = (owner: number): string[] =>
+    readdirSync(tmpdir()).filter((name) => /^mcp-deploy-workers-\d+-(\d+)-/.exec(name)?.[1] === String(owner));
+  expect(foldersOf(pid)).toHaveLength(1);
+  process.kill(pid, 'SIGKILL');
+  await waitUntil(async () => ![pid, ...workers].some(isAlive), 10_000, 'the end of all its processes');
+  const next = await house.serve(2);
+  expect(foldersOf(pid)).toEqual([]);
+  expect(foldersOf(next.served.child.pid ?? 0)).toHaveLength(1);
+}, 40_000);
 
 test('a second SIGTERM ends a drain at once, calls in flight or not', async () => {
   const { served, url } = await house.serve(2, { server: { drainSeconds: 300 } }, true);

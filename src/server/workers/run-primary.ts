@@ -1,8 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { describeRisks } from '../../deployment/describe-risks.ts';
 import { listenAddresses } from '../../deployment/listen-address.ts';
 import { checkServer } from '../check-server.ts';
@@ -19,6 +17,7 @@ import { createPageGathering } from './gather-pages.ts';
 import { createHandOut } from './hand-out.ts';
 import type { FromWorker, StartMessage } from './messages.ts';
 import { WorkerSlot, type FailedStart, type SlotEvents } from './worker-slot.ts';
+import { makeWorkersFolder } from './workers-folder.ts';
 
 export interface PrimaryOptions {
   readonly argv: readonly string[];
@@ -52,7 +51,7 @@ export async function runPrimary(primary: PrimaryOptions): Promise<number> {
   // What a look can refuse is refused before a port is open.
   checkServer(config, options, false);
   for (const risk of describeRisks(config.deployment)) log.warn('config.risk', { risk });
-  const folder = mkdtempSync(join(tmpdir(), 'mcp-deploy-workers-'));
+  const folder = makeWorkersFolder();
   const ticketSecret = randomBytes(32).toString('base64');
   let configText = primary.configBytes?.toString('utf8') ?? null;
   let origins: readonly string[] = [];
