@@ -47,6 +47,14 @@ export function leftOutOfCopy({ redis, proxy, service, tls }: Deployment): reado
       : []),
     ...(proxy.program === 'none' ? [] : ['the proxy in front: the copy is called itself']),
     ...(redis === 'off' ? [] : ['Redis: the copy shares nothing with replicas']),
-    ...(tls.source === 'private-ca' ? [] : [`the certificate (${tls.source}): the copy has one of its own`]),
+    ...leftOutOfTls(tls),
   ];
+}
+
+function leftOutOfTls({ source }: Deployment['tls']): readonly string[] {
+  const certificate = `the certificate (${source}): clients of the copy are shown one that was made for it`;
+  if (source === 'private-ca') return [];
+  if (source === 'off') return ['plain HTTP: the copy is called by TLS, with a certificate that was made for it'];
+  if (source === 'files') return [certificate];
+  return [certificate, 'ACME: nothing is ordered for the copy, so account, challenge and DNS are not tried'];
 }

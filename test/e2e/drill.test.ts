@@ -97,6 +97,7 @@ test('a drill restores the newest backup to a copy, proves it by clients and doc
   }>(await drill());
   expect(done.called).toMatchObject({ modern: true, legacy: true, tools: 1 });
   expect(done.doctor.errors).toEqual([]);
+  expect(done).toMatchObject({ notTried: [], certificate: { said: expect.stringContaining('its key belongs to it') } });
   expect([await status(), await snapshotTree(folder, { ignore })]).toEqual(before);
   expect(await readdir(temporary)).toEqual([]);
   expect(await eventOf('restore-drill')).toMatchObject({ ok: true });

@@ -56,3 +56,20 @@ limits: { bodyBytes: 1000000 }
     'off',
   ]);
 });
+
+test.each<[object, string[]]>([
+  [{ source: 'private-ca' }, []],
+  [{ source: 'off' }, ['plain HTTP']],
+  [{ source: 'files', certificate: 'a.pem', key: 'a.key' }, ['the certificate (files)']],
+  [
+    { source: 'acme', email: 'ops@example.com', agreeTos: true, names: ['mcp.example.com'] },
+    ['the certificate (acme)', 'ACME'],
+  ],
+])('of %j a copy is without what is said', (tls, expected) => {
+  const parsed = parseDeployment(
+    JSON.stringify({ version: 1, name: 'live', server: { listen: '127.0.0.1:4000', upstreams: {} }, tls }),
+    { file: 'mcp-deploy.yaml' },
+  );
+  if (!parsed.ok) throw new Error(JSON.stringify(parsed.problems));
+  expect(leftOutOfCopy(parsed.deployment).map((text) => text.split(':')[0])).toEqual(expected);
+});

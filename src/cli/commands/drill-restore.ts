@@ -1,11 +1,15 @@
 import { relative } from 'node:path';
 import type { VerifiedEndpoint } from '../../apply/ports.ts';
+import {
+  certificateInBackup,
+  judgeBackedUpCertificate,
+  type BackedUpCertificate,
+} from '../judge-backed-up-certificate.ts';
 import { changesForCopy, leftOutOfCopy } from '../../backup/plan-copy.ts';
 import type { Deployment } from '../../deployment/schema.ts';
-import { EnvironmentError, ExplainedError } from '../../deployment/errors.ts';
+import { ExplainedError } from '../../deployment/errors.ts';
 import { runDoctor } from '../../doctor/run-doctor.ts';
 import type { DoctorReport } from '../../doctor/types.ts';
-import { keyMatchesCertificate } from '../../pki/key-matches-certificate.ts';
 import { endpointUrl } from '../../plan/endpoint-url.ts';
 import { readArchive, type Key } from '../../host/backup/read-archive.ts';
 import { backupFolder, findBackup, openingKey, readBackupSettings } from '../backup-folder.ts';
@@ -30,7 +34,7 @@ export async function runDrillRestore(
   const { output, ports } = context;
   const shown = relative(context.world.cwd, file) || file;
   const tick = (title: string, text: string): void =>
-    output.progress(`  ${output.err.green('✓')} ${title.padEnd(10)}${text}`);
+    output.progress(`  ${output.err.green('✓')} ${title.padEnd(12)}${text}`);
   const startedAt = ports.clock.elapsed();
   try {
     return await inCopy(context, async (copy, remove) => {
@@ -40,12 +44,13 @@ export async function runDrillRestore(
         asBackedUp = found;
         return changesForCopy(found, listen);
       });
-      await judgePair(file, key);
       const { manifest, deployment } = proven;
+      const certificate = await readCertificate(context, { file, key, deployment: asBackedUp ?? deployment });
       tick(
         'backup',
         `${shown}, of ${manifest.createdAt.slice(0, 16).replace('T', ' ')} UTC, ${manifest.files.length} files`,
       );
+      if (certificate !== null) tick('certificate', certificate.said);
       const notTried = leftOutOfCopy(asBackedUp ?? deployment);
       await restoreThroughJournal(copy, { file, key, proven });
       const tookMs = Math.round(ports.clock.elapsed() - startedAt);
@@ -75,6 +80,7 @@ export async function runDrillRestore(
         restoreMs: tookMs,
         called,
         doctor: { passed: report.passed.length, errors: errors.map(({ code }) => code) },
+        certificate,
         leftOut: manifest.leftOut,
         notTried,
       });
@@ -95,22 +101,25 @@ export async function runDrillRestore(
   }
 }
 
-/** Where the real certificate is for public names the copy serves another one; that its key belongs to it is told from the backup. */
-async function judgePair(file: string, key: Key | null): Promise<void> {
-  const pair = new Map<string, string>();
-  await readArchive(file, key, async ({ path }, content) => {
-    const isPair = path === 'state/pki/server.crt' || path === 'state/pki/server.key';
+/** The copy may serve another one, so the certificate that a restore brings back is judged by itself. */
+async function readCertificate(
+  { baseDir, ports }: CommandContext,
+  backup: { readonly file: string; readonly key: Key | null; readonly deployment: Deployment },
+): Promise<BackedUpCertificate | null> {
+  const names = certificateInBackup(backup.deployment, baseDir);
+  if (names === null) return null;
+  const found = new Map<string, string>();
+  await readArchive(backup.file, backup.key, async ({ path, size }, content) => {
+    const isPair = (path === names.certificate || path === names.key) && size <= mostPemBytes;
     const chunks: Uint8Array[] = [];
     for await (const chunk of content) if (isPair) chunks.push(chunk);
-    if (isPair) pair.set(path, Buffer.concat(chunks).toString('utf8'));
+    if (isPair) found.set(path, Buffer.concat(chunks).toString('utf8'));
   });
-  const certificate = pair.get('state/pki/server.crt');
-  const privateKey = pair.get('state/pki/server.key');
-  if (certificate === undefined || privateKey === undefined || keyMatchesCertificate(certificate, privateKey)) return;
-  throw new EnvironmentError('The certificate in the backup does not belong to the key in it.', {
-    next: 'mcp-deploy cert renew --force, then mcp-deploy backup create',
-  });
+  const pair = { certificatePem: found.get(names.certificate), keyPem: found.get(names.key) };
+  return judgeBackedUpCertificate(backup.deployment.tls.source, pair, new Date(ports.clock.now()));
 }
+
+const mostPemBytes = 1_048_576;
 
 async function examine({ url, caPem, key }: CopyClient, signal: AbortSignal): Promise<DoctorReport> {
   return runDoctor({ url, caPem, key, own: null, limits: false, signal, onProgress: () => {} });
