@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { isDeepStrictEqual } from 'node:util';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -427,7 +428,7 @@ export async function startFakeKubernetes(): Promise<FakeKubernetes> {
     const conflicts: { manager: string; path: string }[] = [];
     for (const [path, value] of leaves) {
       for (const [other, paths] of entry.owners) {
-        if (other === manager || !paths.has(path) || same(getAt(entry.object, path), value)) continue;
+        if (other === manager || !paths.has(path) || isDeepStrictEqual(getAt(entry.object, path), value)) continue;
         if (url.searchParams.get('force') === 'true') paths.delete(path);
         else conflicts.push({ manager: other, path });
       }
@@ -439,7 +440,7 @@ export async function startFakeKubernetes(): Promise<FakeKubernetes> {
     }
     for (const [path, value] of leaves) entry.object = setAt(entry.object, keysOf(path), value);
     entry.owners.set(manager, new Set(leaves.keys()));
-    const isOther = !same(
+    const isOther = !isDeepStrictEqual(
       { ...found?.object, status: null, metadata: null },
       { ...entry.object, status: null, metadata: null },
     );
@@ -452,7 +453,7 @@ export async function startFakeKubernetes(): Promise<FakeKubernetes> {
       if (found === undefined && entry.resource.kind === 'Namespace') {
         const made = create(entry.object);
         for (const [name, paths] of entry.owners) made.owners.set(name, paths);
-      } else if (found === undefined || !same(found.object, entry.object)) put(entry);
+      } else if (found === undefined || !isDeepStrictEqual(found.object, entry.object)) put(entry);
       else found.owners.set(manager, new Set(leaves.keys()));
     }
     send(response, entry.object, found === undefined ? 201 : 200);
@@ -618,20 +619,6 @@ function setAt<T>(object: T, [key = '', ...rest]: string[], value: unknown): T {
   const { [key]: now, ...others } = (object ?? {}) as Record<string, unknown>;
   const next = rest.length === 0 ? value : setAt(now ?? {}, rest, value);
   return (next === undefined ? others : { ...(object as object), [key]: next }) as T;
-}
-
-function same(one: unknown, other: unknown): boolean {
-  return JSON.stringify(sorted(one)) === JSON.stringify(sorted(other));
-}
-
-function sorted(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(sorted);
-  if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(
-    Object.entries(value)
-      .toSorted(([a], [b]) => (a < b ? -1 : 1))
-      .map(([key, each]) => [key, sorted(each)]),
-  );
 }
 
 function conflict(
