@@ -37,7 +37,7 @@ const effects = await countEffectsOfUpgrade();
 let before = snapshot();
 let cases = 0;
 for (const [k, effect] of effects.entries()) {
-  if (choice !== 'all' && effect.startsWith('appendDurably') && k % 5 !== 0) continue;
+  if (choice !== 'all' && effect.startsWith('appendDurably') && k % 8 !== 0) continue;
   for (const when of choice === 'all' ? moments : [moments[cases % moments.length] ?? 'after']) {
     await tryUpgrade(k, when, `cut off ${when} effect ${k} (${effect})`);
     cases += 1;
@@ -84,7 +84,7 @@ async function tryUpgrade(k: number, when: Moment, what: string): Promise<void> 
 async function tryUndos(): Promise<number> {
   const last = effects.findLastIndex((name) => name.startsWith('run systemctl'));
   let tried = 0;
-  for (let j = 0; ; j += choice === 'all' ? 1 : 8) {
+  for (let j = 0; ; j += choice === 'all' ? 1 : 12) {
     const when = moments[tried % moments.length] ?? 'after';
     writeFileSync(file, wanted);
     await frozenApply(last, 'after');

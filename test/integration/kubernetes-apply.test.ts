@@ -80,9 +80,6 @@ testWithTools(
     ]);
     expect(failed.stderr).toContain('Everything was undone');
     expect(asItIs()).toEqual(before);
-    fake.failing.set('registry.example.com/team/notes:2', 'CrashLoopBackOff');
-    expect((await folder.cli(['apply'])).status).toBe(4);
-    expect(asItIs()).toEqual(before);
 
     fake.failing.clear();
     expect(await folder.must('apply')).toContain('3 copies ready in mcp');
@@ -109,12 +106,15 @@ testWithTools(
   400_000,
 );
 
+/** CI takes the later moment of each; `all` the others too. */
+const kills = process.env['MCP_DEPLOY_KILLS'];
+
 testWithTools(
   ['kubectl'],
-  'killed at any step, the next command undoes it: a first install leaves nothing, an upgrade leaves the former release',
+  'killed while it works, the next command undoes it: a first install leaves nothing, an upgrade leaves the former release',
   async () => {
     fake.denied.add('create pods/portforward');
-    for (const step of ['secret-mcp-notes-env', 'roll-out']) {
+    for (const step of kills === 'all' ? ['secret-mcp-notes-env', 'roll-out'] : ['roll-out']) {
       await folder.killAt(step, 'apply');
       expect(await folder.must('uninstall', '--yes', '--purge')).toContain('was cut off');
       expect([step, fake.names('mcp'), fake.hasNamespace('mcp')]).toEqual([step, [], false]);
@@ -123,7 +123,7 @@ testWithTools(
     const before = asItIs();
     fake.denied.clear();
     fake.forwardTo = await runPod();
-    for (const step of ['roll-out', 'verify-endpoint']) {
+    for (const step of kills === 'all' ? ['roll-out', 'verify-endpoint'] : ['verify-endpoint']) {
       folder.want(wanted.replace('notes:1', 'notes:2'));
       await folder.killAt(step, 'apply');
       folder.want(wanted);
