@@ -1,4 +1,5 @@
 import { EnvironmentError, ExplainedError } from '../deployment/errors.ts';
+import { tellingWords } from '../deployment/telling-words.ts';
 import type { Gateway } from './gateway.ts';
 import type { Log } from './observe/log.ts';
 import type { ServerConfig } from './server-config.ts';
@@ -48,7 +49,7 @@ export async function startAll(backends: readonly Backend[], isGivenUp: () => bo
       while (backend.state.state === 'starting' && !isGivenUp()) await nap(20);
       const { state } = backend;
       if (state.state === 'up') continue;
-      const why = 'reason' in state ? [state.reason, ...state.lastWords.slice(-3)].join('\n') : 'The server stops.';
+      const why = 'reason' in state ? [state.reason, ...tellingWords(state.lastWords)].join('\n') : 'The server stops.';
       throw new EnvironmentError(`The upstream "${backend.name}" cannot be called`, { why });
     }
   } catch (error) {

@@ -1,3 +1,4 @@
+import { tellingWords } from '../../deployment/telling-words.ts';
 import type { Answer } from '../observations.ts';
 import type { Verdict } from '../types.ts';
 import { beforeHttp, checksOf, fail, notApplicable, notSeen, pass, unknown } from './endpoint-check.ts';
@@ -63,7 +64,7 @@ function judgePrograms({ upstreams, uptimeSeconds }: Programs, at: string): Verd
     cause: reason ?? `the program has ended ${restarts} times by itself; the log of the server has its last words`,
     evidence: [
       { source: 'GET /status', observed: `${state} since ${since}, ${again}`, expected: 'up, and no restarts' },
-      ...lastWords.slice(-1).map((words) => ({
+      ...tellingWords(lastWords, 1).map((words) => ({
         source: `last words of "${name}"`,
         observed: words.slice(0, 300),
         expected: 'a program that goes on',

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { isStackFrame } from '../../deployment/telling-words.ts';
 import type { Log } from './backend-log.ts';
 import { createLineReader } from './line-reader.ts';
 
@@ -8,8 +9,9 @@ const maxLoggedPerSecond = 50;
 
 /**
  * Logs what a child writes to its standard error, line by line and at most 50
- * lines a second, and keeps the last 20 lines in `lastWords`. Always reads on, so
- * that a child that floods is never stopped by a full pipe.
+ * lines a second, and keeps the last 20 lines in `lastWords`, of which frames of a
+ * stack go first: the error stands above them. Always reads on, so that a child that
+ * floods is never stopped by a full pipe.
  */
 export function readStderr(stream: Readable, upstream: string, log: Log): { readonly lastWords: string[] } {
   const lastWords: string[] = [];
@@ -20,7 +22,7 @@ export function readStderr(stream: Readable, upstream: string, log: Log): { read
   function onLine(line: string): void {
     const text = printable(line.length > maxLineCharacters ? `${line.slice(0, maxLineCharacters)}…` : line);
     lastWords.push(text);
-    if (lastWords.length > keptLines) lastWords.shift();
+    if (lastWords.length > keptLines) lastWords.splice(Math.max(0, lastWords.findIndex(isStackFrame)), 1);
     const now = Math.floor(Date.now() / 1_000);
     if (now !== second) {
       if (suppressed > 0) log.warn('upstream-stderr-suppressed', { upstream, lines: suppressed });

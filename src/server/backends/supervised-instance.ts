@@ -1,3 +1,4 @@
+import { tellingWords } from '../../deployment/telling-words.ts';
 import type { BackendCall, BackendState, CancelCall } from '../types.ts';
 import { UPSTREAM_BUSY, UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
 import type { Hello } from './handshake.ts';
@@ -184,7 +185,7 @@ export function superviseInstance<Started extends Instance>(
       upstream: name,
       reason,
       retryInMs: retryAt - now,
-      lastWords: lastWords.slice(-3),
+      lastWords: tellingWords(lastWords),
     });
     timer = setTimeout(startOne, retryAt - now);
     setState({ state: broken ? 'broken' : 'down', since: now, retryAt, reason, lastWords });
