@@ -65,6 +65,21 @@ export function isHtml(answer: Answer): boolean {
   return answer.kind === 'answered' && (answer.headers['content-type'] ?? '').includes('text/html');
 }
 
+/** What was answered says nothing but that there were too many requests. */
+export function isLimited(answer: Answer): boolean {
+  return answer.kind === 'answered' && answer.status === 429;
+}
+
+export const limitedNow = 'the server limits requests right now (429)';
+
+/** Whether the body is, or begins like, a JSON-RPC message. */
+export function isJsonRpc(answer: Answer): boolean {
+  if (answer.kind === 'failed') return false;
+  const { json, bodyStart } = answer;
+  const first: unknown = Array.isArray(json) ? json[0] : json;
+  return (typeof first === 'object' && first !== null && 'jsonrpc' in first) || /"jsonrpc"\s*:/.test(bodyStart);
+}
+
 /** A client of either era got through, whatever a single request was answered. */
 export function someClientWorks({ modern, legacy }: Observations): boolean {
   return modern.status === 'ok' || legacy.status === 'ok';

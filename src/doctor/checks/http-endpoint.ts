@@ -7,6 +7,7 @@ import {
   describeAnswer,
   fail,
   isHtml,
+  isJsonRpc,
   notSeen,
   pass,
   someClientWorks,
@@ -24,15 +25,15 @@ export const httpEndpointChecks = checksOf('http', [
     after: [...beforeHttp, 'http/answers', 'health/ready', 'http/no-redirect', 'http/json-not-html'],
     explanation:
       'The MCP endpoint is one path of a server, usually /mcp. Elsewhere a POST is answered with 404 or 405, and clients ' +
-      'take that for an old server or give up.',
+      'take that for an old server or give up; or another application answers, with something that is not JSON-RPC.',
     judge: (seen) =>
       withAnswer(seen, (answer) => {
-        const lost = answer.status === 404 || answer.status === 405 || answer.status === 410;
-        if (!lost || isJsonRpc(answer) || someClientWorks(seen)) return pass();
+        const cause = isJsonRpc(answer) || someClientWorks(seen) ? null : whyNoEndpoint(answer);
+        if (cause === null) return pass();
         const { pathname } = new URL(seen.target.url);
         return fail({
           title: `there is no MCP endpoint at ${pathname}`,
-          cause: 'the path of the URL is wrong, or the proxy does not pass this path on',
+          cause,
           hop: isHtml(answer) ? 'proxy' : 'server',
           evidence: [answerEvidence('', answer, 'a JSON-RPC answer')],
           fix: {
@@ -81,7 +82,14 @@ export const httpEndpointChecks = checksOf('http', [
     hop: 'proxy',
     severity: 'error',
     needs: ['well-known'],
-    after: [...beforeHttp, 'http/answers', 'http/no-redirect', 'http/json-not-html', 'http/no-server-error'],
+    after: [
+      ...beforeHttp,
+      'http/answers',
+      'http/no-redirect',
+      'http/json-not-html',
+      'http/endpoint-found',
+      'http/no-server-error',
+    ],
     explanation:
       'Clients look for /.well-known/oauth-protected-resource and its relatives even when they have a key. A page (200 ' +
       'with HTML), a redirect to one or a 5xx there breaks their parser or makes them start an OAuth flow that cannot ' +
@@ -108,8 +116,21 @@ export const httpEndpointChecks = checksOf('http', [
   },
 ]);
 
-function isJsonRpc({ json }: Answered): boolean {
-  return typeof json === 'object' && json !== null && 'jsonrpc' in json;
+/** Statuses that have a check of their own, whoever answers with them. */
+const judgedElsewhere: ReadonlySet<number> = new Set([401, 403, 421, 429]);
+
+function whyNoEndpoint(answer: Answered): string | null {
+  const { status, bodyStart } = answer;
+  if (status === 404 || status === 405 || status === 410) {
+    return 'the path of the URL is wrong, or the proxy does not pass this path on';
+  }
+  if (isSuccess(answer)) {
+    return bodyStart.trim() === ''
+      ? 'something answers there without a word: another application, or a rule of the proxy'
+      : 'another application answers there: what it says is not JSON-RPC';
+  }
+  const page = status >= 400 && status < 500 && isHtml(answer) && !judgedElsewhere.has(status);
+  return page ? 'a proxy or another application answers there, with a page of its own' : null;
 }
 
 function breaksDiscovery(answer: Answer): boolean {

@@ -6,6 +6,7 @@ import {
   checksOf,
   fail,
   isHtml,
+  isJsonRpc,
   mainAnswer,
   notSeen,
   pass,
@@ -30,7 +31,7 @@ export const httpChecks = checksOf('http', [
       if (seen.answers.status !== 'ok') return notSeen(seen.answers);
       const answer = mainAnswer(seen);
       if (answer === null) return unknown('nothing was asked');
-      if (answer.kind === 'answered') return pass();
+      if (answer.kind === 'answered') return wantsTls(answer) ? wrongScheme(seen, answer) : pass();
       if (answer.head !== undefined && answer.head !== null) return unfinished(seen, answer, answer.head);
       const silent = answer.failure.kind === 'timed-out';
       return fail({
@@ -40,7 +41,7 @@ export const httpChecks = checksOf('http', [
         cause: silent
           ? 'the server process hangs, or a proxy waits for one that does'
           : answer.failure.kind === 'reset'
-            ? 'the server process dies on a request, or a proxy gives up on it'
+            ? `the server process dies on a request, or a proxy gives up on it${seen.target.encrypted ? '' : '; or the port wants https://'}`
             : 'what listens there does not speak HTTP',
         evidence: [{ source: answer.to, observed: answer.failure.message, expected: 'an HTTP answer' }],
         fix: restartFix(seen, 'Look at the last words of the server, then restart it.'),
@@ -141,11 +142,13 @@ export const httpChecks = checksOf('http', [
     explanation:
       'HTML in place of JSON means that something else answers: the login page of an access product in front, a web ' +
       'application that takes every path, or the start page of a proxy. Clients then say "unexpected token <" or ' +
-      '"unexpected content type".',
+      '"unexpected content type". They say the latter too when the answer is JSON and its Content-Type says something ' +
+      'else: it has to be application/json or text/event-stream (transport, sending messages).',
     judge: (seen) =>
       withAnswer(seen, (main) => {
         const { answers } = seen;
         const keyless = answers.status === 'ok' ? answers.noKey : main;
+        if (isSuccess(main) && isMislabelled(main)) return mislabelled(main);
         // An error page is judged by its status; a page in place of an answer is the matter here.
         const page = [main, keyless].find((answer): answer is Answered => isPage(answer));
         if (page === undefined) return pass();
@@ -205,6 +208,46 @@ export const httpChecks = checksOf('http', [
       }),
   },
 ]);
+
+/** JSON-RPC under a Content-Type for which no client reads it. */
+function isMislabelled(answer: Answered): boolean {
+  return !/[/+]json\b|text\/event-stream/.test(answer.headers['content-type'] ?? '') && isJsonRpc(answer);
+}
+
+function mislabelled(answer: Answered): Verdict {
+  const type = answer.headers['content-type'];
+  return fail({
+    title:
+      type === undefined ? 'the JSON of the server has no Content-Type' : `the JSON of the server says it is ${type}`,
+    cause: 'the server, or a proxy in front of it, sets a Content-Type that is not that of the answer',
+    hop: 'server',
+    evidence: [answerEvidence('', answer, 'application/json or text/event-stream')],
+    fix: { summary: 'Answer with Content-Type: application/json.', commands: [] },
+  });
+}
+
+/** What nginx, Apache, and Go programs as Caddy say to HTTP without TLS on a port that has TLS. */
+function wantsTls({ status, bodyStart }: Answered): boolean {
+  return (
+    status === 400 &&
+    /plain HTTP request was sent to HTTPS port|speaking plain HTTP to an SSL-enabled|Client sent an HTTP request to an HTTPS/i.test(
+      bodyStart,
+    )
+  );
+}
+
+function wrongScheme({ target }: Observations, answer: Answered): Verdict {
+  const url = target.url.replace(/^http:/, 'https:');
+  return fail({
+    title: 'the port speaks HTTPS, and the URL says http://',
+    cause: 'the URL has the wrong scheme, or a proxy passes requests on without TLS',
+    hop: target.encrypted ? 'proxy' : 'client',
+    evidence: [answerEvidence('', answer, 'an answer from the MCP server')],
+    fix: target.encrypted
+      ? { summary: 'Let the proxy reach the server by https:// (nginx: proxy_pass https://).', commands: [] }
+      : { summary: 'Write https:// in the URL.', commands: [`mcp-deploy doctor ${url}`] },
+  });
+}
 
 /** The head of an answer came, and its end never did. */
 function unfinished(

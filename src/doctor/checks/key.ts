@@ -1,6 +1,18 @@
 import type { Answer, AnswersSeen, Observations } from '../observations.ts';
 import type { Verdict } from '../types.ts';
-import { answerEvidence, beforeMcp, checksOf, fail, notApplicable, notSeen, pass, unknown } from './endpoint-check.ts';
+import {
+  answerEvidence,
+  beforeMcp,
+  checksOf,
+  fail,
+  isHtml,
+  isLimited,
+  limitedNow,
+  notApplicable,
+  notSeen,
+  pass,
+  unknown,
+} from './endpoint-check.ts';
 
 export const keyChecks = checksOf('key', [
   {
@@ -54,7 +66,7 @@ export const keyChecks = checksOf('key', [
         if (wrongKey === null) return notApplicable('no key was given, so none was guessed');
         if (isAccepted(noKey)) return notApplicable('the server lets everyone in');
         // 429: our own server and others slow down an address that tries several wrong keys.
-        if (isRefusal(wrongKey) || (wrongKey.kind === 'answered' && wrongKey.status === 429)) return pass();
+        if (isRefusal(wrongKey) || (isLimited(wrongKey) && !isLimited(noKey))) return pass();
         if (!isAccepted(wrongKey)) return unknown('what was answered says nothing of keys');
         return fail({
           title: 'the server accepts any key',
@@ -82,8 +94,10 @@ export const keyChecks = checksOf('key', [
           if (!isRefusal(noKey)) return unknown('what was answered says nothing of keys');
           return unknown('the server wants a key and none was given (--key-file FILE)');
         }
-        if (!isRefusal(bearer)) return pass();
+        if (!isRefusal(bearer)) return passUnlessMute(bearer, noKey);
         const otherShape = xApiKey !== null && !isRefusal(xApiKey);
+        const inFront = refusedInFront(bearer, noKey);
+        if (inFront !== null && !otherShape) return inFront;
         return fail({
           title: 'the key is refused',
           cause: otherShape
@@ -117,7 +131,7 @@ export const keyChecks = checksOf('key', [
       withAnswers(seen, ({ noKey, xApiKey }) => {
         if (xApiKey === null) return notApplicable('no key was given');
         if (isAccepted(noKey)) return notApplicable('the server lets everyone in');
-        if (!isRefusal(xApiKey)) return pass();
+        if (!isRefusal(xApiKey)) return passUnlessMute(xApiKey, noKey);
         return fail({
           title: 'the key is refused as x-api-key',
           cause: seen.target.own ? 'a proxy on the way takes the header off' : 'the server reads Authorization only',
@@ -143,7 +157,7 @@ export const keyChecks = checksOf('key', [
         if (bearer === null || smallBearer === null) return notApplicable('no key was given');
         if (isAccepted(noKey)) return notApplicable('the server lets everyone in');
         if (isRefusal(bearer)) return unknown('the key is refused in every form');
-        if (!isRefusal(smallBearer)) return pass();
+        if (!isRefusal(smallBearer)) return passUnlessMute(smallBearer, noKey);
         return fail({
           title: 'the key is refused behind the word bearer',
           cause: 'the scheme of Authorization is compared letter by letter',
@@ -238,6 +252,45 @@ function isMetadata(answer: Answer): boolean {
   if (answer.kind === 'failed' || answer.status !== 200) return false;
   const { json } = answer;
   return typeof json === 'object' && json !== null && 'authorization_servers' in json;
+}
+
+/** Not refused is not accepted: no answer, or one about too many requests, says nothing of the key. */
+function passUnlessMute(answer: Answer, noKey: Answer): Verdict {
+  if (answer.kind === 'failed') return unknown(answer.failure.message);
+  return isLimited(answer) && !isRefusal(noKey) ? unknown(limitedNow) : pass();
+}
+
+/** With and without the key the same refusal, which is not in the words of an MCP server; null otherwise. */
+function refusedInFront(bearer: Answer, noKey: Answer): Verdict | null {
+  if (bearer.kind !== 'answered' || noKey.kind !== 'answered' || bearer.status !== noKey.status) return null;
+  const evidence = [answerEvidence('with Authorization: Bearer', bearer, 'anything but 401 and 403')];
+  if (/^basic\b/i.test(bearer.headers['www-authenticate'] ?? '')) {
+    return fail({
+      title: 'a user name and a password are asked for, not a key',
+      cause:
+        'a proxy in front has a sign-in of its own (WWW-Authenticate: Basic), which takes Authorization for itself',
+      hop: 'proxy',
+      evidence,
+      fix: {
+        summary:
+          'Take the MCP path out of the sign-in of the proxy (nginx: auth_basic off;): the server checks keys itself.',
+        commands: [],
+      },
+    });
+  }
+  if (bearer.status !== 403 || !isHtml(bearer) || bearer.bodyStart !== noKey.bodyStart) return null;
+  return fail({
+    title: 'a page with 403 answers, with the key as without it',
+    cause:
+      'a proxy, CDN or firewall in front refuses this caller, most likely by address or by a rule, before the key is seen',
+    hop: 'proxy',
+    evidence,
+    fix: {
+      summary:
+        'Look at the rules of what stands in front (allowed addresses, firewall, WAF) and at its log; if they let the path through, get a valid key.',
+      commands: [],
+    },
+  });
 }
 
 function withAnswers(seen: Observations, judge: (answers: AnswersSeen) => Verdict): Verdict {

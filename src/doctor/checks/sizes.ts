@@ -1,6 +1,16 @@
 import type { Answer, Observations, SizesSeen } from '../observations.ts';
 import type { Verdict } from '../types.ts';
-import { answerEvidence, beforeMcp, checksOf, fail, notSeen, pass } from './endpoint-check.ts';
+import {
+  answerEvidence,
+  beforeMcp,
+  checksOf,
+  fail,
+  isLimited,
+  limitedNow,
+  notSeen,
+  pass,
+  unknown,
+} from './endpoint-check.ts';
 
 const afterKey = [...beforeMcp, 'key/bearer', 'protocol/headers-kept'];
 
@@ -19,7 +29,7 @@ export const sizesChecks = checksOf('sizes', [
       'refuses it itself, with 413 and JSON, has said so in a way that clients understand.',
     judge: (seen) =>
       withSizes(seen, ({ body, bodyBytes }) => {
-        if (!isRefusedSize(body)) return pass(megabytes(bodyBytes));
+        if (!isRefusedSize(body)) return muteReason(body) ?? pass(megabytes(bodyBytes));
         if (saidByServer(body, seen)) return pass('refused in JSON');
         return fail({
           title: `requests of ${megabytes(bodyBytes)} are refused`,
@@ -51,7 +61,7 @@ export const sizesChecks = checksOf('sizes', [
       'sent; every common server and proxy takes 8 KB unless a smaller limit was set.',
     judge: (seen) =>
       withSizes(seen, ({ header, headerBytes }) => {
-        if (!isRefusedHeader(header)) return pass();
+        if (!isRefusedHeader(header)) return muteReason(header) ?? pass();
         return fail({
           title: `a header of ${headerBytes} characters is refused`,
           cause: 'a limit for the length of headers stands below that of a long token',
@@ -68,6 +78,12 @@ export const sizesChecks = checksOf('sizes', [
 
 function withSizes({ sizes }: Observations, judge: (sizes: SizesSeen) => Verdict): Verdict {
   return sizes.status === 'ok' ? judge(sizes) : notSeen(sizes);
+}
+
+/** An answer from which the size cannot be told. */
+function muteReason(answer: Answer): Verdict | null {
+  if (answer.kind === 'failed') return unknown(answer.failure.message);
+  return isLimited(answer) ? unknown(limitedNow) : null;
 }
 
 /** Of somebody else's server, and with nothing to compare it with, it may be meant so. */
