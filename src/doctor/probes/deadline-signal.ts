@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /** A signal with an end to it; released once the work is over, so that nothing is left waiting. */
 export interface DeadlineSignal {
   readonly signal: AbortSignal;
@@ -14,6 +16,8 @@ export function deadlineSignal(outer: AbortSignal, timeoutMs: number): DeadlineS
   const timer = setTimeout(() => {
     control.abort(new DOMException(`no answer within ${timeoutMs} ms`, 'TimeoutError'));
   }, timeoutMs);
+  // Many looks at once wait for one Ctrl-C; from the eleventh on Node would warn of a leak on the terminal.
+  setMaxListeners(0, outer);
   if (outer.aborted) onAbort();
   else outer.addEventListener('abort', onAbort, { once: true });
   return {
