@@ -64,15 +64,22 @@ async function lookOnce(
   const only = listFlag(options, 'only').filter((word) => word !== '');
   const skip = listFlag(options, 'skip').filter((word) => word !== '');
   const wantsLimits = only.some((word) => word === 'limits' || word.startsWith('limits/'));
-  return runDoctor({
-    ...(await readDoctorTarget(context, url, options)),
-    only,
-    skip: repeated && !wantsLimits ? [...skip, 'limits'] : skip,
-    signal: context.signal,
-    onProgress: (text) => {
-      if (output.verbose) output.progress(`  ${text}`);
-    },
-  });
+  const watching = options['watch'] === true;
+  try {
+    return await runDoctor({
+      ...(await readDoctorTarget(context, url, options)),
+      only,
+      skip: repeated && !wantsLimits ? [...skip, 'limits'] : skip,
+      signal: context.signal,
+      onProgress: (text) => {
+        if (output.verbose) output.progress(`  ${text}`);
+        // --watch draws a screen of its own.
+        else if (!watching) output.passing(`  ${text} …`);
+      },
+    });
+  } finally {
+    output.passing(null);
+  }
 }
 
 type Rhythm =

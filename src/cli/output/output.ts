@@ -23,6 +23,8 @@ export interface Output {
   raw(text: string): void;
   /** A line of progress on stderr; silent with --quiet. */
   progress(text: string): void;
+  /** What is being done just now: one line on stderr that goes away again; nothing where that is no terminal. Null: nothing is. */
+  passing(text: string | null): void;
   warning(text: string): void;
   /** What happened, why, what to do next. With --json the document says it too. */
   failure(error: ExplainedError): void;
@@ -41,6 +43,12 @@ export function createOutput(world: World, options: OutputOptions): Output {
   const out = new Chalk({ level: colourLevel(world.env, world.stdout.isTTY === true) });
   const err = new Chalk({ level: colourLevel(world.env, world.stderr.isTTY === true) });
   let documentWritten = false;
+  const showsPassing = !options.json && !options.quiet && world.stderr.isTTY === true && world.env['TERM'] !== 'dumb';
+  let passingShown = false;
+  const erasePassing = (): void => {
+    if (passingShown) world.stderr.write('\r\u001b[K');
+    passingShown = false;
+  };
 
   return {
     ...options,
@@ -51,6 +59,7 @@ export function createOutput(world: World, options: OutputOptions): Output {
       return documentWritten;
     },
     result(text) {
+      erasePassing();
       if (!options.json) world.stdout.write(withNewline(text));
     },
     document(value) {
@@ -59,15 +68,27 @@ export function createOutput(world: World, options: OutputOptions): Output {
       world.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
     },
     raw(text) {
+      erasePassing();
       world.stdout.write(text);
     },
     progress(text) {
+      erasePassing();
       if (!options.quiet) world.stderr.write(withNewline(text));
     },
+    passing(text) {
+      erasePassing();
+      if (text === null || !showsPassing) return;
+      // A line that wraps could not be erased as one; a terminal that does not know its width says 0.
+      const columns = world.stderr.columns ?? 0;
+      world.stderr.write(err.dim(text.slice(0, (columns > 0 ? columns : 80) - 1)));
+      passingShown = true;
+    },
     warning(text) {
+      erasePassing();
       world.stderr.write(withNewline(`  ${err.yellow('!')} ${text}`));
     },
     failure(error) {
+      erasePassing();
       world.stderr.write(formatFailure(error, err));
     },
   };
