@@ -12,6 +12,7 @@ import { limitsChecks } from './limits.ts';
 import { nameChecks } from './name.ts';
 import { protocolChecks, toolsChecks } from './protocol.ts';
 import { proxyChecks } from './proxy.ts';
+import { scheduledChecks } from './scheduled.ts';
 import { secretChecks } from './secrets.ts';
 import { sessionChecks } from './session.ts';
 import { sizesChecks } from './sizes.ts';
@@ -56,5 +57,6 @@ export const catalogue: readonly EndpointCheck[] = [
   ...hostChecks,
   ...secretChecks,
   ...upkeepChecks,
+  ...scheduledChecks,
   ...clientSettingChecks,
 ];
