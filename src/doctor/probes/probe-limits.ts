@@ -18,8 +18,8 @@ export interface LimitsSpec extends EndpointLook {
 
 /** Requests under way at once; so many more than needed are sent at most. */
 const parallel = 8;
-/** A longer Retry-After is not waited for. */
-const longestWaitSeconds = 10;
+/** A longer Retry-After is not waited for: all that doctor looks at has 5 s. */
+const longestWaitSeconds = 3;
 /** What may be sent besides the burst: a session opened and ended, the other key in one of its own, two calls afterwards. */
 const reserved = { legacySession: 3, recovery: 2 };
 
