@@ -138,6 +138,7 @@ async function makeRelease(
     if ((await ports.files.stat(path))?.kind === 'directory') directories.push(path);
   }
   const started = plan.started ?? before?.started ?? {};
+  const build = plan.build ?? before?.build;
   return {
     schemaVersion: releaseFormat,
     release: plan.release,
@@ -146,7 +147,8 @@ async function makeRelease(
     desired: plan.desired,
     files,
     directories,
-    ...(plan.build === undefined ? {} : { build: plan.build }),
+    // A plan about something else, such as a timer, leaves the server that runs.
+    ...(build === undefined ? {} : { build }),
     ...(Object.keys(started).length === 0 ? {} : { started }),
     ...(plan.image === undefined ? {} : { image: plan.image }),
     // What came before stays where it is when nothing comes.
@@ -156,8 +158,8 @@ async function makeRelease(
 }
 
 /**
- * Whether a file that a step wrote was made by us: it is in the state folder, was not there before, or was as an earlier
- * release had left it. A file of the user's that we only edited stays the user's.
+ * Whether a file that a step wrote was made by us: it is in the state folder, was not there before, or is one that an earlier
+ * release had made: what somebody wrote into it lies beside it then. A file of the user's that we only edited stays the user's.
  */
 function isOurs(path: string, stateDir: string, journal: Journal, before: ReleaseRecord | null): boolean {
   if (isInside(path, stateDir)) return true;
@@ -167,7 +169,7 @@ function isOurs(path: string, stateDir: string, journal: Journal, before: Releas
     .find((each) => each.path === path);
   if (image === undefined || image.kind === 'absent') return true;
   if (image.kind === 'link') return true;
-  return image.kind === 'file' && image.sha256 === before?.files[path]?.sha256;
+  return image.kind === 'file' && before?.files[path] !== undefined;
 }
 
 /** Folders that a step of this journal made: they were not there before. A folder of the user's is never ours. */
