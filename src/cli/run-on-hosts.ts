@@ -170,7 +170,7 @@ async function readText(context: CommandContext) {
 
 /** One archive: mcp-deploy.yaml as it is to be there, and the files beside it that it names. */
 async function packTarget(target: HostTarget, file: string, { output }: CommandContext): Promise<Buffer> {
-  const { files, folders, leftOut } = await readSentFiles(target, file);
+  const { files, folders, leftOut } = readSentFiles(target, file);
   const secrets = files.filter(({ isSecret }) => isSecret).map(({ path }) => `secret ${path}, 0600`);
   const others = files.length - secrets.length;
   if (files.length > 0) {
