@@ -154,13 +154,15 @@ export const machineFaults: readonly OwnFault[] = [
     twin: { fact: 'many are, of more', change: () => holdFiles(800, 2_000) },
   },
   {
-    fault: 'the audit file was deleted while the server runs',
+    // A file that is only deleted is made again within a second, by the server itself.
+    fault: 'a folder stands where the audit file was while the server runs',
     code: 'host/audit-written',
     hop: 'host',
     logs: { audit: 'audit.log', auditFlushMs: 10 },
     change: async ({ folder, url }) => {
       await fetch(url.replace('https:', 'http:')).catch(() => {});
       await rm(join(folder, 'audit.log'), { force: true });
+      await mkdir(join(folder, 'audit.log'));
     },
     twin: { fact: 'it is there and grows', logs: { audit: 'audit.log', auditFlushMs: 10 } },
   },

@@ -118,13 +118,13 @@ export async function startRedisFleet(store: RealRedis, redis?: object): Promise
   let questions = 0;
   async function areTogether(): Promise<void> {
     for (const server of both) {
-      await waitUntil(async () => (await server.metric(/^mcp_redis_up (\d)$/m)) === 1, 30_000, 'Redis to be connected');
+      await waitUntil(async () => (await server.metric(/^mcp_redis_up (\d)$/m)) === 1, 60_000, 'Redis to be connected');
       await waitUntil(async () => (await ask(server, 'echo', 'x')).status === 200, 30_000, 'calls to be taken');
     }
     for (const server of both) {
       const before = await sumIn(fleet.store);
       for (let count = 0; count < 3; count++) await ask(server, 'echo', 'x');
-      await waitUntil(async () => (await sumIn(fleet.store)) >= before + 3, 15_000, 'calls to be counted together');
+      await waitUntil(async () => (await sumIn(fleet.store)) >= before + 3, 60_000, 'calls to be counted together');
     }
     await waitUntil(
       async () => {

@@ -65,6 +65,7 @@ function askInline(port: number, command: string): Promise<string> {
       resolve(data.toString());
     });
     socket.once('error', reject);
+    socket.once('close', () => reject(new Error(`no answer to ${command}`)));
   });
 }
 
