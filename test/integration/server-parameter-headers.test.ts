@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { findParameterHeaders, judgeParameterHeaders } from '../../src/server/protocol/parameter-headers.ts';
 import { createFakeBackend } from '../helpers/fake-backend.ts';
-import { modernRequest, startRig, type ServerRig } from '../helpers/server-rig.ts';
+import { firstKey, modernRequest, startRig, type ServerRig } from '../helpers/server-rig.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 const schema = {
@@ -64,15 +64,16 @@ describe('a call is refused', () => {
 });
 
 describe('on the wire', () => {
-  const backend = createFakeBackend(({ method }) =>
-    method === 'tools/list'
-      ? JSON.stringify({ tools: [{ name: 'deploy', inputSchema: schema }] })
-      : '{"content":[{"type":"text","text":"ran"}]}',
-  );
+  let ran = 0;
+  const backend = createFakeBackend(({ method }) => {
+    if (method === 'tools/list') return JSON.stringify({ tools: [{ name: 'deploy', inputSchema: schema }] });
+    ran++;
+    return '{"content":[{"type":"text","text":"ran"}]}';
+  });
   let rig: ServerRig;
   beforeAll(async () => {
     backend.setState({ state: 'starting', since: Date.now() });
-    rig = await startRig({ backends: [backend] });
+    rig = await startRig({ backends: [backend], server: { toolPath: '/tools' } });
   });
   afterAll(() => rig.stop());
 
@@ -87,6 +88,43 @@ describe('on the wire', () => {
     const refused = await call({});
     expect([refused.status, JSON.parse(refused.body).error.code]).toEqual([400, -32_020]);
     expect((await call({ 'mcp-param-region': 'eu' })).status).toBe(200);
+  });
+
+  const deploy = JSON.stringify({ region: 'eu' });
+  const inBody = JSON.stringify({ name: 'deploy', arguments: { region: 'eu' } });
+  test.each<[number, string, string, string, Record<string, string>]>([
+    [400, 'without the header', '/tools/deploy', deploy, {}],
+    [400, 'with another value', '/tools/deploy', deploy, { 'mcp-param-region': 'us' }],
+    [400, 'with the tool in the body, without the header', '/tools', inBody, {}],
+    [400, 'with the name of another tool', '/tools/deploy', deploy, { 'mcp-param-region': 'eu', 'mcp-name': 'look' }],
+    [400, 'with another method', '/tools/deploy', deploy, { 'mcp-param-region': 'eu', 'mcp-method': 'tools/list' }],
+    [200, 'with what the body says', '/tools/deploy', deploy, { 'mcp-param-region': 'eu' }],
+    [
+      200,
+      'with all that a client of the protocol sends',
+      '/tools',
+      inBody,
+      { 'mcp-param-region': '=?base64?ZXU=?=', 'mcp-name': 'deploy', 'mcp-method': 'tools/call' },
+    ],
+    [200, 'without the parameter', '/tools/deploy', '{}', {}],
+  ])('%i for a plain call %s', async (status, _title, path, body, sent) => {
+    await waitUntil(async () => (await call({})).status === 400, 5_000, 'the tools to be known');
+    const before = ran;
+    const answer = await rig.call({
+      method: 'POST',
+      path,
+      headers: { authorization: `Bearer ${firstKey}`, 'content-type': 'application/json', ...sent },
+      body,
+    });
+    expect(answer.status, answer.body).toBe(status);
+    expect(ran - before).toBe(status === 200 ? 1 : 0);
+    if (status === 400) {
+      expect(answer.headers['content-type']).toBe('application/problem+json');
+      expect(JSON.parse(answer.body)).toMatchObject({
+        status,
+        detail: expect.stringMatching(/disagree: .*(mcp-param-region|Mcp-Name|Mcp-Method)/),
+      });
+    }
   });
 
   test('legacy calls carry no such headers and are not asked for them', async () => {

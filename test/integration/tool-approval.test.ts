@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ElicitRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startRig, type ServerRig } from '../helpers/server-rig.ts';
+import { firstKey, startRig, type ServerRig } from '../helpers/server-rig.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
 const text = { type: 'object', properties: { x: { type: 'string' } }, additionalProperties: false };
@@ -16,6 +16,7 @@ beforeAll(async () => {
   rig = await startRig({
     audit: join(folder, 'audit.jsonl'),
     server: {
+      toolPath: '/tools',
       safety: { deny: ['*/etc/*', 'echo -- rm -rf*'], approvalSeconds: 0.5 },
       tools: {
         free: { description: 'runs', inputSchema: text, command: say },
@@ -115,6 +116,39 @@ describe.each([
       expect(JSON.stringify(result.content)).toContain('matches a pattern that is denied here');
     }
     expect((await client.call('free', 'rm -r')).isError).toBeFalsy();
+  });
+});
+
+describe('a plain call, which has nobody to ask', () => {
+  const call = (path: string, body: unknown) =>
+    rig.call({
+      method: 'POST',
+      path,
+      headers: { 'content-type': 'application/json', 'x-api-key': firstKey },
+      body: JSON.stringify(body),
+    });
+  const endpoint = 'call it at the MCP endpoint, from a client that can ask its user (elicitation).';
+
+  test.each<[string, string, unknown, string]>([
+    ['of tier confirm', '/tools/asked', { x: 'plainly' }, endpoint],
+    ['of tier confirm, named in the body', '/tools', { name: 'asked', arguments: { x: 'plainly' } }, endpoint],
+    ['that is forbidden', '/tools/never', { x: 'plainly' }, 'the operator has forbidden this tool.'],
+    ['whose command line is denied', '/tools/free', { x: 'rm -rf /' }, 'matches a pattern that is denied here.'],
+  ])('of a tool %s is not run', async (_title, path, body, why) => {
+    const answer = await call(path, body);
+    expect(answer.body).toContain(why);
+    expect([answer.status, answer.headers['content-type']]).toEqual([403, 'application/problem+json']);
+    const { status, detail } = JSON.parse(answer.body) as { status: number; detail: string };
+    expect([status, detail]).toEqual([403, expect.stringMatching(/^The tool \w+ was not run: /)]);
+    const id = answer.headers['x-request-id'];
+    const lines = () => readFileSync(join(folder, 'audit.jsonl'), 'utf8').split('\n');
+    const refused = (line: string): boolean => line.includes(`"${String(id)}"`) && line.includes('"status":"refused"');
+    await waitUntil(() => lines().some(refused), 5_000, 'the audit line');
+  });
+
+  test('of a free tool runs', async () => {
+    const answer = await call('/tools/free', { x: 'plainly' });
+    expect([answer.status, answer.body]).toEqual([200, expect.stringContaining('-- plainly')]);
   });
 });
 

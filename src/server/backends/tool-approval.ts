@@ -30,12 +30,17 @@ export function guardTool(
   };
 }
 
+/** Also what a plain call is told, which has nobody to ask: it must say what to do instead. */
+const needsPerson =
+  'it needs the approval of a person, and this client cannot ask one; ' +
+  'call it at the MCP endpoint, from a client that can ask its user (elicitation)';
+
 /** Null when the user said yes, else why not. */
 async function askUser(input: ToolArguments, context: ToolContext, withinSeconds: number): Promise<string | null> {
   const offered = context.clientCapabilities['elicitation'] as Readonly<Record<string, unknown>> | null | undefined;
   const takesForms =
     typeof offered === 'object' && offered !== null && (offered['url'] === undefined || 'form' in offered);
-  if (!takesForms) return 'it needs the approval of a person, and this client cannot ask one';
+  if (!takesForms) return needsPerson;
   let timer: NodeJS.Timeout | undefined;
   const timeUp = new Promise<'late'>((resolve) => {
     timer = setTimeout(() => resolve('late'), withinSeconds * 1_000);

@@ -1,12 +1,13 @@
 import type { HttpRequest, HttpResponse } from './http-message.ts';
 import { charge } from '../protocol/charge.ts';
+import { judgePlainCall } from '../protocol/modern-headers.ts';
 import { isNestedTooDeep } from '../protocol/nesting.ts';
 import type { ProtocolHost } from '../protocol/protocol-host.ts';
 import { isObject } from '../protocol/rpc-text.ts';
-import { dispatch } from '../protocol/scoped-dispatch.ts';
+import { dispatch, hidesTool } from '../protocol/scoped-dispatch.ts';
 import { refuseLackingScope } from '../protocol/step-up.ts';
 import { ToolCall, type PlainMethod } from '../protocol/tool-call.ts';
-import type { Caller } from '../types.ts';
+import type { Caller, RpcError } from '../types.ts';
 import type { Admission } from './admission.ts';
 import { refuseFlood } from './answer-message.ts';
 import { sendProblem, sendUnavailable } from './answers.ts';
@@ -103,9 +104,12 @@ export class ToolCalls implements ExchangeHost {
     }
     const params = readParams(exchange.toolName, text);
     if (typeof params === 'string') {
-      if (!refuseFlood(protocol, exchange, exchange.res, exchange.extraHeaders))
-        sendProblem(exchange.res, 400, 'Bad Request', params, exchange.extraHeaders);
-      exchange.answered();
+      this.#refuseBad(exchange, params);
+      return;
+    }
+    const disagreement = this.#judgeHeaders(exchange, params);
+    if (disagreement !== null) {
+      this.#refuseBad(exchange, disagreement.message);
       return;
     }
     if (refuseLackingScope(protocol, exchange, 'legacy', exchange.requestId, params)) return;
@@ -122,6 +126,21 @@ export class ToolCalls implements ExchangeHost {
 
   bodyRefused(exchange: Exchange): void {
     this.#host.bodyRefused(exchange);
+  }
+
+  /** By the rules of the endpoint: a proxy on the way may have decided by a header. */
+  #judgeHeaders({ req, caller }: ToolExchange, params: Record<string, unknown>): RpcError | null {
+    const { registry, parameterHeaders } = this.#parts.protocol;
+    const disagreement = judgePlainCall(params, req.headers);
+    // What headers a hidden tool wants would tell that it exists.
+    if (disagreement !== null || hidesTool(registry, caller, params)) return disagreement;
+    return parameterHeaders.judge(params, req.headers);
+  }
+
+  #refuseBad(exchange: ToolExchange, detail: string): void {
+    if (!refuseFlood(this.#parts.protocol, exchange, exchange.res, exchange.extraHeaders))
+      sendProblem(exchange.res, 400, 'Bad Request', detail, exchange.extraHeaders);
+    exchange.answered();
   }
 
   #list(

@@ -39,6 +39,18 @@ export function judgeModernRequest(
   return judgeName(method, params, single(headers['mcp-name']));
 }
 
+/**
+ * Judges the headers of a tool call that is no message: the path or the body name the tool, so that none has to be there;
+ * one that is there and says something else may be what a proxy on the way decided by. Pure.
+ */
+export function judgePlainCall(params: Record<string, unknown>, headers: IncomingHttpHeaders): RpcError | null {
+  const method = single(headers['mcp-method']);
+  if (method !== undefined && method !== 'tools/call')
+    return mismatch(`this is a call of a tool, the Mcp-Method header names ${method.slice(0, 200)}`);
+  const name = single(headers['mcp-name']);
+  return name === undefined ? null : judgeName('tools/call', params, name);
+}
+
 /** The error for a version that is not served here, with the list of those that are. */
 function unsupportedVersion(requested: string): RpcError {
   return {

@@ -8,7 +8,7 @@ import {
   UPSTREAM_UNAVAILABLE,
 } from '../backends/backend-errors.ts';
 import { saysError } from '../backends/says-error.ts';
-import { inertHeaders, send } from '../http/answers.ts';
+import { inertHeaders, send, sendProblem } from '../http/answers.ts';
 import type { Exchange } from '../http/exchange.ts';
 import type { RpcError } from '../types.ts';
 import { Call, type AnswerMember, type CallHost } from './call.ts';
@@ -24,6 +24,8 @@ export type PlainMethod = 'tools/call' | 'tools/list';
  */
 export class ToolCall extends Call {
   readonly #host: CallHost;
+  /** Why a rule said no, or which person would have to be asked; null when nobody said no. */
+  #whyNot: string | null = null;
 
   constructor(host: CallHost, exchange: Exchange, method: PlainMethod, params: Record<string, unknown>) {
     const rule = forwardedMethods.get(method);
@@ -33,9 +35,20 @@ export class ToolCall extends Call {
     this.#host = host;
   }
 
+  override noteRefusal(why: string): void {
+    this.#whyNot = why;
+    super.noteRefusal(why);
+  }
+
   override deliver(member: AnswerMember, text: string): void {
     const { exchange, method } = this;
     if (exchange === null) return;
+    if (member === 'result' && this.#whyNot !== null) {
+      const detail = `The tool ${String(this.params?.['name'])} was not run: ${this.#whyNot}.`;
+      sendProblem(exchange.res, 403, 'Forbidden', detail, exchange.extraHeaders);
+      exchange.answered();
+      return;
+    }
     if (member === 'result') {
       exchange.complete(text, method === 'tools/call' && saysError(text) ? 422 : 200);
       return;
