@@ -113,20 +113,26 @@ export async function startRedisFleet(store: RealRedis, redis?: object): Promise
   };
   const [open, closed] = [await start('open'), await start('closed')];
   const both = [open, closed];
+  /** As `waitUntil`; what the servers said last is in the error. */
+  const wait = async (...[condition, deadlineMs, what]: Parameters<typeof waitUntil>): Promise<void> =>
+    waitUntil(condition, deadlineMs, what).catch((error: unknown) => {
+      const said = running.map(({ output }) => output.stderr.slice(-3_000));
+      throw new Error([String(error), ...said].join('\n\n'), { cause: error });
+    });
   const ask = (server: FleetServer, name: string, message: string) =>
     postMessage(server.url, toolCall(name, { message }), { headers: { 'x-api-key': keys[0] } });
   let questions = 0;
   async function areTogether(): Promise<void> {
     for (const server of both) {
-      await waitUntil(async () => (await server.metric(/^mcp_redis_up (\d)$/m)) === 1, 60_000, 'Redis to be connected');
-      await waitUntil(async () => (await ask(server, 'echo', 'x')).status === 200, 30_000, 'calls to be taken');
+      await wait(async () => (await server.metric(/^mcp_redis_up (\d)$/m)) === 1, 60_000, 'Redis to be connected');
+      await wait(async () => (await ask(server, 'echo', 'x')).status === 200, 30_000, 'calls to be taken');
     }
     for (const server of both) {
       const before = await sumIn(fleet.store);
       for (let count = 0; count < 3; count++) await ask(server, 'echo', 'x');
-      await waitUntil(async () => (await sumIn(fleet.store)) >= before + 3, 60_000, 'calls to be counted together');
+      await wait(async () => (await sumIn(fleet.store)) >= before + 3, 60_000, 'calls to be counted together');
     }
-    await waitUntil(
+    await wait(
       async () => {
         const question = `shared ${questions++}`;
         const hits = await closed.metric(/^mcp_cache_shared_lookups_total\{result="hit"\} (\d+)$/m);

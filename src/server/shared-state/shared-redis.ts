@@ -65,6 +65,7 @@ export function createSharedRedis(target: RedisTarget, log: Log, times: SharedRe
   let closed = false;
   let errors = 0;
   let unanswered = 0;
+  let again: NodeJS.Timeout | undefined;
 
   function failed(why: string): void {
     errors++;
@@ -105,6 +106,12 @@ export function createSharedRedis(target: RedisTarget, log: Log, times: SharedRe
       for (const listener of listeners) listener();
     });
     redis.on('close', lost);
+    // Its client gives up for good when a Sentinel tells of a failover while another is being asked who the master is.
+    redis.on('end', () => {
+      if (closed) return;
+      lost();
+      again = setTimeout(() => void redis.connect().catch(() => {}), waitBefore(1, retryMs));
+    });
     redis.on('error', (error: Error) => {
       if (!closed) failed(error.message);
     });
@@ -174,6 +181,7 @@ export function createSharedRedis(target: RedisTarget, log: Log, times: SharedRe
       closed = true;
       isUp = false;
       clearInterval(ping);
+      clearTimeout(again);
       client?.disconnect();
     },
   };
