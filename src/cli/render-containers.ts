@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { readReleases } from '../apply/commit.ts';
+import type { FileSystem } from '../apply/ports.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { overwriteFile } from '../host/overwrite-file.ts';
 import type { ReadContainerOptions } from '../host/read-container-facts.ts';
@@ -42,12 +43,14 @@ export async function containerOptions(
   if (wanted === null || !isInContainers(wanted))
     return { ...common, images: made, secrets: [], watched: [], ports: [] };
   const input = inputFor(context, wanted);
+  // What lies there and is wanted no more must not get into the next image.
+  const lying = await filesBelow(context.ports.files, join(folder, ownFolder));
   if (isInCluster(wanted)) {
     // The engine of this machine only makes the image, and only where none is given.
     if (!clusterImage(input).isBuilt && made.length === 0) return null;
     const { name } = splitImageName(imageName(wanted));
     const images = [...made, wanted.container.baseImage];
-    return { ...common, images, repository: name, secrets: [], ports: [], watched: [] };
+    return { ...common, images, repository: name, secrets: [], ports: [], watched: lying };
   }
   const site = !isStack && wanted.container.proxy === 'none' ? null : describeProxySite(input);
   const names = [
@@ -74,11 +77,23 @@ export async function containerOptions(
     ],
     watched: [
       ...[...names, ...ofProxy, ...own].map((name) => join(folder, name)),
+      ...lying,
       ...['stack.yaml', 'mcp-deploy.yaml', 'haproxy/global.cfg', 'haproxy/site.cfg'].map((name) =>
         join(context.stateDir, 'swarm', name),
       ),
     ],
   };
+}
+
+async function filesBelow(files: Pick<FileSystem, 'list' | 'stat'>, folder: string): Promise<readonly string[]> {
+  const found: string[] = [];
+  for (const name of await files.list(folder)) {
+    const path = join(folder, name);
+    const kind = (await files.stat(path))?.kind;
+    if (kind === 'directory') found.push(...(await filesBelow(files, path)));
+    else if (kind === 'file') found.push(path);
+  }
+  return found;
 }
 
 /** Containers read copies of the key store: those of Compose are mounted and can be written into. */

@@ -104,7 +104,8 @@ function writeStep({ id, title, path, mode, content, group, owner }: ManagedFile
   };
 }
 
-function freeName(path: string, facts: HostFacts): string {
+/** The path, or with a number behind it, where nothing lies yet. */
+export function freeName(path: string, facts: Pick<HostFacts, 'files'>): string {
   for (let number = 1; ; number += 1) {
     const candidate = number === 1 ? path : `${path}.${number}`;
     if (facts.files[candidate] === undefined) return candidate;

@@ -13,6 +13,7 @@ import { contentTag, imageSteps, isOfContext, type ChosenImage } from './contain
 import { projectName, readyTimeoutMs, type ContainerPlan, type ContainerWishes } from './container-plan.ts';
 import { oldSecretSteps, secretSteps } from './container-secrets.ts';
 import type { HostFacts } from './facts.ts';
+import { formerOwnFiles } from './former-own-files.ts';
 import { managedFileSteps } from './managed-file.ts';
 import { stopStep } from './plan-service.ts';
 import type { ComposeProject, Notice, Step } from './types.ts';
@@ -35,17 +36,20 @@ export function planContainers(wishes: ContainerWishes, facts: HostFacts): Conta
   const folders = [...new Set(files.map(({ installPath }) => join(installPath, '..')))].toSorted();
   const managed = files.map((file) => managedFileSteps(managedFile(file), facts, { adopt: wishes.adopt }));
   const writes = managed.flatMap(({ steps }) => steps);
+  // Whoever does not build leaves the build context alone: it is that of another release.
+  const former = image.isBuilt ? formerOwnFiles(files, facts) : { steps: [], notices: [] };
   const images = imageSteps(deployment, image, containers, folder);
   const project = composeProject(deployment, facts.stateDir, compose.argv);
   const isDone = writes.length === 0 && secrets.steps.length === 0 && isServing(files, image.name, project, containers);
   const stops = facts.server.state === 'running' ? [stopStep(facts, deployment, 'containers take its place')] : [];
   const how = howToSwitch(deployment);
   const steps: readonly Step[] = isDone
-    ? []
+    ? former.steps
     : [
         ...folders.flatMap((path) => folderSteps(path, facts)),
         ...secrets.steps,
         ...writes,
+        ...former.steps,
         {
           id: 'check-compose',
           title: 'check the Compose file',
@@ -77,6 +81,7 @@ export function planContainers(wishes: ContainerWishes, facts: HostFacts): Conta
     steps,
     notices: [
       ...managed.flatMap(({ notices }) => notices),
+      ...former.notices,
       ...(isDone || how === 'side-by-side' || containers.containers.length === 0 ? [] : [gapNotice(deployment)]),
     ],
     adopted: managed.flatMap(({ adopted }) => adopted),

@@ -14,6 +14,7 @@ import { readyTimeoutMs, type ContainerPlan, type ContainerWishes } from './cont
 import type { ClusterFacts } from './cluster-facts.ts';
 import { clusterSecrets } from './cluster-objects.ts';
 import type { HostFacts } from './facts.ts';
+import { formerOwnFiles } from './former-own-files.ts';
 import { isKeptAside, managedFileSteps } from './managed-file.ts';
 import { stopStep } from './plan-service.ts';
 import { refuseCluster } from './refuse-cluster.ts';
@@ -36,6 +37,7 @@ export function planKubernetes(wishes: ContainerWishes, facts: HostFacts): Conta
     managedFileSteps(managedFile(file), facts, { adopt: wishes.adopt }),
   );
   const writes = managed.flatMap(({ steps }) => steps);
+  const former = image.isBuilt ? formerOwnFiles(context, facts) : { steps: [], notices: [] };
   const dropped = droppedFiles(rendered, facts);
   const folders = [
     ...new Set([
@@ -52,6 +54,7 @@ export function planKubernetes(wishes: ContainerWishes, facts: HostFacts): Conta
   const steps: readonly Step[] = [
     ...(rolls ? folders.flatMap((path) => folderSteps(path, facts)) : []),
     ...writes,
+    ...former.steps,
     ...dropped.map((path): Step => ({
       id: `remove-file-${slug(basename(path))}`,
       title: `remove ${basename(path)}`,
@@ -109,6 +112,7 @@ export function planKubernetes(wishes: ContainerWishes, facts: HostFacts): Conta
     steps,
     notices: [
       ...managed.flatMap(({ notices }) => notices),
+      ...former.notices,
       ...secrets.notices,
       ...driftNotices(found, facts),
       ...(rolls ? imageNotices(image) : []),

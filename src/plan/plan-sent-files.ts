@@ -1,7 +1,8 @@
-import { basename, dirname, join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { EnvironmentError } from '../deployment/errors.ts';
 import { deploymentPaths } from './deployment-paths.ts';
 import type { HostFacts, ReleaseRecord } from './facts.ts';
+import { freeName } from './managed-file.ts';
 import type { Notice, Owner, Step } from './types.ts';
 
 /** A file that came with mcp-deploy.yaml, as a release keeps it. */
@@ -197,13 +198,6 @@ export function foldersToPlace({ files, folders }: PlacedFiles, baseDir: string)
 
 function idOf(path: string, facts: HostFacts): string {
   return shown(path, facts).replaceAll(/[^A-Za-z0-9]+/g, '-');
-}
-
-function freeName(path: string, { files }: HostFacts): string {
-  for (let number = 1; ; number += 1) {
-    const candidate = number === 1 ? path : join(dirname(path), `${basename(path)}.${number}`);
-    if (files[candidate] === undefined) return candidate;
-  }
 }
 
 function shown(path: string, { baseDir }: HostFacts): string {

@@ -8,6 +8,7 @@ import { renderSwarmFiles } from '../targets/swarm/files.ts';
 import type { AppliedContainers, TargetInput } from '../targets/types.ts';
 import type { ContainerFacts } from './container-facts.ts';
 import type { HostFacts } from './facts.ts';
+import { formerOwnFiles } from './former-own-files.ts';
 import { managedFileSteps } from './managed-file.ts';
 import { refuseEngine, requireContainers } from './container-engine.ts';
 import { folderSteps, managedFile } from './container-files.ts';
@@ -42,16 +43,19 @@ export function planSwarm(wishes: ContainerWishes, facts: HostFacts): ContainerP
   ];
   const managed = files.map((file) => managedFileSteps(managedFile(file), facts, { adopt: wishes.adopt }));
   const writes = managed.flatMap(({ steps }) => steps);
+  // Whoever does not build leaves the build context alone: it is that of another release.
+  const former = image.isBuilt ? formerOwnFiles(files, facts) : { steps: [], notices: [] };
   const folders = [...new Set(files.map(({ installPath }) => join(installPath, '..')))].toSorted();
   const stack = swarmStack(deployment, facts.stateDir);
   const isDone = writes.length === 0 && secrets.steps.length === 0 && isServing(image.name, stack, containers);
   const isNew = containers.containers.length === 0;
   const steps: readonly Step[] = isDone
-    ? []
+    ? former.steps
     : [
         ...folders.flatMap((path) => folderSteps(path, facts)),
         ...secrets.steps,
         ...writes,
+        ...former.steps,
         ...imageSteps(withHaproxy(deployment), image, containers, join(facts.stateDir, 'docker')),
         ...pushSteps(image, 'other machines of the swarm pull it'),
         ...(facts.server.state === 'running' ? [stopStep(facts, deployment, 'the stack takes its place')] : []),
@@ -66,7 +70,7 @@ export function planSwarm(wishes: ContainerWishes, facts: HostFacts): ContainerP
       ];
   return {
     steps,
-    notices: managed.flatMap(({ notices }) => notices),
+    notices: [...managed.flatMap(({ notices }) => notices), ...former.notices],
     adopted: managed.flatMap(({ adopted }) => adopted),
     image: image.name,
     serves: !isDone,

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { startLoad } from '../helpers/call-load.ts';
@@ -203,7 +203,7 @@ describe('containers of Compose', () => {
 
   testWithTools(
     tools,
-    'without a proxy a release that cannot start is found out beside the old one; the plan says what a switch costs; uninstall leaves nothing',
+    'without a proxy a release that cannot start is found out beside the old one; the plan says what a switch costs; a module that is not named any more leaves context and image; uninstall leaves nothing',
     async (context) => {
       const at = requireBench(bench, context);
       const { engine } = at;
@@ -211,14 +211,25 @@ describe('containers of Compose', () => {
       expect(engine.docker(['ps', '--all', '--quiet'])).toBe('');
       expect(engine.docker(['images', '--quiet', 'mcp-notes'])).toBe('');
       const alone = 'version: 1\nname: notes\nservice: { manager: docker }\nserver: { drainSeconds: 1 }\n';
-      folder.want(alone);
+      mkdirSync(join(folder.path, 'tools'));
+      writeFileSync(join(folder.path, 'tools/greet.mjs'), 'export default () => "hello";\n');
+      const greet = '{ description: greets, inputSchema: { type: object }, module: { path: tools/greet.mjs } }';
+      folder.want(alone.replace('1 }', `1, tools: { greet: ${greet} } }`));
       expect(await folder.must('apply')).toContain('https://localhost:8443/mcp');
+      const inImage = (): string => engine.docker(['exec', serverOf(engine), 'ls', '/app']);
+      expect(inImage()).toContain('tools');
       const before = everything(at);
       folder.want(alone.replace('1 }', "1, upstreams: { dead: { command: node, args: [-e, 'process.exit(3)'] } } }"));
       const failed = await folder.cli(['apply']);
       expect([failed.status, failed.stderr]).toEqual([4, expect.stringContaining('"dead" does not start')]);
       expect(failed.stderr).toContain('calls fail for a moment');
       expect(everything(at)).toEqual(before);
+      expect(existsSync(join(folder.state, 'docker/own/tools/greet.mjs'))).toBe(true);
+      folder.want(alone);
+      expect(await folder.must('plan')).toContain('remove docker/own/tools/greet.mjs');
+      await folder.must('apply');
+      expect(existsSync(join(folder.state, 'docker/own'))).toBe(false);
+      expect(inImage()).not.toContain('tools');
       await folder.must('stop');
       expect(await folder.must('status')).toContain('stopped');
       await folder.must('start');
