@@ -45,17 +45,15 @@ testWithTools(
     for (const base of servers) expect(site).toContain(new URL(base).host);
 
     const asked = example.follow('Ask it');
+    // The direct call gives the result alone.
+    expect(asked.trim().split('\n').at(-1)).toMatch(/^\{"content":\[\{"type":"text","text":".*Faro/);
     expect(asked).toContain('Lisbon');
     expect(asked).toMatch(/RateLimit-Limit: 100\s+RateLimit-Remaining: \d+\s+RateLimit-Reset: \d+/i);
-    const line = JSON.parse(asked.trim().split('\n').at(-1) ?? '') as unknown;
+    const line = JSON.parse(asked.split('\n').find((text) => text.includes('call.ended')) ?? '') as unknown;
     expect(line).toMatchObject({ event: 'call.ended', method: 'tools/call', tool: 'weather', status: 'ok' });
 
-    const key = example.read('.mcp-deploy/keys/default.key').trim();
-    expect((await example.call({ url: `${origin}/health` })).status).toBe(200);
-    expect((await example.call({ url: `${origin}/status` })).status).toBe(401);
-    const status = await example.call({ url: `${origin}/status`, headers: { 'x-api-key': key } });
-    expect([status.status, status.body]).toEqual([200, expect.stringContaining('"tools')]);
-
+    for (const row of rows) await expectRow(row);
+    await expectRecords();
     await expectBreaker();
     await expectSharedLimit();
 
@@ -86,6 +84,104 @@ test('every variable of its env.sample is one that serve knows', () => {
   expect(readEnvSample(example)).toEqual([]);
 });
 
+type Row = readonly [
+  what: string,
+  request: { readonly method?: string; readonly path: string; readonly key?: string | null; readonly body?: string },
+  status: number,
+  body: RegExp,
+  headers?: Readonly<Record<string, string>>,
+];
+
+/** The endpoints of such a server, as a client meets them through nginx. */
+const rows: readonly Row[] = [
+  ['the endpoint without a key', { method: 'POST', path: '/mcp', key: null, body: '{}' }, 401, /key/],
+  ['the endpoint with a wrong one', { method: 'POST', path: '/mcp', key: 'dev-key-12345', body: '{}' }, 401, /key/],
+  ['a short page for load balancers', { path: '/health', key: null }, 200, /"status":"ok"/],
+  ['the long one without a key', { path: '/status', key: null }, 401, /key/],
+  ['the long one', { path: '/status' }, 200, /"tools/],
+  ['metrics, which stay on the machine', { path: '/metrics' }, 404, /"status":404/],
+  ['the tools, directly', { path: '/tools' }, 200, /"tools":\[\{"name":"weather"/],
+  ['the tools, directly, without a key', { path: '/tools', key: null }, 401, /key/],
+  [
+    'a tool, directly',
+    { method: 'POST', path: '/tools/weather', body: '{"city":"Braga"}' },
+    200,
+    /^\{"content":\[.*Braga/,
+    { 'ratelimit-limit': '100' },
+  ],
+  [
+    'a tool whose name is in the body',
+    { method: 'POST', path: '/tools', body: '{"name":"weather","arguments":{"city":"Braga"}}' },
+    200,
+    /^\{"content":\[.*Braga/,
+  ],
+  ['wrong arguments', { method: 'POST', path: '/tools/weather', body: '{"town":"Braga"}' }, 422, /"isError":true/],
+  ['a tool that is none', { method: 'POST', path: '/tools/tides', body: '{}' }, 404, /"status":404/],
+  ['a tool without a key', { method: 'POST', path: '/tools/weather', key: null, body: '{"city":"Braga"}' }, 401, /key/],
+  ['a tool by GET', { path: '/tools/weather' }, 405, /"status":405/, { allow: 'POST, OPTIONS' }],
+];
+
+async function expectRow([what, { method = 'GET', path, key, body }, status, text, headers = {}]: Row): Promise<void> {
+  const shown = key === undefined ? example.read('.mcp-deploy/keys/default.key').trim() : key;
+  const answer = await example.call({
+    url: origin + path,
+    method,
+    headers: { 'content-type': 'application/json', ...(shown === null ? {} : { 'x-api-key': shown }) },
+    ...(body === undefined ? {} : { body }),
+  });
+  expect([answer.status, answer.body], what).toEqual([status, expect.stringMatching(text)]);
+  expect(answer.headers, what).toMatchObject(headers);
+}
+
+/** A direct call in the log (correlation id, method, duration, status), in the audit file and in the metrics. */
+async function expectRecords(): Promise<void> {
+  const [base = ''] = servers;
+  const answer = await callDirectly(base, '198.51.100.251');
+  const id = String(answer.headers['x-request-id']);
+  const find = (file: string): string | undefined =>
+    example
+      .read(file)
+      .split('\n')
+      .find((text) => text.includes(`"${id}"`));
+  await waitUntil(() => find('audit.jsonl') !== undefined, 20_000, 'the audit line');
+  expect(JSON.parse(find('audit.jsonl') ?? '')).toMatchObject({
+    status: 'ok',
+    tool: 'weather',
+    method: 'tools/call',
+    duration_seconds: expect.any(Number),
+    key: 'default',
+    address: '198.51.100.251',
+    request: id,
+  });
+  expect(JSON.parse(find('server-r1.log') ?? '')).toMatchObject({
+    event: 'call.ended',
+    requestId: id,
+    method: 'tools/call',
+    seconds: expect.any(Number),
+    status: 'ok',
+  });
+  const metrics = (await example.call({ url: `${base}/metrics` })).body;
+  for (const series of [
+    'mcp_requests_total{method="tools/call",tool="weather",status="ok"}',
+    'mcp_request_duration_seconds_bucket{method="tools/call"',
+    'mcp_tool_execution_time_seconds_bucket{tool="weather"',
+    'mcp_circuit_breaker_state{upstream="tools:weather"}',
+  ])
+    expect(metrics).toContain(series);
+}
+
+/** The tool as a program calls it that speaks no MCP. */
+function callDirectly(base: string, address: string): Promise<HttpAnswer> {
+  const key = example.read('.mcp-deploy/keys/default.key').trim();
+  const headers = {
+    host: new URL(origin).host,
+    'content-type': 'application/json',
+    'x-api-key': key,
+    'x-forwarded-for': address,
+  };
+  return example.call({ url: `${base}/tools/weather`, method: 'POST', headers, body: '{"city":"Porto"}' });
+}
+
 /** Closed, open after five failures, and closed again when the service is back, as health and metrics tell. */
 async function expectBreaker(): Promise<void> {
   const [base = ''] = servers;
@@ -100,6 +196,15 @@ async function expectBreaker(): Promise<void> {
   example.sh('kill "$(cat try/backend.pid)"');
   await waitUntil(async () => (await call()).body.includes('left alone'), 30_000, 'the breaker to open');
   expect(state.exec(await get('/metrics'))?.[1]).toBe('1');
+  // A direct call is refused too, and told when to come again; one that comes as the trial finds the service gone.
+  await waitUntil(
+    async () => {
+      const direct = await callDirectly(base, `198.51.100.${++caller % 250}`);
+      return direct.status === 503 && direct.headers['retry-after'] !== undefined;
+    },
+    30_000,
+    'a direct call to be left alone',
+  );
   expect(await get('/health')).toMatch(/tools:weather.*open/);
 
   example.sh('node try/backend.mjs > try/backend.log 2>&1 & echo $! > try/backend.pid');
@@ -122,6 +227,8 @@ async function expectSharedLimit(): Promise<void> {
   expect(refused.headers).toMatchObject({ 'ratelimit-limit': '100', 'content-type': 'application/problem+json' });
   const retryAfter = Number(refused.headers['retry-after']);
   expect([retryAfter >= 1, retryAfter <= 900]).toEqual([true, true]);
+  // Nor does a direct call get past it.
+  expect((await callDirectly(servers[0] ?? '', '203.0.113.5')).status).toBe(429);
   for (const base of servers) {
     await waitUntil(async () => (await callTool(base, '203.0.113.5')).status === 429, 20_000, `a 429 of ${base}`);
   }
