@@ -63,15 +63,21 @@ async function openFile(
   };
 }
 
-/** The files of this folder's deployment: its certificate, and its CA when that is ours. */
+/**
+ * The files of this folder's deployment: its certificate, and its CA when that is ours.
+ *
+ * @param instead the same command for a file that is named, for folders without a deployment
+ * @throws UserError when nothing was applied here, or what was has no certificate
+ */
 export async function ownCertificateFiles(
   context: CommandContext,
+  instead: string,
 ): Promise<{ readonly certificate: string; readonly key: string; readonly ca: string | null }> {
   const paths = deploymentPaths(context.stateDir);
   const deployment = await readAppliedDeployment(context);
   if (deployment === null) {
     throw new UserError('There is no deployment in this folder.', {
-      next: 'mcp-deploy up        or name a certificate: mcp-deploy cert show FILE',
+      next: `mcp-deploy up        or name a file: ${instead}`,
     });
   }
   if (deployment.tls.source === 'off') {

@@ -1,6 +1,8 @@
 import { basename, relative } from 'node:path';
 import { UserError } from '../deployment/errors.ts';
 import { editDeployment } from '../deployment/edit-deployment.ts';
+import { judgeAddressForms } from '../deployment/judge-addresses.ts';
+import { parseListenAddress } from '../deployment/listen-address.ts';
 import { listenAddress, type Deployment } from '../deployment/schema.ts';
 import { secretsInArguments } from '../deployment/secrets-in-arguments.ts';
 import { upstreamFromCommand } from '../deployment/upstream-from-command.ts';
@@ -84,10 +86,18 @@ export function readFlags(context: CommandContext, options: Record<string, unkno
       next: '--listen localhost:8443',
     });
   }
+  const [impossible] = listen === null ? [] : judgeListen(listen);
+  if (impossible !== undefined) {
+    throw new UserError(`--listen ${listen} ${impossible.message}.`, { next: '--listen localhost:8443' });
+  }
   const envNames = Array.isArray(options['env']) ? (options['env'] as string[]) : [];
   const remote = readHttpUpstream(context, options);
   if (remote !== null) return { name, listen, upstream: remote, remarks: [] };
   return { name, listen, ...readServerCommand(context, envNames) };
+}
+
+function judgeListen(text: string): readonly { readonly message: string }[] {
+  return judgeAddressForms([{ path: ['server', 'listen'], text, address: parseListenAddress(text) }]);
 }
 
 function readServerCommand(context: CommandContext, envNames: readonly string[]): Pick<Flags, 'upstream' | 'remarks'> {

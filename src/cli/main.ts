@@ -2,7 +2,7 @@ import { CommanderError } from 'commander';
 import { ExplainedError, UserError } from '../deployment/errors.ts';
 import { createContext, type CommandContext, type CommonOptions } from './context.ts';
 import { createOutput, type Output } from './output/output.ts';
-import { buildProgram } from './program.ts';
+import { buildProgram, serverCommandTakers } from './program.ts';
 import { realWorld, type World } from './world.ts';
 
 export type { World } from './world.ts';
@@ -23,10 +23,10 @@ export async function runCli(
 ): Promise<number> {
   const interruption = new AbortController();
   const stopListening = world.onInterrupt((signal) => interruption.abort(signal));
-  let output: Output = createOutput(world, { json: args.includes('--json'), quiet: false, verbose: false });
+  const { own, serverCommand } = splitAtDoubleDash(args);
+  let output: Output = createOutput(world, { json: own.includes('--json'), quiet: false, verbose: false });
 
   try {
-    const { own, serverCommand } = splitAtDoubleDash(args);
     const program = buildProgram(world, async (options: CommonOptions, run) => {
       output = createOutput(world, {
         json: options.json ?? false,
@@ -36,7 +36,7 @@ export async function runCli(
       const context = createContext({ world, output, options, serverCommand, signal: interruption.signal, overrides });
       return run(context);
     });
-    program.refuseServerCommandExceptFor(['up', 'init', 'plan', 'complete'], own, serverCommand);
+    program.refuseServerCommandExceptFor([...serverCommandTakers, 'complete'], own, serverCommand);
     return await program.run(own);
   } catch (error) {
     return reportFailure(error, output, interruption.signal);
@@ -56,7 +56,7 @@ function reportFailure(error: unknown, output: Output, interrupted: AbortSignal)
   if (error instanceof CommanderError) {
     // Help and version are "errors" of commander with exit code 0; its own text is already out.
     if (error.exitCode === 0) return 0;
-    writeErrorDocument(output, { what: error.message.replace(/^error: /, ''), exitCode: 2 });
+    writeErrorDocument(output, { what: 'No command is named; its help is on standard error.', exitCode: 2 });
     return 2;
   }
   if (isInterruption(error) || (interrupted.aborted && !(error instanceof ExplainedError))) {

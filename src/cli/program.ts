@@ -1,4 +1,4 @@
-import { Command, Option } from 'commander';
+import { Command, Option, type CommanderError } from 'commander';
 import { UserError } from '../deployment/errors.ts';
 import { addBenchCommand } from './bench-program.ts';
 import { addAuditCommands } from './audit-program.ts';
@@ -8,6 +8,7 @@ import { addCertCommands } from './cert-program.ts';
 import { addClientCommands } from './client-program.ts';
 import { addCompletionCommands } from './completion-program.ts';
 import { describeProgram, type CommandFact } from './describe-program.ts';
+import { explainUsageError } from './explain-usage-error.ts';
 import { helpFooterOf } from './help-footers.ts';
 import { addDeploymentCommands } from './deployment-program.ts';
 import { addDoctorCommands } from './doctor-program.ts';
@@ -48,14 +49,13 @@ export function buildProgram(
     .helpOption('-h, --help', 'show help; also: mcp-deploy COMMAND --help')
     .helpCommand('help [command]', 'show help for a command')
     .showSuggestionAfterError()
-    .exitOverride()
+    .exitOverride((error) => refuse(error, program, ''))
     .configureHelp({ sortSubcommands: false, helpWidth: Math.min(world.stdout.columns ?? 100, 100) })
     .configureOutput({
       writeOut: (text) => world.stdout.write(text),
       writeErr: (text) => world.stderr.write(text),
-      outputError: (text, write) => {
-        write(`  ${text.trimEnd().replace(/^error: /, 'error   ')}\n  next    mcp-deploy --help\n`);
-      },
+      // What is wrong is thrown, and shown like every other error.
+      outputError: () => {},
     })
     .addHelpText('after', helpFooter);
   addCommonOptions(program);
@@ -72,15 +72,14 @@ export function buildProgram(
       .command(spec, { hidden: spec === 'complete' })
       .description(summary)
       .helpOption('-h, --help', 'show help')
-      .showSuggestionAfterError()
-      .exitOverride()
-      .configureOutput({ outputError: outputErrorFor(parent === program ? spec : `${parent.name()} ${spec}`) });
+      .showSuggestionAfterError();
+    const name = [...(parent === program ? [] : [parent.name()]), made.name()].join(' ');
+    made.exitOverride((error) => refuse(error, made, name));
     define(made);
-    made.addHelpText('after', helpFooterOf([...(parent === program ? [] : [parent.name()]), made.name()].join(' ')));
+    made.addHelpText('after', helpFooterOf(name));
     addCommonOptions(made);
     made.action(async () => {
       const options = made.optsWithGlobals<CommonOptions & Record<string, unknown>>();
-      const name = [...(parent === program ? [] : [parent.name()]), made.name()].join(' ');
       const hosts = Array.isArray(options['host']) ? options['host'].map(String) : [];
       // Before anything is read: what is no host reaches nothing.
       for (const host of hosts) if (host !== everyHost) readSshHost(host);
@@ -119,21 +118,25 @@ export function buildProgram(
   program.command('serve').description('run the bundled server in the foreground (mcp-deploy serve --help)');
 
   function group(name: string, summary: string): Command {
-    return program
+    const made = program
       .command(name)
       .description(summary)
       .usage('COMMAND [options]')
       .helpCommand(false)
-      .helpOption('-h, --help', 'show help')
-      .exitOverride()
-      .configureOutput({ outputError: outputErrorFor(name) });
+      .helpOption('-h, --help', 'show help');
+    return made.exitOverride((error) => refuse(error, made, name));
   }
 
-  function outputErrorFor(spec: string) {
-    return (text: string, write: (text: string) => void) =>
-      write(
-        `  ${text.trimEnd().replace(/^error: /, 'error   ')}\n  next    mcp-deploy ${spec.replace(/ ?[<[].*/, '')} --help\n`,
-      );
+  /** Help and the version end here as well, without a fault. */
+  function refuse(error: CommanderError, refused: Command, name: string): never {
+    if (error.exitCode === 0 || error.code === 'commander.help') throw error;
+    throw explainUsageError(error, {
+      name,
+      takes: refused.registeredArguments.map((argument) => argument.name().toUpperCase()),
+      takesServerCommand: serverCommandTakers.includes(name),
+      words,
+      operands: refused.args,
+    });
   }
 
   return {
@@ -181,6 +184,9 @@ function addCommonOptions(command: Command): void {
       ),
     );
 }
+
+/** What takes the command of an MCP server behind `--`. */
+export const serverCommandTakers: readonly string[] = ['up', 'init', 'plan'];
 
 const helpFooter = `
 Start here

@@ -19,7 +19,7 @@ export function describeClient(id: string): McpClient {
   if (client !== undefined) return client;
   const ids = clients.map((known) => known.id);
   const near = nearestWord(id, ids);
-  throw new UserError(`${JSON.stringify(id)} is not a client this tool knows`, {
+  throw new UserError(`${JSON.stringify(id)} is not a client that this tool knows.`, {
     why: `${near === null ? '' : `Did you mean ${near}? `}It knows ${ids.join(', ')}.`,
     next: 'Every other client takes the URL and the header "Authorization: Bearer KEY".',
   });

@@ -39,6 +39,9 @@ function suggestionsFor(code: string): readonly string[] {
   const codes = catalogue.map((check) => check.code);
   const near = nearestWord(code, codes);
   if (near !== null) return [near];
-  // The word alone, or the category alone, is a fair guess too.
-  return codes.filter((known) => known.split('/').includes(code)).slice(0, 5);
+  // The word alone, or the category alone, is a fair guess too; so are all its words with a slip or two.
+  const exact = codes.filter((known) => known.split('/').includes(code));
+  const words = code.split(/[/-]/);
+  const alike = codes.filter((known) => words.every((word) => nearestWord(word, known.split(/[/-]/)) !== null));
+  return (exact.length > 0 ? exact : alike).slice(0, 5);
 }

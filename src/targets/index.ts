@@ -170,9 +170,9 @@ export function findTarget(name: string): Target {
   if (found !== undefined) return found;
   const names = targets.map((target) => target.name);
   const near = nearestWord(name, names);
-  throw new UserError(`"${name}" is not a target of render`, {
-    why: `Known are ${names.join(', ')}.`,
-    next: near === null ? 'mcp-deploy render --list says what each is for.' : `Did you mean "${near}"?`,
+  throw new UserError(`"${name}" is not a target of render.`, {
+    why: `${near === null ? '' : `Did you mean ${near}? `}Known are ${names.join(', ')}.`,
+    next: near === null ? 'mcp-deploy render --list' : `mcp-deploy render ${near}`,
   });
 }
 

@@ -191,7 +191,7 @@ test('an unknown target is refused with the likely one', () => {
   try {
     findTarget('ngnix');
   } catch (error) {
-    expect(error).toMatchObject({ next: 'Did you mean "nginx"?', why: expect.stringContaining('docker') as unknown });
+    expect(error).toMatchObject({ next: 'mcp-deploy render nginx', why: expect.stringContaining('docker') as unknown });
   }
   expect(() => findTarget('nomad')).toThrow(/"nomad" is not a target/);
 });

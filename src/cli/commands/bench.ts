@@ -42,6 +42,8 @@ export async function runBench(context: CommandContext, url: string | undefined,
     runs.push({ steps, knee: stepwise ? findKnee(steps) : null });
   }
   const all = runs.flatMap(({ steps }) => steps);
+  // Where nothing was answered yet there is nothing to show.
+  if (all.every(({ calls, errors }) => calls === 0 && Object.keys(errors).length === 0)) signal.throwIfAborted();
   const cautions = describeCautions(all, { isHere: isHere(target.url), limitAdvice: limitAdvice(target) });
   const failed = all.some(({ errors, calls }) => calls === 0 || Object.keys(errors).length > 0);
   output.document({

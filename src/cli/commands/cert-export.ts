@@ -24,7 +24,7 @@ export async function runCertExport(
   if (format === undefined) {
     throw new UserError(`--format ${wanted} is not one of ${formats.join(', ')}.`, { next: '--format p12' });
   }
-  const own = named === undefined ? await ownCertificateFiles(context) : null;
+  const own = named === undefined ? await ownCertificateFiles(context, 'mcp-deploy cert export FILE --key FILE') : null;
   const certificateFile = named ?? own?.certificate ?? '';
   const folder = resolve(context.world.cwd, textFlag(options, 'out') ?? '.');
   const base = basename(certificateFile).replace(/\.[^.]*$/, '');

@@ -52,7 +52,7 @@ function showRevocationList(context: CommandContext, from: string, bytes: Buffer
 }
 
 async function ownCertificates(context: CommandContext): Promise<readonly { from: string; bytes: Buffer }[]> {
-  const own = await ownCertificateFiles(context);
+  const own = await ownCertificateFiles(context, 'mcp-deploy cert show FILE');
   return Promise.all(
     [own.certificate, ...(own.ca === null ? [] : [own.ca])].map(async (from) => {
       const bytes = await context.ports.files.read(from);

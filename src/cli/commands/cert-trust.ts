@@ -24,7 +24,7 @@ export async function runCertTrust(
   options: FlagValues,
 ): Promise<number> {
   const { output } = context;
-  const { certificate, file } = await readAuthority(context, named);
+  const { certificate, file } = await readAuthority(context, named, 'trust');
   const stores = wantedStores(context, options, certificate, file);
   const record = await readRecord(context, options);
   const fingerprint256 = certificate.x509.fingerprint256;
@@ -79,7 +79,7 @@ export async function runCertUntrust(
   options: FlagValues,
 ): Promise<number> {
   const { output } = context;
-  const { certificate, file } = await readAuthority(context, named);
+  const { certificate, file } = await readAuthority(context, named, 'untrust');
   const fingerprint256 = certificate.x509.fingerprint256;
   const record = await readRecord(context, options);
   const recorded = record.installed.filter((each) => each.fingerprint256 === fingerprint256);
@@ -127,8 +127,9 @@ export async function runCertUntrust(
 async function readAuthority(
   context: CommandContext,
   named: string | undefined,
+  verb: 'trust' | 'untrust',
 ): Promise<{ certificate: ParsedCertificate; file: string }> {
-  const source = named ?? (await ownCertificateFiles(context)).ca;
+  const source = named ?? (await ownCertificateFiles(context, `mcp-deploy cert ${verb} CA.crt`)).ca;
   if (source === null) {
     throw new UserError('This deployment has no CA of its own.', {
       why: 'Its certificate comes from files.',

@@ -15,7 +15,7 @@ export async function runCertVerify(
 ): Promise<number> {
   const { output } = context;
   const now = new Date(context.ports.clock.now());
-  const own = source === undefined ? await ownCertificateFiles(context) : null;
+  const own = source === undefined ? await ownCertificateFiles(context, 'mcp-deploy cert verify FILE') : null;
   const shown = await readCertificateSource(context, source ?? own?.certificate ?? '', options);
   const caFile = textFlag(options, 'caFile') ?? own?.ca;
   const keyFile = textFlag(options, 'key') ?? own?.key;

@@ -8,7 +8,10 @@ export async function runExplain(context: CommandContext, code: string): Promise
   if (explanation.kind === 'unknown') {
     throw new UserError(`There is no finding ${code}.`, {
       ...(explanation.suggestions.length === 0 ? {} : { why: `Did you mean ${explanation.suggestions.join(' or ')}?` }),
-      next: 'All of them are in docs/findings.md; doctor prints the code with each finding.',
+      next:
+        explanation.suggestions[0] === undefined
+          ? 'mcp-deploy doctor        prints the code with each finding'
+          : `mcp-deploy explain ${explanation.suggestions[0]}`,
     });
   }
   context.output.document({ ok: true, ...explanation });
