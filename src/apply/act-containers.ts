@@ -3,6 +3,7 @@ import type { ContainerFact } from '../plan/container-facts.ts';
 import type { Action, ComposeProject } from '../plan/types.ts';
 import type { ActContext } from './act.ts';
 import { listServices } from './act-stack.ts';
+import { askContainer } from './ask-container.ts';
 import { listContainers } from './containers.ts';
 import type { Begun } from './journal.ts';
 import { describeLogTail } from './log-lines.ts';
@@ -146,7 +147,6 @@ async function tryBeside(project: ComposeProject, timeoutMs: number, context: Ac
   await removeAll(tried, ports);
 }
 
-/** Asked inside of the container: its page is not published, and the proxy in front may still send to the other one. */
 async function waitForContainer(
   id: string,
   { ready }: ComposeProject,
@@ -154,16 +154,9 @@ async function waitForContainer(
   context: ActContext,
 ): Promise<string> {
   const { processes } = context.ports;
-  const script =
-    `require('node:${ready.scheme}').get({host:'127.0.0.1',port:${ready.port},path:'/readyz',rejectUnauthorized:false,agent:false,timeout:4000},` +
-    `(r)=>{let b='';r.on('data',(c)=>b+=c).on('end',()=>require('node:fs').writeSync(1,JSON.stringify({status:r.statusCode,body:b})))})` +
-    `.on('timeout',function(){this.destroy()}).on('error',()=>{process.exitCode=1})`;
   return waitForStarting(
     {
-      ask: async () => {
-        const { exitCode, output } = await processes.run(['docker', 'exec', id, 'node', '-e', script], engineTimeoutMs);
-        return exitCode === 0 ? (JSON.parse(output) as { status: number; body: string }) : null;
-      },
+      ask: () => askContainer(id, ready, context.ports),
       isGone: async () => {
         const format = '{{.State.Running}} {{.State.Restarting}} {{.RestartCount}}';
         const { exitCode, output } = await processes.run(

@@ -2,8 +2,10 @@ import { EnvironmentError } from '../deployment/errors.ts';
 import type { ContainerFact } from '../plan/container-facts.ts';
 import type { Action, SwarmStack } from '../plan/types.ts';
 import type { ActContext } from './act.ts';
+import { askContainer } from './ask-container.ts';
 import { runCommand } from './run-command.ts';
 import type { ApplyPorts } from './ports.ts';
+import { judgeUpstreams } from './wait-until-ready.ts';
 
 type Running = Pick<ApplyPorts, 'processes' | 'clock'>;
 
@@ -123,6 +125,7 @@ async function waitUntilRolled(
   const { processes, clock } = ports;
   const service = `${stack.name}_server`;
   const startedAt = clock.elapsed();
+  const listenToCopies = createCopyListener(service, image, ports);
   await clock.sleep(takesUpMs, context.signal);
   for (;;) {
     context.signal.throwIfAborted();
@@ -147,6 +150,8 @@ async function waitUntilRolled(
       others.every(({ running }) => running)
     )
       return;
+    const hopeless = await listenToCopies();
+    if (hopeless !== null) throw hopeless;
     const waitedMs = clock.elapsed() - startedAt;
     context.onDoing(`${good} of ${stack.replicas} copies are the new one`, waitedMs);
     // Without a former version Swarm has nothing to go back to: it starts what fails again and again.
@@ -156,6 +161,33 @@ async function waitUntilRolled(
     await clock.sleep(pollMs, context.signal);
   }
 }
+
+/**
+ * Asks the new copies on this machine that are not well yet: they know sooner than Swarm, and better, why they never will be. Those of
+ * other machines are left to Swarm, whose health check finds out too.
+ */
+function createCopyListener(service: string, image: string, ports: Running): () => Promise<EnvironmentError | null> {
+  const judges = new Map<string, ReturnType<typeof judgeUpstreams>>();
+  return async () => {
+    const { output } = await ports.processes.run(
+      [
+        ...['docker', 'ps', '--filter', `label=com.docker.swarm.service.name=${service}`],
+        ...['--filter', `ancestor=${image}`, '--filter', 'health=starting', '--format', '{{.ID}}'],
+      ],
+      engineTimeoutMs,
+    );
+    const [id] = output.split('\n').filter(Boolean);
+    if (id === undefined) return null;
+    const answer = await askContainer(id, insideStack, ports);
+    if (answer === null || answer.status === 200) return null;
+    const judge = judges.get(id) ?? judgeUpstreams();
+    judges.set(id, judge);
+    return judge(answer.body);
+  };
+}
+
+/** TLS of a stack ends in front of it. */
+const insideStack = { scheme: 'http', port: 8080 } as const;
 
 const mostFailures = 4;
 

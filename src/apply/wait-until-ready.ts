@@ -58,7 +58,7 @@ export async function waitForStarting(
 ): Promise<string> {
   const { clock } = context.ports;
   const startedAt = clock.elapsed();
-  const failures = new FailureCount();
+  const judge = judgeUpstreams();
   let last: Readiness | null = null;
 
   for (;;) {
@@ -70,15 +70,25 @@ export async function waitForStarting(
       if (answer.status === 200 && (await starting.isTheOne()))
         return `ready in ${Math.round(clock.elapsed() - startedAt)} ms`;
       last = parseReadiness(answer.body);
-      failures.note(last.upstreams);
-      const hopeless = findHopeless(last.upstreams, failures);
-      if (hopeless !== null) throw upstreamFailed(hopeless);
+      const hopeless = judge(answer.body);
+      if (hopeless !== null) throw hopeless;
     }
     const waitedMs = clock.elapsed() - startedAt;
     context.onDoing(describeWait(last), waitedMs);
     if (waitedMs >= starting.timeoutMs) throw await timedOut(starting, answer?.status ?? null, last);
     await clock.sleep(pollMs, context.signal);
   }
+}
+
+/** Told of each answer of one /readyz that is not well yet: why waiting is of no use, and null while it is of use. */
+export function judgeUpstreams(): (body: string) => EnvironmentError | null {
+  const failures = new FailureCount();
+  return (body) => {
+    const { upstreams } = parseReadiness(body);
+    failures.note(upstreams);
+    const hopeless = findHopeless(upstreams, failures);
+    return hopeless === null ? null : upstreamFailed(hopeless);
+  };
 }
 
 /** After a reload that was refused the server serves on, with what it had before. */

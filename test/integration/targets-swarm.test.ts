@@ -1,6 +1,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect } from 'vitest';
+import { parse } from 'yaml';
 import type { DeploymentInput } from '../../src/deployment/schema.ts';
 import { connectLegacy } from '../helpers/clients.ts';
 import {
@@ -45,7 +46,7 @@ container: { replicas: 2, cpus: { reserved: 0.05 }, memoryMegabytes: { reserved:
 
 testWithTools(
   tools,
-  'service.manager: swarm is applied, grows to three copies of another release, goes back without a failed call, and leaves nothing',
+  'service.manager: swarm is applied, grows to three copies of another release, keeps it when the next cannot start, goes back without a failed call, and leaves nothing',
   async (context) => {
     const at = requireBench(bench, context);
     const { engine } = at;
@@ -79,6 +80,16 @@ testWithTools(
           .split('\n')
           .map((name) => name.replace(/_[0-9a-f]+$/, ''));
       for (const kind of ['config', 'secret']) expect(named(kind).length).toBe(new Set(named(kind)).size);
+
+      const before = { files: folder.tree(), copies: copiesOf(at) };
+      const dead = "upstreams: { dead: { command: node, args: [-e, 'process.exit(3)'] } }";
+      folder.want(applied.replace('replicas: 2', 'replicas: 3').replace('3 }', `3, ${dead} }`));
+      const failed = await folder.cli(['apply']);
+      expect([failed.status, failed.stderr]).toEqual([4, expect.stringContaining('"dead" does not start')]);
+      expect(failed.stderr).toContain('Everything was undone');
+      // None of those that serve was ended for one that cannot.
+      expect({ files: folder.tree(), copies: copiesOf(at) }).toEqual(before);
+
       await folder.must('rollback');
       expect(await folder.must('status')).toContain('2 copies of mcp-notes:');
       await load.stop();
@@ -155,7 +166,7 @@ testWithTools(
   400_000,
 );
 
-/** mcp:1 and mcp:2, which differ in a label, and one whose server never becomes healthy. */
+/** mcp:1 and mcp:2, which differ in a label, and one whose server answers and is never ready. */
 function buildImages(at: ContainerBench): void {
   const folder = at.render('docker', {
     ...deployment,
@@ -163,10 +174,20 @@ function buildImages(at: ContainerBench): void {
     server: { listen: '127.0.0.1:8080', drainSeconds: 5 },
   });
   const dockerfile = join(folder, 'Dockerfile');
-  writeFileSync(dockerfile, readFileSync(dockerfile, 'utf8').replace('--interval=10s', '--interval=1s'));
+  writeFileSync(
+    dockerfile,
+    readFileSync(dockerfile, 'utf8').replace(
+      /--interval=10s (.*)--start-period=\d+s/,
+      '--interval=1s $1--start-period=3s',
+    ),
+  );
   for (const version of ['1', '2'])
     at.engine.docker(['build', '--label', `version=${version}`, '--tag', `mcp:${version}`, '.'], { cwd: folder });
-  writeFileSync(dockerfile, 'FROM mcp:1\nCMD ["--config", "/app/nowhere.yaml"]\n');
+  const wanted = parse(readFileSync(join(folder, 'mcp-deploy.yaml'), 'utf8')) as { server: object };
+  const upstreams = { dead: { command: 'node', args: ['-e', 'process.exit(3)'] } };
+  writeFileSync(join(folder, 'broken.yaml'), JSON.stringify({ ...wanted, server: { ...wanted.server, upstreams } }));
+  writeFileSync(join(folder, '.dockerignore'), '*\n!broken.yaml\n');
+  writeFileSync(dockerfile, 'FROM mcp:1\nCOPY broken.yaml /app/\nCMD ["--config", "/app/broken.yaml"]\n');
   at.engine.docker(['build', '--tag', 'mcp:broken', '.'], { cwd: folder });
 }
 
@@ -190,6 +211,12 @@ function imagesOf({ engine }: ContainerBench): readonly string[] {
     .docker(['service', 'ps', '--filter', 'desired-state=running', '--format', format, 'mcp_server'])
     .split('\n')
     .filter(Boolean);
+}
+
+/** Copies of the stack that apply made. */
+function copiesOf({ engine }: ContainerBench): readonly string[] {
+  const label = 'label=com.docker.swarm.service.name=notes_server';
+  return engine.docker(['ps', '--quiet', '--filter', label]).trim().split('\n').toSorted();
 }
 
 function running({ engine }: ContainerBench): number {

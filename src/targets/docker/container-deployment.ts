@@ -101,6 +101,8 @@ function withPages({ server, container }: Deployment, place: ContainerPlace): De
   const forHost = metricsListen === undefined || isLoopback(parseListenAddress(metricsListen));
   return {
     ...rest,
+    // The image asks itself, from its own loopback.
+    healthFrom: server.healthFrom === 'everyone' ? 'everyone' : [...new Set([...server.healthFrom, '127.0.0.1'])],
     ...(health ? { healthListen: `:${pagePorts.health}` } : {}),
     ...(metrics ? { metricsListen: `:${pagePorts.metrics}` } : {}),
     metricsFrom:

@@ -31,6 +31,7 @@ export function dockerView(input: TargetInput, proxy: FrontProxy | null) {
     entrypoint: quoteDockerfileExec(['node', '/app/serve.js'], 'the server command'),
     command: quoteDockerfileExec(['--config', containerFiles.config], 'the server command'),
     healthcheck: quoteDockerfileExec(['node', '-e', healthcheckScript(input)], 'the health check'),
+    startPeriodSeconds: startPeriodSeconds(input),
     environment: variables.length > 0 && variables.map((name) => ({ name })),
     drainSeconds: deployment.server.drainSeconds,
     stopSeconds: stopSeconds(deployment),
@@ -39,17 +40,25 @@ export function dockerView(input: TargetInput, proxy: FrontProxy | null) {
 }
 
 /**
- * Certificates name the outside, so the check inside does not compare them: it
- * asks whether this server answers. An error that nobody handles ends Node
- * with 1, which is what the engine counts.
+ * Healthy is who was ready once and answers since: a new copy that never comes up takes nobody's place, and one whose
+ * MCP servers fall ill later is not ended for it, with its sessions. The mark has in its name when this container began
+ * (proc(5), starttime of process 1), so that one of an earlier start counts for nothing. Certificates name the outside,
+ * so they are not compared. An error that nobody handles ends Node with 1, which is what the engine counts.
  */
 function healthcheckScript({ deployment }: TargetInput): string {
   const plain = isPlainInside(deployment, 'docker');
   const options = plain ? '' : 'rejectUnauthorized:false,';
   return (
-    `require('node:${plain ? 'http' : 'https'}')` +
-    `.get({host:'127.0.0.1',port:${containerPort(deployment)},path:'/health',${options}agent:false,timeout:4000},` +
-    `(r)=>{process.exitCode=r.statusCode===200?0:1;r.resume()})` +
+    `const f=require('node:fs'),m='/tmp/.ready-'+f.readFileSync('/proc/1/stat','utf8').split(') ').pop().split(' ')[19],` +
+    `w=f.existsSync(m);require('node:${plain ? 'http' : 'https'}')` +
+    `.get({host:'127.0.0.1',port:${containerPort(deployment)},path:w?'/livez':'/readyz',${options}agent:false,timeout:4000},` +
+    `(r)=>{const ok=r.statusCode===200;if(ok&&!w)try{f.writeFileSync(m,'')}catch{}process.exitCode=ok?0:1;r.resume()})` +
     `.on('timeout',function(){this.destroy(new Error('timeout'))})`
   );
+}
+
+/** How long it may take until it is ready for the first time: what fails until then does not count. */
+function startPeriodSeconds({ deployment }: TargetInput): number {
+  const slowest = Math.max(0, ...Object.values(deployment.server.upstreams).map(({ startSeconds }) => startSeconds));
+  return Math.ceil(slowest) + 10;
 }
