@@ -167,16 +167,14 @@ async function waitUntilRolled(
  * other machines are left to Swarm, whose health check finds out too.
  */
 function createCopyListener(service: string, image: string, ports: Running): () => Promise<EnvironmentError | null> {
+  const filters = [`label=com.docker.swarm.service.name=${service}`, `ancestor=${image}`, 'health=starting'];
   const judges = new Map<string, ReturnType<typeof judgeUpstreams>>();
   return async () => {
     const { output } = await ports.processes.run(
-      [
-        ...['docker', 'ps', '--filter', `label=com.docker.swarm.service.name=${service}`],
-        ...['--filter', `ancestor=${image}`, '--filter', 'health=starting', '--format', '{{.ID}}'],
-      ],
+      ['docker', 'ps', '--format', '{{.ID}}', ...filters.flatMap((filter) => ['--filter', filter])],
       engineTimeoutMs,
     );
-    const [id] = output.split('\n').filter(Boolean);
+    const id = output.split('\n').find(Boolean);
     if (id === undefined) return null;
     const answer = await askContainer(id, insideStack, ports);
     if (answer === null || answer.status === 200) return null;
