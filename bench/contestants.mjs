@@ -49,6 +49,7 @@ export async function contestants({ folder, quick }) {
         env: { MCP_API_KEY: key },
         headers: withKey,
         sessions: 1_000,
+        isOurs: true,
         base: scheme === 'https' ? 'bare node:https' : 'bare node:http',
         ...extra,
       };

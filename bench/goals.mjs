@@ -47,11 +47,14 @@ export function judgeGoals(rows) {
   ];
 }
 
-/** Median of the ratios of each round; null where one of the rows was not measured. */
+/**
+ * Median of the ratios of each round, against what was measured right before where that is the same server; null where
+ * one of the rows was not measured.
+ */
 export function ratio(rows, name, base, connections, key) {
-  const [samples, against] = [name, base].map((each) =>
-    rows.find((row) => row.name === each)?.samples.get(connections),
-  );
+  const [row, other] = [name, base].map((each) => rows.find((one) => one.name === each));
+  const samples = row?.samples.get(connections);
+  const against = (row?.base === base ? row.against?.get(connections) : undefined) ?? other?.samples.get(connections);
   if (samples === undefined || against === undefined) return null;
   const rounds = Math.min(samples.length, against.length);
   return median(samples.slice(0, rounds).map((sample, round) => sample[key] / against[round][key]));

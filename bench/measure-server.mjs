@@ -19,16 +19,17 @@ export async function start(contestant) {
     stdio: ['ignore', 'ignore', 'ignore'],
     detached: true,
   });
-  const stop = () => {
+  const signal = (name) => {
     try {
-      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+      if (child.pid !== undefined) process.kill(-child.pid, name);
     } catch {
       // ended already
     }
   };
+  const [stop, pause, resume] = ['SIGKILL', 'SIGSTOP', 'SIGCONT'].map((name) => () => signal(name));
   for (;;) {
     const session = await initialize(contestant);
-    if (session !== null) return { child, stop, session, startMs: performance.now() - startedAt };
+    if (session !== null) return { child, stop, pause, resume, session, startMs: performance.now() - startedAt };
     if (child.exitCode !== null || performance.now() - startedAt > 30_000) {
       stop();
       throw new Error(`${contestant.name} did not start`);

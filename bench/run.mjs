@@ -52,21 +52,28 @@ function numberOf(flag, otherwise) {
   return at === -1 ? otherwise : Number(process.argv[at + 1]);
 }
 
-/** Starts everybody, then interleaves the rounds, so that noise of the machine falls on all alike. */
+/**
+ * Starts everybody, then interleaves the rounds, so that noise of the machine falls on all alike. Who is not asked is
+ * stopped meanwhile, so that nobody's timers and caches are in the way of another. A row of ours is measured right
+ * after the one that it is held against, whose second measurement in the round is for that alone.
+ */
 async function measureServers() {
   for (const contestant of await contestants({ folder, quick })) {
     const server = await start(contestant);
     running.push(server);
-    rows.push({ ...contestant, server, samples: new Map(), startMs: server.startMs });
+    rows.push({ ...contestant, server, samples: new Map(), against: new Map(), startMs: server.startMs });
+    server.pause();
   }
   // Each run of the load generator orders its headers anew, and V8 compiles for each order until it has seen about five.
-  for (let warmUp = 0; warmUp < warmUps; warmUp += 1) for (const row of rows) await load(row, 32, 1);
+  for (let warmUp = 0; warmUp < warmUps; warmUp += 1) for (const row of rows) await loadOnceMore(row, 32, 1);
   for (const connections of connectionCounts) {
     for (let round = 0; round < rounds; round += 1) {
       for (const row of rows) {
-        const sample = await loadOnceMore(row, connections);
-        const samples = row.samples.get(connections) ?? [];
-        row.samples.set(connections, [...samples, sample]);
+        const base = rows.find(({ name }) => name === row.base);
+        if (row.isOurs && base !== undefined)
+          keep(row.against, connections, await loadOnceMore(base, connections, seconds));
+        const sample = await loadOnceMore(row, connections, seconds);
+        keep(row.samples, connections, sample);
         process.stderr.write(
           `${row.name}, ${connections} connections, round ${round + 1}: ${Math.round(sample.callsPerSecond)} calls/s\n`,
         );
@@ -76,19 +83,27 @@ async function measureServers() {
   if (!quick) for (const row of rows) row.idle = row.sessions > 0 ? await idleMemory(row) : null;
 }
 
+function keep(samples, connections, sample) {
+  samples.set(connections, [...(samples.get(connections) ?? []), sample]);
+}
+
 /** Some of the peers answer nothing for a whole round now and then; twice in a row ends the bench. */
-async function loadOnceMore(row, connections) {
+async function loadOnceMore(row, connections, forSeconds) {
+  row.server.resume();
   try {
-    return await load(row, connections, seconds);
+    return await load(row, connections, forSeconds);
   } catch (error) {
     process.stderr.write(`${error.message}: once more\n`);
-    return load(row, connections, seconds);
+    return await load(row, connections, forSeconds);
+  } finally {
+    row.server.pause();
   }
 }
 
 /** Opens sessions and leaves them idle: KiB of RSS each, of the serving process and of the children that it starts for them. */
 async function idleMemory(row) {
   process.stderr.write(`${row.name}: ${row.sessions} idle sessions\n`);
+  row.server.resume();
   const before = rssKiB(row.server.child.pid);
   const until = performance.now() + 20_000;
   let opened = 0;
@@ -97,7 +112,9 @@ async function idleMemory(row) {
     if ((await initialize(row)) === null) break;
     opened += 1;
   }
-  return opened === 0 ? null : (rssKiB(row.server.child.pid) - before) / opened;
+  const after = rssKiB(row.server.child.pid);
+  row.server.pause();
+  return opened === 0 ? null : (after - before) / opened;
 }
 
 function report(commands, certificates, isPart) {
@@ -107,6 +124,7 @@ function report(commands, certificates, isPart) {
     `Node.js ${process.version}, ${cpus().length} cores (${cpus()[0]?.model ?? 'unknown'}), medians of ${rounds} interleaved rounds of ${seconds} s. Work: \`tools/call\` of an echo`,
     'tool with a 100-byte text; every answer checked. Ours: key check, rate limit, metrics and audit on. Only ratios within one run',
     'mean something; the machine is noisy. Bare is node:http that parses the body and answers the right JSON-RPC, without policy.',
+    'A row of ours is held against bare as it was measured right before it; all other servers are stopped meanwhile (SIGSTOP).',
     'Rows of 2 workers are compared with one process of ours in place of bare. The load generator runs on the same cores, so with two',
     'cores they share what it leaves; all legacy calls are of one session, so half of them are passed on to the other worker.',
     'CPU is that of the server and of the processes that it started.',
