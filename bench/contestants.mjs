@@ -54,6 +54,16 @@ export async function contestants({ folder, quick }) {
         ...extra,
       };
     });
+  // A tool that computes for a millisecond leaves the load generator little to do, so that both cores are the workers'.
+  const computing = {
+    tools: {
+      echo: {
+        description: 'computes for a millisecond',
+        inputSchema: { type: 'object', properties: { message: { type: 'string' } } },
+        module: { path: join(here, 'servers/computing-tool.mjs') },
+      },
+    },
+  };
   const child = { server: { upstreams: { echo: { command: process.execPath, args: [echo] } } } };
   const all = [
     bare,
@@ -73,6 +83,18 @@ export async function contestants({ folder, quick }) {
       'http',
       { server: { workers: 2 } },
       { sessions: 0, base: 'ours, built-in tool, legacy' },
+    ),
+    await ours(
+      'ours, tool that computes for 1 ms, modern',
+      'http',
+      { server: computing },
+      { era: 'modern', sessions: 0 },
+    ),
+    await ours(
+      'ours, tool that computes for 1 ms, modern, 2 workers',
+      'http',
+      { server: { ...computing, workers: 2 } },
+      { era: 'modern', sessions: 0, base: 'ours, tool that computes for 1 ms, modern' },
     ),
     await ours('ours, shared stdio child, legacy', 'http', child),
     await ours('ours, shared stdio child, modern', 'http', child, { era: 'modern', sessions: 0 }),
