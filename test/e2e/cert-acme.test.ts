@@ -41,7 +41,7 @@ testWithTools(
 
       const refused = await cli('cert', 'acme', ...names, ...flags.filter((flag) => flag !== '--agree-tos'));
       expect(refused.exitCode).toBe(2);
-      expect(refused.stderr).toContain('agreeTos');
+      expect(refused.stderr).toContain('--agree-tos');
 
       expect(documentOf(await cli('cert', 'acme', ...names, ...flags, '--json'))).toMatchObject({ changed: true });
       const accounts = join(folder, '.mcp-deploy/acme');

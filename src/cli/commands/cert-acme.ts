@@ -24,6 +24,12 @@ export async function runCertAcme(
   const { output } = context;
   const existing = await requireDeployment(context);
   const wanted = wantedTls(existing.deployment, context, names, options);
+  if (wanted['agreeTos'] !== true) {
+    throw new UserError('An authority signs for those who accept its terms, and that is not said here.', {
+      why: 'Those of Let’s Encrypt: https://letsencrypt.org/repository/',
+      next: `mcp-deploy cert acme ${names.length === 0 ? '' : `${names.join(' ')} `}--agree-tos`,
+    });
+  }
   const text = editDeployment(existing.text, [{ path: ['tls'], value: wanted }]);
   const deployment = parseOrThrow(text, context);
   if (deployment.tls.source !== 'acme') throw new Error('the edited deployment lost its tls.source');
