@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { EnvironmentError } from '../deployment/errors.ts';
-import type { Owner } from '../plan/types.ts';
+import type { Owner } from '../plan/action.ts';
 import { parseAccounts, parseGroups, serviceComment, type Account } from '../plan/accounts.ts';
 import { runCommand } from './run-command.ts';
 import type { PreImage } from './pre-images.ts';

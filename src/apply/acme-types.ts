@@ -1,4 +1,4 @@
-import type { AcmeChallenge } from '../plan/types.ts';
+import type { AcmeChallenge } from '../plan/acme-order.ts';
 
 /** What is needed to act on an account of an ACME authority. */
 export interface AcmeAccountSpec {

@@ -1,5 +1,6 @@
 import { EnvironmentError } from '../deployment/errors.ts';
-import type { AcmeOrder, Action } from '../plan/types.ts';
+import type { AcmeOrder } from '../plan/acme-order.ts';
+import type { Action } from '../plan/action.ts';
 import type { AcmeOrderSpec } from './acme-types.ts';
 import { readOwner } from './accounts.ts';
 import { servePair } from './act-pair.ts';

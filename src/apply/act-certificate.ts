@@ -1,5 +1,5 @@
 import { EnvironmentError } from '../deployment/errors.ts';
-import type { Action } from '../plan/types.ts';
+import type { Action } from '../plan/action.ts';
 import { readOwner } from './accounts.ts';
 import { servePair } from './act-pair.ts';
 import { shown, type ActContext } from './act.ts';

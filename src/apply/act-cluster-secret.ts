@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { EnvironmentError } from '../deployment/errors.ts';
 import type { LiveObject } from '../plan/compare-objects.ts';
-import type { Action, Cluster, ClusterSecret } from '../plan/types.ts';
+import type { Action } from '../plan/action.ts';
+import type { Cluster, ClusterSecret } from '../plan/cluster.ts';
 import type { ActContext } from './act.ts';
 import { serverSide } from './cluster-objects.ts';
 import { parseObjects, runKubectl } from './kubectl.ts';

@@ -1,7 +1,8 @@
 import { EnvironmentError } from '../deployment/errors.ts';
 import { objectName } from '../plan/compare-objects.ts';
 import { judgeRollout, type Rollout } from '../plan/judge-rollout.ts';
-import type { Action, Cluster } from '../plan/types.ts';
+import type { Action } from '../plan/action.ts';
+import type { Cluster } from '../plan/cluster.ts';
 import type { ActContext } from './act.ts';
 import { compareWithFolder, deleteObjects, listOurObjects, readNamespace, serverSide } from './cluster-objects.ts';
 import { askKubectl, parseObjects, runKubectl, selectorOf } from './kubectl.ts';

@@ -1,6 +1,7 @@
 import { EnvironmentError } from '../deployment/errors.ts';
 import type { ContainerFact } from '../plan/container-facts.ts';
-import type { Action, ComposeProject } from '../plan/types.ts';
+import type { Action } from '../plan/action.ts';
+import type { ComposeProject } from '../plan/compose-project.ts';
 import type { ActContext } from './act.ts';
 import { listServices } from './act-stack.ts';
 import { askContainer } from './ask-container.ts';

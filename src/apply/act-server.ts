@@ -1,5 +1,5 @@
 import { EnvironmentError } from '../deployment/errors.ts';
-import type { Action } from '../plan/types.ts';
+import type { Action } from '../plan/action.ts';
 import type { ActContext } from './act.ts';
 
 /** Starts or stops the bundled server. Whether it serves is the business of the step that waits for it. */

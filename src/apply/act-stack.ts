@@ -1,6 +1,7 @@
 import { EnvironmentError } from '../deployment/errors.ts';
 import type { ContainerFact } from '../plan/container-facts.ts';
-import type { Action, SwarmStack } from '../plan/types.ts';
+import type { Action } from '../plan/action.ts';
+import type { SwarmStack } from '../plan/swarm-stack.ts';
 import type { ActContext } from './act.ts';
 import { askContainer } from './ask-container.ts';
 import { runCommand } from './run-command.ts';

@@ -1,4 +1,4 @@
-import type { Action } from '../plan/types.ts';
+import type { Action } from '../plan/action.ts';
 import { trialConfigText } from '../plan/trial-server.ts';
 import { readOwner } from './accounts.ts';
 import type { ActContext } from './act.ts';

@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
-import type { Action, Plan } from '../plan/types.ts';
+import type { Action } from '../plan/action.ts';
+import type { Plan } from '../plan/types.ts';
 import { EnvironmentError } from '../deployment/errors.ts';
 import { ensureUser, readOwner, removeUser } from './accounts.ts';
 import { actAcme, createAccountKey } from './act-acme.ts';

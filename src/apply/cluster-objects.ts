@@ -1,6 +1,6 @@
 import { compareObjects, objectName, type LiveObject } from '../plan/compare-objects.ts';
 import type { ObjectDrift } from '../plan/cluster-facts.ts';
-import type { Cluster } from '../plan/types.ts';
+import type { Cluster } from '../plan/cluster.ts';
 import { askKubectl, fieldManager, parseObjects, runKubectl, selectorOf } from './kubectl.ts';
 import type { ApplyPorts } from './ports.ts';
 

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { EnvironmentError } from '../deployment/errors.ts';
-import { pathsTouchedBy, type Plan } from '../plan/types.ts';
+import { pathsTouchedBy } from '../plan/action.ts';
+import type { Plan } from '../plan/types.ts';
 import type { FileFact, ReleaseRecord } from '../plan/facts.ts';
 import { isPairLink } from '../plan/served-pair.ts';
 import { capturePreImages, sha256Of } from './pre-images.ts';

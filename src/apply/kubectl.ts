@@ -1,6 +1,6 @@
 import { EnvironmentError } from '../deployment/errors.ts';
 import type { LiveObject } from '../plan/compare-objects.ts';
-import type { Cluster } from '../plan/types.ts';
+import type { Cluster } from '../plan/cluster.ts';
 import type { ApplyPorts, Ran, RunOptions } from './ports.ts';
 
 type Running = Pick<ApplyPorts, 'processes'>;

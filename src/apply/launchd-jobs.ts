@@ -1,4 +1,4 @@
-import type { LaunchdManager, UnitChange } from '../plan/types.ts';
+import type { LaunchdManager, UnitChange } from '../plan/units.ts';
 import { runCommand } from './run-command.ts';
 import type { ApplyPorts } from './ports.ts';
 import type { UnitState } from './units.ts';

@@ -1,5 +1,6 @@
 import { dirname, join } from 'node:path';
-import type { Action, LiveSocket, ReplacedServer } from '../plan/types.ts';
+import type { Action, ReplacedServer } from '../plan/action.ts';
+import type { LiveSocket } from '../plan/live-certificate.ts';
 import type { AcmeOrderSpec } from './acme-types.ts';
 
 /**

@@ -1,7 +1,7 @@
 import { EnvironmentError, ExplainedError } from '../deployment/errors.ts';
 import { keyMatchesCertificate } from '../pki/key-matches-certificate.ts';
 import { parseCertificates } from '../pki/parse-certificates.ts';
-import type { LiveCertificate, LiveSocket } from '../plan/types.ts';
+import type { LiveCertificate, LiveSocket } from '../plan/live-certificate.ts';
 import type { ApplyPorts } from './ports.ts';
 
 const pollMs = 100;

@@ -1,4 +1,5 @@
-import { pathsTouchedBy, type Step } from '../plan/types.ts';
+import { pathsTouchedBy } from '../plan/action.ts';
+import type { Step } from '../plan/types.ts';
 import { accountCopies } from './accounts.ts';
 import { handOverSocketOf, type FileSystem } from './ports.ts';
 

@@ -1,4 +1,4 @@
-import type { UnitChange, UnitManager } from '../plan/types.ts';
+import type { UnitChange, UnitManager } from '../plan/units.ts';
 import { changeJobs, putJobsBack, readJobs, stopNewJobs } from './launchd-jobs.ts';
 import { runCommand } from './run-command.ts';
 import type { ApplyPorts } from './ports.ts';

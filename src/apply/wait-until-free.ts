@@ -1,5 +1,5 @@
 import { EnvironmentError } from '../deployment/errors.ts';
-import type { Action } from '../plan/types.ts';
+import type { Action } from '../plan/action.ts';
 import type { ActContext } from './act.ts';
 
 const pollMs = 20;

@@ -1,6 +1,7 @@
 import { dirname, join } from 'node:path';
 import { deploymentPaths, scopeOf } from '../plan/deployment-paths.ts';
-import type { Owner, Step } from '../plan/types.ts';
+import type { Owner } from '../plan/action.ts';
+import type { Step } from '../plan/types.ts';
 import type { BackupFile, BackupManifest } from './backup-manifest.ts';
 
 /** Where a restore puts things. All absolute. */

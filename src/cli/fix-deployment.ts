@@ -9,7 +9,7 @@ import type { Deployment } from '../deployment/schema.ts';
 import { deploymentPaths, scopeOf } from '../plan/deployment-paths.ts';
 import { serviceOwner } from '../plan/host-folders.ts';
 import { hostProxyOf } from '../plan/host-proxies.ts';
-import type { Owner } from '../plan/types.ts';
+import type { Owner } from '../plan/action.ts';
 import { planFix, type FixPlan, type OpenFile } from '../plan/plan-fix.ts';
 import type { HostFacts } from '../plan/facts.ts';
 import { readAppliedDeployment } from './applied-deployment.ts';

@@ -5,7 +5,7 @@ import { basename, dirname } from 'node:path';
 import { execa } from 'execa';
 import { handOverSocketOf, type Processes, type Ran, type RunOptions } from '../apply/ports.ts';
 import { EnvironmentError } from '../deployment/errors.ts';
-import type { ReplacedServer } from '../plan/types.ts';
+import type { ReplacedServer } from '../plan/action.ts';
 import { doorVariable } from '../server/systemd/handed-over.ts';
 import { printableText } from './acme/printable-text.ts';
 import { createFileSystem } from './files.ts';

@@ -12,7 +12,7 @@ import type {
 } from '../plan/cluster-facts.ts';
 import { objectName, type LiveObject } from '../plan/compare-objects.ts';
 import { judgeRollout } from '../plan/judge-rollout.ts';
-import type { Cluster, ClusterSecret } from '../plan/types.ts';
+import type { Cluster, ClusterSecret } from '../plan/cluster.ts';
 
 export interface ReadClusterOptions {
   /** Absolute; null for what kubectl uses by itself. */

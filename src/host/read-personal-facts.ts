@@ -4,7 +4,7 @@ import { isJobLoaded } from '../apply/launchd-jobs.ts';
 import type { ApplyPorts } from '../apply/ports.ts';
 import { showUnit } from '../apply/units.ts';
 import type { PersonalFacts } from '../plan/personal-service.ts';
-import type { UnitManager } from '../plan/types.ts';
+import type { UnitManager } from '../plan/units.ts';
 
 /** The service of a person as it would be installed. */
 export interface PersonalWish {

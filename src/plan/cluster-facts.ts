@@ -1,4 +1,4 @@
-import type { Cluster } from './types.ts';
+import type { Cluster } from './cluster.ts';
 
 /** What is seen of a cluster, and of a deployment in it. */
 export interface ClusterFacts {

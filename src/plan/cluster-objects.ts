@@ -4,7 +4,7 @@ import { objectNames } from '../targets/kubernetes/view.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import type { TargetInput } from '../targets/types.ts';
 import { mountedSecrets } from '../targets/docker/mounted-secrets.ts';
-import type { Cluster, ClusterSecret } from './types.ts';
+import type { Cluster, ClusterSecret } from './cluster.ts';
 
 /** Resources whose objects every deployment may have; those of extensions only where a manifest names them. */
 const builtIn: readonly string[] = [

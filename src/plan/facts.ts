@@ -3,7 +3,8 @@ import type { ClusterFacts } from './cluster-facts.ts';
 import type { ContainerFacts } from './container-facts.ts';
 import type { SentRecord } from './plan-sent-files.ts';
 import type { SystemFacts } from './system-facts.ts';
-import type { Plan, StartedUnits } from './types.ts';
+import type { Plan } from './types.ts';
+import type { StartedUnits } from './units.ts';
 
 /**
  * What is there now, as the planner sees it. Gathered by host/ through

@@ -4,7 +4,8 @@ import { deploymentPaths } from './deployment-paths.ts';
 import type { HostFacts } from './facts.ts';
 import { hostProxyOf } from './host-proxies.ts';
 import type { SystemFacts } from './system-facts.ts';
-import type { Owner, Step } from './types.ts';
+import type { Owner } from './action.ts';
+import type { Step } from './types.ts';
 
 /** The user that runs the server, where there is none yet. */
 export function accountSteps(deployment: Deployment, facts: HostFacts, { account }: SystemFacts): readonly Step[] {

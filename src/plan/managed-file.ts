@@ -1,7 +1,8 @@
 import { EnvironmentError } from '../deployment/errors.ts';
 import type { HostFacts } from './facts.ts';
 import { sha256Hex } from './server-config.ts';
-import type { AdoptedFile, Notice, Owner, Step } from './types.ts';
+import type { AdoptedFile, Notice, Step } from './types.ts';
+import type { Owner } from './action.ts';
 
 /** A file that every release writes from mcp-deploy.yaml, so that edits by hand do not last. */
 export interface ManagedFile {

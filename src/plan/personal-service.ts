@@ -3,7 +3,8 @@ import { EnvironmentError, UserError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import type { HostFacts } from './facts.ts';
 import { managedFileSteps } from './managed-file.ts';
-import type { AdoptedFile, Notice, Step, UnitChange, UnitManager } from './types.ts';
+import type { AdoptedFile, Notice, Step } from './types.ts';
+import type { UnitChange, UnitManager } from './units.ts';
 
 /** A service manager of a person, without root: what it would read, and how it is now. */
 export interface PersonalFacts {

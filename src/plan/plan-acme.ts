@@ -7,7 +7,8 @@ import { judgeRenewal } from './judge-renewal.ts';
 import { folderStep } from './plan-service.ts';
 import { deploymentPaths } from './deployment-paths.ts';
 import { nextPair } from './served-pair.ts';
-import type { AcmeOrder, Step } from './types.ts';
+import type { AcmeOrder } from './acme-order.ts';
+import type { Step } from './types.ts';
 
 /** The certificate of `tls: {source: acme}`, asked for when there is none or it does not serve any more. */
 export function acmeSteps(tls: AcmeTls, facts: HostFacts): readonly Step[] {

@@ -6,7 +6,8 @@ import { folderStep } from './plan-service.ts';
 import { deploymentPaths, scopeOf } from './deployment-paths.ts';
 import { nextPair } from './served-pair.ts';
 import { hostProxyOf } from './host-proxies.ts';
-import type { Owner, Step } from './types.ts';
+import type { Owner } from './action.ts';
+import type { Step } from './types.ts';
 
 /** A certificate is renewed when a third of its life is left, and a long-lived one 30 days before its end. */
 const renewBeforeDays = 30;

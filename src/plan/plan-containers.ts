@@ -16,7 +16,8 @@ import type { HostFacts } from './facts.ts';
 import { formerOwnFiles } from './former-own-files.ts';
 import { managedFileSteps } from './managed-file.ts';
 import { stopStep } from './plan-service.ts';
-import type { ComposeProject, Notice, Step } from './types.ts';
+import type { ComposeProject } from './compose-project.ts';
+import type { Notice, Step } from './types.ts';
 
 /** The steps that bring the containers of Docker Compose to a deployment. @throws EnvironmentError (exit 3) where they cannot run */
 export function planContainers(wishes: ContainerWishes, facts: HostFacts): ContainerPlan {

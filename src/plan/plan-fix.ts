@@ -4,7 +4,8 @@ import { describeDrift } from './describe-drift.ts';
 import type { HostFacts } from './facts.ts';
 import { planDeployment } from './plan-deployment.ts';
 import type { RenderedHost } from './system-facts.ts';
-import type { Owner, Plan, Step } from './types.ts';
+import type { Owner } from './action.ts';
+import type { Plan, Step } from './types.ts';
 
 /** A file or folder of this deployment that others may read or write, where it really lies. */
 export interface OpenFile {

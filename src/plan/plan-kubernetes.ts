@@ -18,7 +18,8 @@ import { formerOwnFiles } from './former-own-files.ts';
 import { isKeptAside, managedFileSteps } from './managed-file.ts';
 import { stopStep } from './plan-service.ts';
 import { refuseCluster } from './refuse-cluster.ts';
-import type { ClusterSecret, Notice, Step } from './types.ts';
+import type { ClusterSecret } from './cluster.ts';
+import type { Notice, Step } from './types.ts';
 
 /** The steps that bring a cluster to a deployment. @throws EnvironmentError (exit 3) where they cannot be carried out */
 export function planKubernetes(wishes: ContainerWishes, facts: HostFacts): ContainerPlan {

@@ -16,7 +16,8 @@ import {
 } from './host-proxies.ts';
 import { managedFileSteps } from './managed-file.ts';
 import type { HostFile, ProxyFacts } from './system-facts.ts';
-import type { StartedUnits, Step, UnitChange } from './types.ts';
+import type { StartedUnits, UnitChange } from './units.ts';
+import type { Step } from './types.ts';
 
 /** Steps by which a proxy takes a site, or lets go of one. */
 export interface ProxySteps {

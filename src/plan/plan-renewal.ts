@@ -9,7 +9,8 @@ import { judgeRenewal, type RenewalJudgement, type RenewalQuestion } from './jud
 import { acmeIssueSteps } from './plan-acme.ts';
 import { privateCaSteps, readableBy } from './plan-certificates.ts';
 import { deploymentPaths } from './deployment-paths.ts';
-import type { LiveCertificate, Plan, Step } from './types.ts';
+import type { LiveCertificate } from './live-certificate.ts';
+import type { Plan, Step } from './types.ts';
 
 export interface RenewalOptions {
   readonly force: boolean;

@@ -3,7 +3,8 @@ import { EnvironmentError } from '../deployment/errors.ts';
 import { deploymentPaths } from './deployment-paths.ts';
 import type { HostFacts, ReleaseRecord } from './facts.ts';
 import { freeName } from './managed-file.ts';
-import type { Notice, Owner, Step } from './types.ts';
+import type { Notice, Step } from './types.ts';
+import type { Owner } from './action.ts';
 
 /** A file that came with mcp-deploy.yaml, as a release keeps it. */
 export interface SentRecord {

@@ -7,7 +7,9 @@ import type { HostFacts } from './facts.ts';
 import { deploymentPaths } from './deployment-paths.ts';
 import { appliedServerFile } from './plan-build.ts';
 import { personalServiceStep } from './personal-service.ts';
-import type { Action, Notice, Plan, Step, Undo } from './types.ts';
+import type { Action } from './action.ts';
+import type { Notice, Plan, Step } from './types.ts';
+import type { Undo } from './undo.ts';
 
 /** Starts the server with the configuration that was applied last; nothing when it runs. */
 export function planStart(facts: HostFacts, deployment: Deployment): Plan {

@@ -16,7 +16,8 @@ import { contentTag, imageSteps, isOfContext, pushSteps, type ChosenImage } from
 import { projectName, readyTimeoutMs, type ContainerPlan, type ContainerWishes } from './container-plan.ts';
 import { oldSecretSteps, secretSteps, secretsOf } from './container-secrets.ts';
 import { stopStep } from './plan-service.ts';
-import type { Step, SwarmStack } from './types.ts';
+import type { Step } from './types.ts';
+import type { SwarmStack } from './swarm-stack.ts';
 
 /** User of the image, to whom Swarm gives its secrets. */
 const imageUser = { uid: 1_000, gid: 1_000 } as const;

@@ -7,7 +7,8 @@ import { hostProxies, proxyReading } from './host-proxies.ts';
 import { proxyRemoval } from './plan-proxy.ts';
 import { unfinishedNotices } from './plan-notices.ts';
 import { requireSystem } from './refuse-host.ts';
-import type { Notice, Plan, Step, UnitChange } from './types.ts';
+import type { Notice, Plan, Step } from './types.ts';
+import type { UnitChange } from './units.ts';
 
 /**
  * Takes a deployment off its host: first the site, so that nobody is sent to a server that ends, then the service, then the

@@ -2,7 +2,8 @@ import { basename } from 'node:path';
 import { UserError } from '../deployment/errors.ts';
 import type { HostFacts } from './facts.ts';
 import { requireSystem } from './refuse-host.ts';
-import type { Plan, UnitChange } from './types.ts';
+import type { Plan } from './types.ts';
+import type { UnitChange } from './units.ts';
 
 /** Starts, stops or restarts the service of a host; whether it starts at boot stays as it is. */
 export function planSystemService(purpose: 'start' | 'stop' | 'restart', facts: HostFacts): Plan {

@@ -9,7 +9,8 @@ import { buildSteps, trialStep } from './release-steps.ts';
 import type { HostFile, RenderedHost } from './system-facts.ts';
 import type { SystemWishes } from './system-wishes.ts';
 import { checkUnitsStep, serviceUnitOf, planUnits, readySteps, serviceReason, serviceStep } from './unit-steps.ts';
-import type { AdoptedFile, Notice, StartedUnits, Step } from './types.ts';
+import type { AdoptedFile, Notice, Step } from './types.ts';
+import type { StartedUnits } from './units.ts';
 
 export interface SystemPlan {
   /** Before keys and certificates: what they need. */

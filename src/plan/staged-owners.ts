@@ -1,7 +1,8 @@
 import { serviceComment } from './accounts.ts';
 import { deploymentPaths } from './deployment-paths.ts';
 import type { HostFacts } from './facts.ts';
-import type { Action, Owner, Step } from './types.ts';
+import type { Action, Owner } from './action.ts';
+import type { Step } from './types.ts';
 
 /** Where the system that is staged finds out whose files are; systemd reads both at every boot (sysusers.d(5), tmpfiles.d(5)). */
 export function ownerFilesOf(name: string): { readonly users: string; readonly owners: string } {

@@ -2,7 +2,8 @@ import { basename, dirname } from 'node:path';
 import { deploymentSchema } from '../deployment/schema.ts';
 import type { HostFacts } from './facts.ts';
 import { ownerFilesOf, ownerFileSteps } from './staged-owners.ts';
-import type { Action, Plan, Step } from './types.ts';
+import type { Action } from './action.ts';
+import type { Plan, Step } from './types.ts';
 
 /**
  * The same plan for a system that does not run: files, folders, links, keys and certificates as they would be there. What asks or

@@ -6,7 +6,8 @@ import type { SystemWishes } from './system-wishes.ts';
 import type { BuildSteps } from './release-steps.ts';
 import { sha256Hex } from './server-config.ts';
 import type { RenderedHost, SystemFacts } from './system-facts.ts';
-import type { Step, UnitChange } from './types.ts';
+import type { Step } from './types.ts';
+import type { UnitChange } from './units.ts';
 
 /** What each unit of ours has to do; nothing when all is as it should be. */
 export function planUnits(

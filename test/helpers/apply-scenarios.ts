@@ -5,7 +5,9 @@ import { applyPlan, type ApplyResult } from '../../src/apply/apply-plan.ts';
 import { recoverUnfinished, type Recovery } from '../../src/apply/recover.ts';
 import type { ApplyPorts, Endpoint, Issuer } from '../../src/apply/ports.ts';
 import type { OnProgress } from '../../src/apply/progress-event.ts';
-import type { Action, Plan, Step, Undo } from '../../src/plan/types.ts';
+import type { Action } from '../../src/plan/action.ts';
+import type { Plan, Step } from '../../src/plan/types.ts';
+import type { Undo } from '../../src/plan/undo.ts';
 import { snapshotTree, type TreeSnapshot } from './tree.ts';
 
 /** The folders and files that the plans of these scenarios touch. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { CertificateFact, FileFact, HostFacts } from '../../src/plan/facts.ts';
-import type { Action, Plan } from '../../src/plan/types.ts';
+import type { Action } from '../../src/plan/action.ts';
+import type { Plan } from '../../src/plan/types.ts';
 
 /** A machine without anything of ours. */
 export function emptyHost(changes: Partial<HostFacts> = {}): HostFacts {

@@ -5,7 +5,8 @@ import { formatDeployment, type DeploymentDraft } from '../../src/deployment/wri
 import type { HostFacts } from '../../src/plan/facts.ts';
 import { planDeployment } from '../../src/plan/plan-deployment.ts';
 import { sha256Hex } from '../../src/plan/server-config.ts';
-import type { Action, Plan } from '../../src/plan/types.ts';
+import type { Action } from '../../src/plan/action.ts';
+import type { Plan } from '../../src/plan/types.ts';
 import { afterPlan, certificateFact, emptyHost, fileFact } from '../helpers/host-facts.ts';
 import { seededRandom } from '../helpers/seeded-random.ts';
 

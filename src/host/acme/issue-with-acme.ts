@@ -6,7 +6,7 @@ import { EnvironmentError, UserError } from '../../deployment/errors.ts';
 import { encodePrivateKey, generateKeys } from '../../pki/key-pair.ts';
 import { keyMatchesCertificate } from '../../pki/key-matches-certificate.ts';
 import { parseCertificateName } from '../../pki/names.ts';
-import type { AcmeChallenge } from '../../plan/types.ts';
+import type { AcmeChallenge } from '../../plan/acme-order.ts';
 import { AcmeRefusal, explainRefusal, parseAcmeProblem } from './acme-failure.ts';
 import { openAcmeSession, type AcmeSession } from './acme-account.ts';
 import type { ChallengeSolver } from './challenge.ts';
