@@ -1,4 +1,4 @@
-import type { ComposeProject } from '../plan/types.ts';
+import type { ComposeProject } from '../plan/compose-project.ts';
 import type { ApplyPorts } from './ports.ts';
 
 const timeoutMs = 60_000;
