@@ -208,7 +208,8 @@ function defineUpgrade(command: Command): void {
       'after',
       `
 The new server is planned, checked and taken up as apply does it; mcp-deploy rollback brings the former build back. A file
-or a folder needs no network, and no script of the package runs while it is fetched.
+or a folder needs no network, and no script of the package runs while it is fetched. With --host this very mcp-deploy goes
+there, and what runs there becomes its version.
 
 Examples
   mcp-deploy upgrade --dry-run
@@ -216,6 +217,7 @@ Examples
   mcp-deploy upgrade --to 1.4.0
   mcp-deploy upgrade --to ./mcp-deploy-1.4.0.tgz --json
   mcp-deploy upgrade --check --registry
+  mcp-deploy upgrade --host deploy@a.example.com
 
 Exit codes
   0 upgraded, or nothing to do   1 with --check: a newer one is here   2 wrong input   3 refused before any change

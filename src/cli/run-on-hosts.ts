@@ -14,6 +14,7 @@ const remoteCommands: Readonly<Record<string, 'looks' | 'changes'>> = {
   plan: 'looks',
   apply: 'changes',
   rollback: 'changes',
+  upgrade: 'changes',
   history: 'looks',
   status: 'looks',
   doctor: 'looks',
@@ -59,8 +60,9 @@ export async function runOnHosts(
   asked: readonly string[],
   context: CommandContext,
 ): Promise<number> {
-  const kind = remoteCommands[command];
   refuseWords(command, words);
+  const onlyLooks = command === 'upgrade' && words.some((word) => word === '--check' || word === '--dry-run');
+  const kind = onlyLooks ? 'looks' : remoteCommands[command];
   const file = context.deploymentSource ?? context.deploymentFile;
   const targets = await readHostTargets(asked, file, await readText(context), context);
   for (const { deployment } of targets) {
@@ -93,10 +95,7 @@ export async function runOnHosts(
       const ran = await runThere(target, place, { command, words, inText, input: inputs.get(target) ?? null }, context);
       const document = inText ? null : parseDocument(ran.stdout);
       if (ran.exitCode === 255 && document === null) throw lost(host, ran);
-      if (inText)
-        output.result(
-          `${host}\n${ran.stdout.trimEnd().replace(/with: mcp-deploy apply(?: --from \S+)?/, `with: mcp-deploy apply --host ${host}`)}\n`,
-        );
+      if (inText) output.result(`${host}\n${withHost(ran.stdout.trimEnd(), host)}\n`);
       results.push({ host, exitCode: ran.exitCode ?? 130, document });
     } catch (error) {
       if (!(error instanceof ExplainedError)) throw error;
@@ -130,6 +129,13 @@ export async function runOnHosts(
   return failed?.exitCode ?? 0;
 }
 
+/** What is said there of the next command is typed here. */
+function withHost(text: string, host: string): string {
+  return text
+    .replace(/with: mcp-deploy apply(?: --from \S+)?/, `with: mcp-deploy apply --host ${host}`)
+    .replace(/mcp-deploy upgrade\b/, `mcp-deploy upgrade --host ${host}`);
+}
+
 /** The words of a command without those that say where it works and how it answers. */
 export function wordsForHosts(command: string, args: readonly string[]): readonly string[] {
   const names = command.split(' ');
@@ -148,6 +154,12 @@ function refuseWords(command: string, words: readonly string[]): void {
   if (remoteCommands[command] === undefined) {
     throw new UserError(`mcp-deploy ${command} works on this machine only.`, {
       next: `--host goes with: ${Object.keys(remoteCommands).join(', ')}`,
+    });
+  }
+  if (command === 'upgrade' && words.some((each) => /^--(?:to|integrity)(?:=|$)/.test(each))) {
+    throw new UserError('--to does not go with --host.', {
+      why: 'The mcp-deploy that is started here goes to the host, and what runs there becomes its version.',
+      next: 'npx mcp-deploy@VERSION upgrade --host HOST',
     });
   }
   const word = words.find((each) => forOneMachine.some((flag) => each === flag || each.startsWith(`${flag}=`)));

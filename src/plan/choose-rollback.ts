@@ -30,7 +30,11 @@ export function chooseRollback(releases: readonly ReleaseRecord[], wanted: numbe
 }
 
 function sameAs(one: ReleaseRecord, other: ReleaseRecord): boolean {
-  return JSON.stringify(one.desired) === JSON.stringify(other.desired) && one.build?.sha256 === other.build?.sha256;
+  return (
+    JSON.stringify(one.desired) === JSON.stringify(other.desired) &&
+    one.build?.sha256 === other.build?.sha256 &&
+    one.image === other.image
+  );
 }
 
 /** The numbers of releases that may go: all but the newest `keep`, and never the live one or the one before it. */

@@ -181,6 +181,7 @@ const mostDiffLines = 24;
 function diffOf(path: string, content: string, facts: HostFacts): readonly string[] {
   const before = path === facts.deploymentFile.path ? facts.deploymentFile.text : facts.files[path]?.text;
   if (before === undefined || before === null) return [];
+  if (path.endsWith('/serve.js')) return ['(another build of the server)'];
   const [from, to] = [hideSecrets(before), hideSecrets(content)];
   if (from === null || to === null) return ['(not shown: the present file is not valid YAML)'];
   if (from === to) return ['(a value that is not shown)'];

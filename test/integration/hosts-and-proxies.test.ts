@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { bootDebianWithinMs, bootedDebianTools } from '../helpers/booted-debian.ts';
 import { bootSystemHost, siteFolder, type SystemHost } from '../helpers/system-host.ts';
 import { binFile, runProgram, type CliResult } from '../helpers/cli.ts';
+import { makePackage } from '../helpers/other-package.ts';
 import { findProgram } from '../helpers/tools.ts';
 import { waitUntil } from '../helpers/wait-until.ts';
 
@@ -498,9 +499,12 @@ describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIR
       if (here !== '') rmSync(here, { recursive: true, force: true });
     });
 
-    function far(args: readonly string[], onStart?: (pid: number) => void): Promise<CliResult> {
+    function far(
+      args: readonly string[],
+      { bin = binFile, onStart }: { readonly bin?: string; readonly onStart?: (pid: number) => void } = {},
+    ): Promise<CliResult> {
       const env = { PATH: `${join(here, 'bin')}:${process.env['PATH'] ?? ''}` };
-      return inNetwork([process.execPath, binFile, ...args], env, onStart);
+      return inNetwork([process.execPath, bin, ...args], env, onStart);
     }
 
     /** As in the docs, where mcp-deploy is on the PATH. */
@@ -567,7 +571,7 @@ describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIR
         // The connection ends in the middle.
         want(', upstreams: { slow: { command: /usr/bin/sleep, args: ["600"], startSeconds: 120 } }');
         let pid = 0;
-        const running = far(['apply', '--host', 'one'], (started) => (pid = started));
+        const running = far(['apply', '--host', 'one'], { onStart: (started) => (pid = started) });
         await waitUntil(
           async () => (await host.debian.exec(['systemctl', 'is-active', '--quiet', 'mcp-far-trial'])).status === 0,
           120_000,
@@ -582,7 +586,20 @@ describe.skipIf((!canBoot || findProgram('ssh') === null) && process.env['REQUIR
         );
         expect(await host.sh(look)).toBe(was);
 
+        // What runs there becomes the version of who is at work here.
         want('');
+        const later = join(await makePackage(join(here, 'later'), '99.1.0'), 'bin/mcp-deploy.js');
+        const newer = await far(['upgrade', '--check', '--host', 'one'], { bin: later });
+        expect(newer.exitCode, newer.stderr).toBe(1);
+        expect(newer.stdout).toContain('mcp-deploy upgrade --host one');
+        const upgraded = await far(['upgrade', '--json', '--host', 'one'], { bin: later });
+        expect(upgraded.exitCode, upgraded.stderr).toBe(0);
+        expect(JSON.parse(upgraded.stdout)).toMatchObject({
+          hosts: [{ host: 'one', document: { changed: true, to: '99.1.0' } }],
+        });
+        expect(await host.sh('grep -c \'"99.1.0"\' /opt/mcp-deploy/far/current/serve.js')).not.toBe('0\n');
+        expect((await far(['apply', '--host', 'one'])).stderr).toContain('this is the older');
+
         const removed = await far(['uninstall', '--yes', '--purge', '--host', 'one']);
         expect(removed.exitCode, removed.stderr).toBe(0);
         expect(await host.sh('find /etc /opt /srv | sort')).toBe(before);

@@ -85,6 +85,15 @@ describe('the release to go back to', () => {
   test.each<[string, readonly ReleaseRecord[], number | null, number | string]>([
     ['the newest that differs', [release(3, 'b'), release(2, 'b'), release(1, 'a')], null, 1],
     ['another build of the same wish', [release(2, 'a', 'y'), release(1, 'a', 'x')], null, 1],
+    [
+      'another image of the same wish',
+      [
+        { ...release(2, 'a'), image: 'notes:y' },
+        { ...release(1, 'a'), image: 'notes:x' },
+      ],
+      null,
+      1,
+    ],
     ['the one asked for', [release(3, 'c'), release(2, 'b'), release(1, 'a')], 1, 1],
     ['one that is not kept', [release(3, 'c')], 2, 'There is no release 2.'],
     ['none', [], null, 'There is no release to go back to.'],
