@@ -17,7 +17,8 @@ import { judgeAddressBlocks, judgeAddressForms, type NamedAddress } from './judg
 import { judgeLimits } from './judge-limits.ts';
 import { judgeProxy } from './judge-proxy.ts';
 import { judgeTools } from './judge-tools.ts';
-import { defaultMaxInstances, type Deployment, type StdioUpstream, type Upstream } from './schema.ts';
+import { defaultMaxInstances, type StdioUpstream } from './stdio-upstream-schema.ts';
+import type { Deployment, Upstream } from './schema.ts';
 import { quoted } from './shape-sentences.ts';
 import type { SettingPath } from './setting-path.ts';
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
-/** What the service manager of the host allows and gives the server; part of `service` in mcp-deploy.yaml. */
-export const serviceLimits = {
+/** What the service manager of the host allows and gives the server. */
+const serviceLimits = {
   sockets: z
     .enum(['auto', 'on', 'off'])
     .default('auto')
@@ -39,3 +39,28 @@ export const serviceLimits = {
     .default({})
     .describe('files that only root can read and systemd hands to the server, as /run/credentials/UNIT/NAME'),
 };
+
+/** `service` of mcp-deploy.yaml: what runs the server. */
+export const serviceSchema = z
+  .strictObject({
+    manager: z
+      .enum(['none', 'systemd', 'systemd-user', 'launchd', 'docker', 'swarm', 'kubernetes'])
+      .default('none')
+      .describe(
+        'systemd = apply installs a service of the host below /etc, /opt and /var; systemd-user, launchd = one of yours, without root; docker = containers of Docker Compose; swarm = a stack of the Docker Swarm that this engine manages; kubernetes = a Deployment in a cluster that kubectl reaches; none = a process of this folder',
+      ),
+    trial: z
+      .boolean()
+      .default(true)
+      .describe(
+        'a new release is started beside the running one first; false for upstreams of which there may be only one',
+      ),
+    keepReleases: z.int().min(2).max(1_000).default(10).describe('how many releases are kept to roll back to'),
+    user: z
+      .string()
+      .regex(/^[a-z_][a-z0-9_-]{0,31}$/, 'use 1 to 32 of a-z, 0-9, - and _, starting with a letter or _')
+      .default('mcp')
+      .describe('system user that runs the server under systemd'),
+    ...serviceLimits,
+  })
+  .prefault({});

@@ -1,7 +1,8 @@
 import { isIP } from 'node:net';
 import { isDnsName } from '../deployment/host-name.ts';
 import { parseListenAddress } from '../deployment/listen-address.ts';
-import { listenAddress, type Deployment, type RateLimit } from '../deployment/schema.ts';
+import { listenAddress } from '../deployment/listen-schema.ts';
+import type { Deployment, RateLimit } from '../deployment/schema.ts';
 
 /** The value, or what is wrong with the text, as the end of the sentence "It …". */
 export type Parsed<Value> = { readonly value: Value } | { readonly problem: string };

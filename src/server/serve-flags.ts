@@ -1,5 +1,5 @@
 import { UserError } from '../deployment/errors.ts';
-import { mostWorkers } from '../deployment/schema.ts';
+import { mostWorkers } from '../deployment/server-schema.ts';
 import { asksToServe, describeEnvironment } from './environment.ts';
 
 /** What was asked on the command line of `serve`. */

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { stdioUpstreamSchema } from '../../src/deployment/schema.ts';
+import { stdioUpstreamSchema } from '../../src/deployment/stdio-upstream-schema.ts';
 import { createRegistry, type Registry } from '../../src/server/backends/registry.ts';
 import { createStdioBackend } from '../../src/server/backends/stdio-backend.ts';
 import { callTool, request, silentLog, until } from '../fixtures/upstreams/backend-calls.ts';

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, test } from 'vitest';
-import { stdioUpstreamSchema } from '../../src/deployment/schema.ts';
+import { stdioUpstreamSchema } from '../../src/deployment/stdio-upstream-schema.ts';
 import { createChildPool, type ChildPool } from '../../src/server/backends/child-pool.ts';
 import { createStdioBackend } from '../../src/server/backends/stdio-backend.ts';
 import type { Backend, BackendCall } from '../../src/server/types.ts';

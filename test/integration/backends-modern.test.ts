@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { stdioUpstreamSchema } from '../../src/deployment/schema.ts';
+import { stdioUpstreamSchema } from '../../src/deployment/stdio-upstream-schema.ts';
 import { createStdioBackend } from '../../src/server/backends/stdio-backend.ts';
 import type { Backend } from '../../src/server/types.ts';
 import { callTool, errorOf, fixture, request, silentLog, textOf, until } from '../fixtures/upstreams/backend-calls.ts';

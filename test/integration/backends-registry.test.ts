@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import { stdioUpstreamSchema } from '../../src/deployment/schema.ts';
+import { stdioUpstreamSchema } from '../../src/deployment/stdio-upstream-schema.ts';
 import { createBuiltinBackend } from '../../src/server/backends/builtin-backend.ts';
 import { createRegistry, type Registry } from '../../src/server/backends/registry.ts';
 import { createStdioBackend } from '../../src/server/backends/stdio-backend.ts';

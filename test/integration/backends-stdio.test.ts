@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { stdioUpstreamSchema } from '../../src/deployment/schema.ts';
+import { stdioUpstreamSchema } from '../../src/deployment/stdio-upstream-schema.ts';
 import { createStdioBackend } from '../../src/server/backends/stdio-backend.ts';
 import type { Backend } from '../../src/server/types.ts';
 import {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { build } from 'esbuild';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { stdioUpstreamSchema } from '../../src/deployment/schema.ts';
+import { stdioUpstreamSchema } from '../../src/deployment/stdio-upstream-schema.ts';
 import { createStdioBackend } from '../../src/server/backends/stdio-backend.ts';
 import type { Backend } from '../../src/server/types.ts';
 import { callTool, errorOf, fixture, isAlive, silentLog, textOf, until } from '../fixtures/upstreams/backend-calls.ts';

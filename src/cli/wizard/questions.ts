@@ -1,4 +1,4 @@
-import { listenAddress } from '../../deployment/schema.ts';
+import { listenAddress } from '../../deployment/listen-schema.ts';
 import { parseCertificateName } from '../../pki/names.ts';
 import { slugFrom } from '../slug.ts';
 import type { GivenAnswers } from './answers.ts';

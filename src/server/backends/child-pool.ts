@@ -1,4 +1,4 @@
-import { defaultMaxInstances } from '../../deployment/schema.ts';
+import { defaultMaxInstances } from '../../deployment/stdio-upstream-schema.ts';
 import type { BackendCall, CancelCall } from '../types.ts';
 import { UPSTREAM_BUSY, UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
 import { untilIdle } from './memory-watch.ts';

@@ -1,5 +1,5 @@
 import { resolve } from 'node:path';
-import type { StdioUpstream } from '../../deployment/schema.ts';
+import type { StdioUpstream } from '../../deployment/stdio-upstream-schema.ts';
 import type { Backend, BackendCall, BackendState, CancelCall, ListKind } from '../types.ts';
 import { UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
 import type { Log } from './backend-log.ts';

@@ -1,6 +1,6 @@
 import { spawn, type ChildProcess, type ChildProcessWithoutNullStreams } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { StdioUpstream } from '../../deployment/schema.ts';
+import type { StdioUpstream } from '../../deployment/stdio-upstream-schema.ts';
 import { UPSTREAM_UNAVAILABLE, upstreamError } from './backend-errors.ts';
 import { reasonOf, type Log } from './backend-log.ts';
 import { shakeHands, type Hello } from './handshake.ts';
