@@ -8,7 +8,7 @@ import { stopSeconds } from '../targets/service-command.ts';
 import type { AppliedContainers, RenderedFile } from '../targets/types.ts';
 import { refuseEngine, requireContainers } from './container-engine.ts';
 import type { ContainerFacts } from './container-facts.ts';
-import { folderSteps, managedFile, nameBelow } from './container-files.ts';
+import { foldersFor, managedFile, nameBelow } from './container-files.ts';
 import { contentTag, imageSteps, isOfContext, type ChosenImage } from './container-image.ts';
 import { projectName, readyTimeoutMs, type ContainerPlan, type ContainerWishes } from './container-plan.ts';
 import { oldSecretSteps, secretSteps } from './container-secrets.ts';
@@ -34,7 +34,10 @@ export function planContainers(wishes: ContainerWishes, facts: HostFacts): Conta
     (file) => image.isBuilt || !isOfContext(file),
   );
   const folder = join(facts.stateDir, 'docker');
-  const folders = [...new Set(files.map(({ installPath }) => join(installPath, '..')))].toSorted();
+  const folders = foldersFor(
+    files.map(({ installPath }) => installPath),
+    facts,
+  );
   const managed = files.map((file) => managedFileSteps(managedFile(file), facts, { adopt: wishes.adopt }));
   const writes = managed.flatMap(({ steps }) => steps);
   // Whoever does not build leaves the build context alone: it is that of another release.
@@ -47,7 +50,7 @@ export function planContainers(wishes: ContainerWishes, facts: HostFacts): Conta
   const steps: readonly Step[] = isDone
     ? former.steps
     : [
-        ...folders.flatMap((path) => folderSteps(path, facts)),
+        ...folders,
         ...secrets.steps,
         ...writes,
         ...former.steps,

@@ -8,7 +8,7 @@ import { renderAppliedManifests } from '../targets/kubernetes/files.ts';
 import { stopSeconds } from '../targets/service-command.ts';
 import type { RenderedFile, TargetInput } from '../targets/types.ts';
 import { refuseEngine, requireContainers } from './container-engine.ts';
-import { folderSteps, managedFile } from './container-files.ts';
+import { foldersFor, managedFile } from './container-files.ts';
 import { contentTag, imageSteps, isOfContext, namesRegistry, pushSteps, type ChosenImage } from './container-image.ts';
 import { readyTimeoutMs, type ContainerPlan, type ContainerWishes } from './container-plan.ts';
 import type { ClusterFacts } from './cluster-facts.ts';
@@ -40,12 +40,10 @@ export function planKubernetes(wishes: ContainerWishes, facts: HostFacts): Conta
   const writes = managed.flatMap(({ steps }) => steps);
   const former = image.isBuilt ? formerOwnFiles(context, facts) : { steps: [], notices: [] };
   const dropped = droppedFiles(rendered, facts);
-  const folders = [
-    ...new Set([
-      join(cluster.folder, '..'),
-      ...[...context, ...manifests].map(({ installPath }) => join(installPath, '..')),
-    ]),
-  ].toSorted((a, b) => a.length - b.length || (a < b ? -1 : 1));
+  const folders = foldersFor(
+    [cluster.folder, ...[...context, ...manifests].map(({ installPath }) => installPath)],
+    facts,
+  );
   const secrets = secretSteps(wishes, facts);
   const undo: Step['undo'] = { type: 'restore-objects', cluster, timeoutMs: rollTimeoutMs(deployment) };
   const server = found.objects.find(({ rollout }) => rollout !== undefined)?.rollout;
@@ -53,7 +51,7 @@ export function planKubernetes(wishes: ContainerWishes, facts: HostFacts): Conta
   const replicas = replicasOf(found, rendered, facts);
   const stops = facts.server.state === 'running' ? [stopStep(facts, deployment, 'the cluster takes its place')] : [];
   const steps: readonly Step[] = [
-    ...(rolls ? folders.flatMap((path) => folderSteps(path, facts)) : []),
+    ...(rolls ? folders : []),
     ...writes,
     ...former.steps,
     ...dropped.map((path): Step => ({

@@ -11,7 +11,7 @@ import type { HostFacts } from './facts.ts';
 import { formerOwnFiles } from './former-own-files.ts';
 import { managedFileSteps } from './managed-file.ts';
 import { refuseEngine, requireContainers } from './container-engine.ts';
-import { folderSteps, managedFile } from './container-files.ts';
+import { foldersFor, managedFile } from './container-files.ts';
 import { contentTag, imageSteps, isOfContext, pushSteps, type ChosenImage } from './container-image.ts';
 import { projectName, readyTimeoutMs, type ContainerPlan, type ContainerWishes } from './container-plan.ts';
 import { oldSecretSteps, secretSteps, secretsOf } from './container-secrets.ts';
@@ -46,14 +46,17 @@ export function planSwarm(wishes: ContainerWishes, facts: HostFacts): ContainerP
   const writes = managed.flatMap(({ steps }) => steps);
   // Whoever does not build leaves the build context alone: it is that of another release.
   const former = image.isBuilt ? formerOwnFiles(files, facts) : { steps: [], notices: [] };
-  const folders = [...new Set(files.map(({ installPath }) => join(installPath, '..')))].toSorted();
+  const folders = foldersFor(
+    files.map(({ installPath }) => installPath),
+    facts,
+  );
   const stack = swarmStack(deployment, facts.stateDir);
   const isDone = writes.length === 0 && secrets.steps.length === 0 && isServing(image.name, stack, containers);
   const isNew = containers.containers.length === 0;
   const steps: readonly Step[] = isDone
     ? former.steps
     : [
-        ...folders.flatMap((path) => folderSteps(path, facts)),
+        ...folders,
         ...secrets.steps,
         ...writes,
         ...former.steps,

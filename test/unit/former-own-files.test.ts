@@ -59,6 +59,22 @@ describe.each<[string, Planner]>([
   ['Compose', planContainers],
   ['Swarm', planSwarm],
 ])('%s', (_, planner) => {
+  test('the folders of a file are made one after another, and open to the user of the image', () => {
+    const { stateDir, files } = applied(planner, own('a/b/c.mjs'));
+    const steps = planFor(planner, own('a/b/c.mjs'), emptyHost({ stateDir, containers: engine })).steps;
+    const made = steps.flatMap(({ action }) =>
+      action.type === 'make-directory' ? [`${action.path.slice(stateDir.length + 1)} ${action.mode.toString(8)}`] : [],
+    );
+    // As in the image, whose user is another one.
+    expect(made.filter((path) => /^docker(?:\/own|  *7)/.test(path))).toEqual([
+      'docker 700',
+      'docker/own 755',
+      'docker/own/a 755',
+      'docker/own/a/b 755',
+    ]);
+    expect(Object.keys(files)).toContain(`${stateDir}/docker/own/a/b/c.mjs`);
+  });
+
   test('a file that is not named any more is removed before the image is built, with the folders that it leaves empty', () => {
     const facts = applied(planner, own('tools/old/gone.mjs', 'tools/stays.mjs'));
     const { steps, notices } = planFor(planner, own('tools/stays.mjs'), facts);
