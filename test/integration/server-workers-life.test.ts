@@ -154,14 +154,25 @@ test('when no worker can start any more, the server says why and ends with 70', 
   expect(served.output.stderr).toContain('cannot be read');
 }, 60_000);
 
-test('the folder of a server that was killed is gone with the next start, and its workers with it', async () => {
+const foldersOf = (owner: number): string[] =>
+  readdirSync(tmpdir()).filter((name) => /^mcp-deploy-workers-\d+-(\d+)-/.exec(name)?.[1] === String(owner));
+
+test('the folder of a server that was killed goes with the last of its workers', async () => {
   const { served } = await house.serve(2);
   const pid = served.child.pid ?? 0;
   const workers = childrenOf(pid);
-  const foldersOf = (owner: number): string[] =>
-    readdirSync(tmpdir()).filter((name) => /^mcp-deploy-workers-\d+-(\d+)-/.exec(name)?.[1] === String(owner));
   expect(foldersOf(pid)).toHaveLength(1);
   process.kill(pid, 'SIGKILL');
+  await waitUntil(async () => ![pid, ...workers].some(isAlive), 10_000, 'the end of all its processes');
+  expect(foldersOf(pid)).toEqual([]);
+}, 40_000);
+
+test('the folder of a server that was killed with its workers is gone with the next start', async () => {
+  const { served } = await house.serve(2);
+  const pid = served.child.pid ?? 0;
+  const workers = childrenOf(pid);
+  for (const each of [...workers, pid]) process.kill(each, 'SIGSTOP');
+  for (const each of [pid, ...workers]) process.kill(each, 'SIGKILL');
   await waitUntil(async () => ![pid, ...workers].some(isAlive), 10_000, 'the end of all its processes');
   const next = await house.serve(2);
   expect(foldersOf(pid)).toEqual([]);

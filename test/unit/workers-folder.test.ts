@@ -9,13 +9,14 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { makeWorkersFolder } from '../../src/server/workers/workers-folder.ts';
+import { leaveWorkersFolder, makeWorkersFolder } from '../../src/server/workers/workers-folder.ts';
 
 let parent: string;
 /** Of a process that has been here and is gone. */
@@ -80,6 +81,39 @@ test.each(['mcp-deploy-workers-aB3xYz', 'mcp-deploy-workers-1-GONE-aB3xYz', 'mcp
     expect(existsSync(path)).toBe(true);
   },
 );
+
+test.each<[string, string, number, boolean]>([
+  ['of another container, empty for long', 'mcp-deploy-workers-1-2-aB3xYz', 2, false],
+  ['of an earlier name, empty for long', 'mcp-deploy-workers-aB3xYz', 2, false],
+  ['of another container, empty since a moment ago', 'mcp-deploy-workers-1-2-aB3xYz', 0, true],
+])('a folder %s: %s after %i h', (_title, name, hours, stays) => {
+  const path = join(parent, name);
+  mkdirSync(path);
+  const at = Date.now() / 1_000 - hours * 3_600;
+  utimesSync(path, at, at);
+  makeWorkersFolder(parent);
+  expect(existsSync(path)).toBe(stays);
+});
+
+test('a folder of another container with a socket in it stays, however old', () => {
+  const path = join(parent, 'mcp-deploy-workers-1-2-aB3xYz');
+  mkdirSync(path);
+  writeFileSync(join(path, '0.sock'), '');
+  utimesSync(path, 1, 1);
+  makeWorkersFolder(parent);
+  expect(existsSync(path)).toBe(true);
+});
+
+test('a worker that is left alone takes the folder away as the last one, and not before', () => {
+  const path = makeWorkersFolder(parent);
+  writeFileSync(join(path, '1.sock'), '');
+  leaveWorkersFolder(path);
+  expect(existsSync(path)).toBe(true);
+  rmSync(join(path, '1.sock'));
+  leaveWorkersFolder(path);
+  expect(existsSync(path)).toBe(false);
+  expect(() => leaveWorkersFolder(path)).not.toThrow();
+});
 
 test.runIf(process.getuid?.() === 0)('a folder of another user stays', () => {
   const path = nameOf(gonePid);

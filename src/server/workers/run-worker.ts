@@ -10,6 +10,7 @@ import { watchSignals } from '../serve-signals.ts';
 import { serverVersion } from '../version.ts';
 import type { FromWorker, StartMessage, ToWorker } from './messages.ts';
 import { createWorkerSide, type WorkerSide } from './worker-side.ts';
+import { leaveWorkersFolder } from './workers-folder.ts';
 
 /**
  * One worker: the whole server, but connections come from the primary. Ends when it is told to, or when the primary is
@@ -28,7 +29,12 @@ export async function runWorker(): Promise<number> {
   });
   let side: WorkerSide | null = null;
   let reloads = 0;
-  const gone = (): void => endNow();
+  let folder: string | null = null;
+  let isAlone = false;
+  const gone = (): void => {
+    isAlone = true;
+    endNow();
+  };
   process.on('disconnect', gone);
   const started = new Promise<StartMessage>((resolve) => {
     process.on('message', (message: ToWorker, socket: unknown) => {
@@ -44,6 +50,7 @@ export async function runWorker(): Promise<number> {
   });
   try {
     const start = await started;
+    folder = start.folder;
     const flags = parseServeFlags([...start.argv], process.env);
     if (flags.mode === 'help') return 0;
     const bytes = start.config === null ? null : Buffer.from(start.config);
@@ -97,6 +104,7 @@ export async function runWorker(): Promise<number> {
     process.removeAllListeners('message');
     // The channel would keep the process alive.
     if (process.connected) process.disconnect();
+    if (isAlone && folder !== null) leaveWorkersFolder(folder);
   }
 
   async function reload(): Promise<void> {

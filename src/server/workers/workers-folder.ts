@@ -15,6 +15,9 @@ import { join } from 'node:path';
 const mostLooks = 20_000;
 const mostRemoved = 200;
 const namePattern = /^mcp-deploy-workers-(\d{1,10})-(\d{1,10})-[A-Za-z0-9]{6}$/;
+/** As long as a server lives, the sockets of its workers are in its folder, or it has just been made. */
+const anyName = /^mcp-deploy-workers-[A-Za-z0-9-]{1,40}$/;
+const emptyForMs = 3_600_000;
 const socketPattern = /^\d{1,4}\.sock$/;
 
 /**
@@ -41,8 +44,10 @@ function sweep(parent: string): void {
       const entry = folder.readSync();
       if (entry === null) break;
       const [, ownNamespace, pid] = namePattern.exec(entry.name) ?? [];
-      if (ownNamespace !== namespace || pid === undefined || isAlive(Number(pid))) continue;
-      if (removeLeftOver(join(parent, entry.name))) removed += 1;
+      const path = join(parent, entry.name);
+      const isOurs = ownNamespace === namespace && pid !== undefined;
+      if (isOurs ? !isAlive(Number(pid)) && removeLeftOver(path) : anyName.test(entry.name) && removeLongEmpty(path))
+        removed += 1;
     }
   } catch {
     // Another server sweeps at the same time, or the temp folder went away.
@@ -65,6 +70,28 @@ function removeLeftOver(path: string): boolean {
     return true;
   } catch {
     return false;
+  }
+}
+
+/** Of a server of another container, of which nobody can be asked whether it lives: an empty folder is nobody's. */
+function removeLongEmpty(path: string): boolean {
+  try {
+    const stats = lstatSync(path);
+    if (!stats.isDirectory() || stats.uid !== process.getuid?.() || Date.now() - stats.mtimeMs < emptyForMs)
+      return false;
+    rmdirSync(path);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** For a worker whose primary is gone: the last of them takes the folder away. Nothing happens while one has its socket in it. */
+export function leaveWorkersFolder(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // The next start removes it.
   }
 }
 
