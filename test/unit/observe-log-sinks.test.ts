@@ -1,8 +1,10 @@
 import { existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createTcpServer, type AddressInfo, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { listRotated } from '../../src/server/observe/append-file.ts';
 import { createErrorHook, type ErrorHookOptions } from '../../src/server/observe/error-hook.ts';
@@ -126,6 +128,35 @@ describe('the error hook', () => {
     await hook.settle(10_000);
     await waitUntil(() => failures.length === 1, 5_000, 'the failure');
     expect(failures).toEqual([why]);
+  });
+
+  test.each([
+    ['never answers', ''],
+    ['never ends its answer', 'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n'],
+  ])('a webhook that %s is given up, whatever is collected as garbage meanwhile', async (_title, answer) => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    const collecting = setInterval(collect, 50);
+    const taken = new Set<Socket>();
+    const server = createTcpServer((socket) => {
+      taken.add(socket.on('error', () => {}).resume());
+      socket.write(answer);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    try {
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+      const hook = make({ target: { url }, timeoutMs: 500 });
+      hook.tell('{"event":"e"}\n');
+      // An answer that has begun is enough: its rest is not waited for.
+      if (answer === '') await waitUntil(() => failures.length === 1, 20_000, 'the end');
+      else await hook.settle(20_000);
+      expect(failures).toEqual(answer === '' ? ['it took too long'] : []);
+      await waitUntil(() => [...taken].every(({ readableEnded, destroyed }) => readableEnded || destroyed), 20_000);
+    } finally {
+      clearInterval(collecting);
+      for (const socket of taken) socket.destroy();
+      server.close();
+    }
   });
 
   test('a command that hangs is ended', async () => {

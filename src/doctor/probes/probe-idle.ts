@@ -1,5 +1,6 @@
 import { describeNetworkFailure } from '../network-failure.ts';
 import type { IdleSeen, Observed } from '../observations.ts';
+import { deadlineSignal } from './deadline-signal.ts';
 import { openLegacySession } from './legacy-session.ts';
 import { keyHeaders } from './look-with-client.ts';
 import type { EndpointLook } from './probe-answers.ts';
@@ -32,7 +33,7 @@ export async function probeIdle(spec: IdleSpec, signal: AbortSignal): Promise<Ob
 async function watch(spec: IdleSpec, request: RequestInit, signal: AbortSignal): Promise<Observed<IdleSeen>> {
   const startedAt = performance.now();
   const sinceStart = (): number => performance.now() - startedAt;
-  const over = AbortSignal.timeout(spec.watchMs);
+  const over = deadlineSignal(signal, spec.watchMs);
   let lastAt = 0;
   let longestSilenceMs = 0;
   const heardAtMs: number[] = [];
@@ -42,7 +43,7 @@ async function watch(spec: IdleSpec, request: RequestInit, signal: AbortSignal):
     lastAt = sinceStart();
   };
   try {
-    const response = await spec.http(spec.url, { ...request, signal: AbortSignal.any([signal, over]) });
+    const response = await spec.http(spec.url, { ...request, signal: over.signal });
     if (response.status !== 200 || !(response.headers.get('content-type') ?? '').includes('text/event-stream')) {
       await response.body?.cancel();
       return { status: 'skipped', reason: `the server offers no such stream (${response.status})` };
@@ -58,9 +59,12 @@ async function watch(spec: IdleSpec, request: RequestInit, signal: AbortSignal):
   } catch (error) {
     signal.throwIfAborted();
     heard();
-    if (over.aborted) return { status: 'ok', watchedMs: sinceStart(), endedAfterMs: null, longestSilenceMs, heardAtMs };
+    if (over.signal.aborted)
+      return { status: 'ok', watchedMs: sinceStart(), endedAfterMs: null, longestSilenceMs, heardAtMs };
     const failure = describeNetworkFailure(error);
     if (!opened) return { status: 'failed', reason: failure.message, failure };
+  } finally {
+    over.release();
   }
   return { status: 'ok', watchedMs: sinceStart(), endedAfterMs: sinceStart(), longestSilenceMs, heardAtMs };
 }
