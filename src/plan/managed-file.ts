@@ -120,3 +120,18 @@ function shown(path: string, { baseDir }: HostFacts): string {
 function octal(mode: number): string {
   return (mode & 0o7777).toString(8).padStart(4, '0');
 }
+
+/** What is adopted is kept in a release, also when nothing else changes. */
+export function adoptSteps(adopted: readonly AdoptedFile[]): readonly Step[] {
+  if (adopted.length === 0) return [];
+  return [
+    {
+      id: 'adopt-edits',
+      title: 'keep edits by hand',
+      why: 'asked for with --adopt',
+      group: 'configuration',
+      action: { type: 'adopt', paths: adopted.map(({ path }) => path) },
+      undo: { type: 'none' },
+    },
+  ];
+}

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { deploymentSchema } from '../../src/deployment/schema.ts';
-import { planDeployment, type Desired } from '../../src/plan/plan-deployment.ts';
+import type { Desired } from '../../src/plan/desired.ts';
+import { planDeployment } from '../../src/plan/plan-deployment.ts';
 import type { HostFacts } from '../../src/plan/facts.ts';
 import type { Plan } from '../../src/plan/types.ts';
 import { afterPlan, emptyHost } from '../helpers/host-facts.ts';
