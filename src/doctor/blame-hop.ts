@@ -1,4 +1,4 @@
-import { evidenceOf } from './checks/proxy.ts';
+import { evidenceOf, fixOf } from './checks/proxy.ts';
 import type { EndpointCheck } from './checks/endpoint-check.ts';
 import type { Observations } from './observations.ts';
 import { suspectsFor } from './proxy-config/suspects.ts';
@@ -39,7 +39,7 @@ export function blameHop(check: EndpointCheck, verdict: FailVerdict, seen: Obser
     hop: hop === 'tls' ? hop : 'proxy',
     cause: suspect.cause,
     evidence: [...compared.evidence, evidenceOf(suspect)],
-    fix: { summary: suspect.summary, commands: suspect.commands, diff: suspect.diff },
+    fix: fixOf(suspect),
   };
 }
 

@@ -95,7 +95,9 @@ export const caddyFaults: readonly ProxyFault[] = [
     code: 'http/endpoint-found',
     hop: 'proxy',
     line: /handle_path/,
-    site: site({ own: ({ server }) => ['handle_path /mcp* {', `\treverse_proxy ${server}`, '}'] }),
+    site: site({
+      own: ({ server }) => ['handle_path /mcp* {', `\treverse_proxy ${server}`, '}', 'handle {', '\terror 404', '}'],
+    }),
     twin: {
       fact: 'handle keeps it',
       site: site({

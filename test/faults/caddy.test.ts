@@ -12,6 +12,7 @@ describeProxyFaults(
       writeFileSync(join(folder, 'Caddyfile'), `${options}\nimport ${folder}/sites/*.conf\n`);
       return startCaddy('', folder, ports, { keepMain: true });
     },
+    check: (folder) => ['caddy', 'validate', '--adapter', 'caddyfile', '--config', join(folder, 'Caddyfile')],
     mainFile: (folder) => join(folder, 'Caddyfile'),
   },
   caddyFaults,

@@ -16,6 +16,7 @@ describeProxyFaults(
       );
       return startHaproxy(join(folder, 'haproxy.cfg'), ports);
     },
+    check: (_, siteFile) => ['haproxy', '-c', '-q', '-f', siteFile],
     mainFile: (_, siteFile) => siteFile,
   },
   haproxyFaults,

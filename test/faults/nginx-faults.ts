@@ -159,7 +159,7 @@ export const nginxFaults: readonly ProxyFault[] = [
     hop: 'proxy',
     line: /\[secret\]/,
     site: site({
-      lines: plus(`proxy_set_header Authorization "Bearer ${firstKey}";`, 'proxy_set_header X-Api-Key "";'),
+      lines: plus(`proxy_set_header Authorization "Bearer ${firstKey}";`),
     }),
     twin: {
       fact: 'an inner header that the server does not read',

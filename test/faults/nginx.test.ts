@@ -15,6 +15,7 @@ describeProxyFaults(
         writeFileSync(main, text.replace('worker_connections 256', 'worker_connections 1024'));
       });
     },
+    check: (folder) => ['nginx', '-t', '-q', '-p', folder, '-c', join(folder, 'nginx.conf')],
     mainFile: (folder) => join(folder, 'nginx.conf'),
   },
   nginxFaults,

@@ -1,7 +1,7 @@
 import { suspectsFor } from '../proxy-config/suspects.ts';
 import type { Suspect } from '../proxy-config/suspect.ts';
 import type { ClientObserved, Observations } from '../observations.ts';
-import type { Verdict } from '../types.ts';
+import type { Fix, Verdict } from '../types.ts';
 import { beforeMcp, checksOf, fail, notApplicable, notSeen, pass, type EndpointCheck } from './endpoint-check.ts';
 
 /** What stands in front of the server, compared with the server itself or read from its configuration. */
@@ -91,13 +91,18 @@ function judgeConfig(code: string, title: string, seen: Observations): Verdict {
     title: `not so: ${title}`,
     cause: first.cause,
     evidence: [first, ...more].map(evidenceOf),
-    fix: { summary: first.summary, commands: first.commands, diff: first.diff },
+    fix: fixOf(first),
   });
 }
 
 /** Where it stands, as a line of evidence. */
 export function evidenceOf({ file, line, observed, expected }: Suspect) {
   return { source: `${file}:${line}`, observed, expected };
+}
+
+/** What changes there. */
+export function fixOf({ summary, commands, diff }: Suspect): Fix {
+  return { summary, commands, ...(diff === undefined ? {} : { diff }) };
 }
 
 function serverOf(look: ClientObserved): string | null {

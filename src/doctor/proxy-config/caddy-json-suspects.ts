@@ -8,8 +8,8 @@ import {
   type Node,
 } from 'jsonc-parser';
 import type { ProxyConfigSeen } from '../observations.ts';
+import { changeFile, type FileChange } from './change-file.ts';
 import {
-  diffOfTexts,
   durationMs,
   isUpstream,
   neededBodyBytes,
@@ -73,14 +73,17 @@ function changeOf(
   root: Node,
   path: JSONPath,
   value: unknown,
-): Pick<Suspect, 'diff' | 'commands'> {
+): FileChange {
   const tabSize = /^( +)\S/m.exec(text)?.[1]?.length ?? 2;
   const formattingOptions = { insertSpaces: !/^\t/m.test(text), tabSize };
-  const diff = diffOfTexts(file, text, applyEdits(text, modify(text, path, value, { formattingOptions })));
-  if (!/^https?:/.test(file)) {
-    return { diff, commands: [`caddy validate --config ${file}`, `caddy reload --config ${file}`] };
+  const after = applyEdits(text, modify(text, path, value, { formattingOptions }));
+  if (/^https?:/.test(file)) {
+    return { ...changeFile(file, text, after, []), commands: [changeThroughApi(file, root, path, value)] };
   }
-  return { diff, commands: [changeThroughApi(file, root, path, value)] };
+  const commands = [`caddy validate --config ${file}`, `caddy reload --config ${file}`];
+  const changed = changeFile(file, text, after, commands);
+  // Lines that are taken out of JSON by their numbers may leave a comma behind.
+  return changed.diff === undefined ? { commands } : changed;
 }
 
 /** PATCH replaces what is there, PUT makes what is not; neither makes what is around it. */

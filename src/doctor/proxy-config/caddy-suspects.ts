@@ -1,7 +1,7 @@
 import type { ProxyConfigSeen } from '../observations.ts';
 import { caddyJsonSuspects, isCaddyJson } from './caddy-json-suspects.ts';
 import {
-  diffOf,
+  changeLines,
   durationMs,
   isUpstream,
   neededBodyBytes,
@@ -32,9 +32,11 @@ export function caddySuspects(config: ProxyConfigSeen, target: ConfigTarget): re
   for (const line of lines) {
     for (const { codes, change, at = line, ...words } of judgeLine(line, lines, target)) {
       const { file, line: number } = line;
-      const diff = diffOf(files, { file: at.file, line: at.line }, change);
+      // The first line of a block is not taken out alone.
+      const possible = change === takeOut && line.opens ? null : change;
+      const changed = changeLines(files, { file: at.file, line: at.line }, possible, commands);
       const observed = line.words.join(' ');
-      for (const code of codes) found.push({ observed, ...words, code, file, line: number, diff, commands });
+      for (const code of codes) found.push({ observed, ...words, code, file, line: number, ...changed });
     }
   }
   return found;
@@ -55,7 +57,7 @@ function judgeLine(line: Line, all: readonly Line[], target: ConfigTarget): read
   const [name = '', first = ''] = words;
   switch (name) {
     case 'encode':
-      return judgeEncode(line, all);
+      return judgeEncode(line, all, target);
     case 'buffer_responses':
     case 'response_buffers':
       return [
@@ -152,7 +154,7 @@ function judgeLine(line: Line, all: readonly Line[], target: ConfigTarget): read
               expected: 'reverse_proxy to the server',
               cause: 'Caddy answers the path itself',
               summary: `Pass ${target.path} on to the server.`,
-              change: takeOut,
+              ...takeOutAnswer(line, all),
             },
           ];
     case 'reverse_proxy':
@@ -162,23 +164,44 @@ function judgeLine(line: Line, all: readonly Line[], target: ConfigTarget): read
   }
 }
 
-/** By itself `encode` takes every text type, so event streams too; a matcher for other types leaves them out. */
-function judgeEncode(line: Line, all: readonly Line[]): readonly Judged[] {
-  const inside = all.filter(({ within: blocks }) => blocks.some((block) => block.startsWith('encode')));
-  const limited = inside.some(({ words }) => words[0] === 'match' && !words.join(' ').includes('event-stream'));
-  if (limited) return [];
+/** With the line before it that only says what kind of text it is. */
+function takeOutAnswer(line: Line, all: readonly Line[]): Pick<Judged, 'change' | 'at'> {
+  const before = all.find((each) => each.file === line.file && each.line === line.line - 1);
+  const [name, field = ''] = before?.words ?? [];
+  const typed = name === 'header' && field.toLowerCase() === 'content-type' && !line.opens;
+  return before !== undefined && typed ? { at: before, change: { replace: [], count: 2 } } : { change: takeOut };
+}
+
+/**
+ * By itself `encode` takes every text type, so event streams too. A matcher for other types of answers leaves them out, but
+ * holds their head back until the first event all the same (Caddy 2.6): the path is what has to be left out.
+ */
+function judgeEncode(line: Line, all: readonly Line[], { path }: ConfigTarget): readonly Judged[] {
+  const [, first = ''] = line.words;
+  const matcher = all.find(({ words }) => words[0] === first && words[1] === 'not' && words[2] === 'path');
+  if (matcher?.words.includes(path) === true) return [];
+  const matched = /^[@/]/.test(first);
+  const rest = line.words.slice(first === '*' ? 2 : 1).join(' ');
+  const name = matcherNames.find((each) => !all.some(({ words }) => words[0] === each)) ?? '';
   return [
     {
       codes: ['stream/compressed'],
-      expected: 'encode for JSON alone',
+      expected: `encode for other paths than ${path}`,
       cause: 'encode compresses event streams too, and holds them back until there is enough',
-      summary: 'Leave event streams out of encode.',
-      change: line.opens
-        ? { insert: ['match header Content-Type application/json*'] }
-        : { replace: [`${line.words.join(' ')} {`, '    match header Content-Type application/json*', '}'] },
+      summary: `Leave ${path} out of encode.`,
+      change: matched
+        ? takeOut
+        : {
+            replace: [
+              `${name} not path ${path}`,
+              `encode ${name}${rest === '' ? '' : ` ${rest}`}${line.opens ? ' {' : ''}`,
+            ],
+          },
     },
   ];
 }
+
+const matcherNames = ['@not_mcp', '@not_mcp_endpoint'];
 
 /** Codes of findings that come from a header that is taken off. */
 const codeOfHeader: Readonly<Record<string, string>> = {

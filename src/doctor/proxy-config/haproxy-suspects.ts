@@ -1,6 +1,6 @@
 import type { ProxyConfigSeen } from '../observations.ts';
 import {
-  diffOf,
+  changeLines,
   durationMs,
   isUpstream,
   neededBodyBytes,
@@ -43,8 +43,8 @@ export function haproxySuspects({ files }: ProxyConfigSeen, target: ConfigTarget
     words: Pick<Suspect, 'expected' | 'cause' | 'summary'> & { readonly observed?: string },
     change: LineChange,
   ): void => {
-    const diff = diffOf(files, { file, line }, change);
-    for (const code of codes) found.push({ observed: text, ...words, code, file, line, diff, commands });
+    const changed = changeLines(files, { file, line }, change, commands);
+    for (const code of codes) found.push({ observed: text, ...words, code, file, line, ...changed });
   };
   for (const line of passed.flatMap(({ lines }) => lines)) suspectLine(line, add);
   for (const section of passed) suspectServers(section, target, add);

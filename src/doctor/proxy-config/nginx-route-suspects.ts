@@ -25,6 +25,8 @@ export function nginxRouteSuspects(at: NginxReader, target: ConfigTarget): reado
     );
   }
   const returned = hasDirective(location?.block ?? [], 'return') ?? hasDirective(server.block ?? [], 'return');
+  const passes = hasDirective(location?.block ?? [], 'proxy_pass') !== null;
+  const instead = passes ? [] : target.upstream === null ? null : passLines(target.upstream);
   if (returned !== null && /^30[1278]$/.test(returned.args[0] ?? '')) {
     found.push(
       at.suspect(returned, {
@@ -32,7 +34,7 @@ export function nginxRouteSuspects(at: NginxReader, target: ConfigTarget): reado
         expected: `no redirect of ${target.path}`,
         cause: 'nginx answers the path with a redirect',
         summary: `Pass ${target.path} on to the server.`,
-        lines: [],
+        lines: instead,
       }),
     );
   } else if (returned !== null) {
@@ -43,12 +45,25 @@ export function nginxRouteSuspects(at: NginxReader, target: ConfigTarget): reado
           expected: 'proxy_pass to the server',
           cause: 'nginx answers the path itself',
           summary: `Pass ${target.path} on to the server.`,
-          lines: [],
+          lines: instead,
         }),
       );
     }
   }
   return [...found, ...passedOn(at, target), ...wellKnowns(at, server)];
+}
+
+/** All that a location needs that passes the endpoint on. */
+function passLines(upstream: string): readonly string[] {
+  return [
+    `proxy_pass http://${upstream};`,
+    'proxy_http_version 1.1;',
+    'proxy_set_header Host $http_host;',
+    'proxy_set_header Connection "";',
+    'proxy_buffering off;',
+    'proxy_read_timeout 1h;',
+    'client_max_body_size 10m;',
+  ];
 }
 
 function passedOn(at: NginxReader, target: ConfigTarget): readonly Suspect[] {

@@ -10,7 +10,7 @@ export interface NginxScope {
 /** Finds the server and the location as nginx would; null when no server block listens on that port. */
 export function findScope(root: readonly NginxDirective[], target: ConfigTarget): NginxScope | null {
   // A site file alone has no http block around it.
-  const site: NginxDirective = { name: 'http', args: [], block: root, file: '', line: 0 };
+  const site: NginxDirective = { name: 'http', args: [], block: root, file: '', line: 0, from: 0, to: 0 };
   const alone = root.some(({ name }) => name === 'server') ? [site] : [];
   for (const http of [...root.filter(({ name }) => name === 'http'), ...alone]) {
     const servers = (http.block ?? []).filter(({ name, block }) => name === 'server' && listensOn(block, target.port));

@@ -7,11 +7,17 @@ export interface NginxDirective {
   readonly block: readonly NginxDirective[] | null;
   readonly file: string;
   readonly line: number;
+  /** Where it begins, and ends with its semicolon or the brace that opens its block: offsets in the text of the file. */
+  readonly from: number;
+  readonly to: number;
 }
 
 interface Token {
   readonly text: string;
   readonly line: number;
+  /** Offsets of its first character, and behind its last. */
+  readonly from: number;
+  readonly to: number;
   readonly quoted: boolean;
 }
 
@@ -47,7 +53,8 @@ function parseFile(
         words = [];
         const block = token.text === '{' ? parseBlock() : null;
         if (name === undefined) continue;
-        const directive = { name: name.text, args: args.map((arg) => arg.text), block, file: path, line: name.line };
+        const place = { file: path, line: name.line, from: name.from, to: token.to };
+        const directive = { name: name.text, args: args.map((arg) => arg.text), block, ...place };
         if (name.text === 'include' && depth < maxDepth) {
           directives.push(...includesOf(directive.args[0] ?? '', path, files, depth));
         } else directives.push(directive);
@@ -94,10 +101,10 @@ function tokensOf(text: string): readonly Token[] {
     } else if (char === '#') {
       while (at < text.length && text[at] !== '\n') at += 1;
     } else if (char === ';' || char === '{' || char === '}') {
-      tokens.push({ text: char, line, quoted: false });
+      tokens.push({ text: char, line, from: at, to: at + 1, quoted: false });
       at += 1;
     } else if (char === '"' || char === "'") {
-      const startedAt = line;
+      const startedAt = { line, from: at };
       let value = '';
       at += 1;
       while (at < text.length && text[at] !== char) {
@@ -107,9 +114,10 @@ function tokensOf(text: string): readonly Token[] {
         at += 1;
       }
       at += 1;
-      tokens.push({ text: value, line: startedAt, quoted: true });
+      tokens.push({ text: value, ...startedAt, to: at, quoted: true });
     } else {
       let value = '';
+      const from = at;
       // A brace within a word belongs to it when a variable is written ${name}.
       while (at < text.length && !/[\s;{}]/.test(text[at] as string)) {
         if (text[at] === '$' && text[at + 1] === '{') {
@@ -126,7 +134,7 @@ function tokensOf(text: string): readonly Token[] {
           at += 1;
         }
       }
-      tokens.push({ text: value, line, quoted: false });
+      tokens.push({ text: value, line, from, to: at, quoted: false });
     }
   }
   return tokens;

@@ -1,4 +1,5 @@
 import type { ProxyConfigSeen } from '../observations.ts';
+import { changeFile, type FileChange } from './change-file.ts';
 
 /** A line of a proxy's configuration that explains a finding, or is one. */
 export interface Suspect {
@@ -12,9 +13,9 @@ export interface Suspect {
   /** One sentence. */
   readonly cause: string;
   readonly summary: string;
-  /** Applies with `patch -p0`. */
-  readonly diff: string;
-  /** Checks the configuration, then loads it. */
+  /** Applies with `patch -p0 -d /`; left out where it would show a secret. */
+  readonly diff?: string;
+  /** Makes the change where there is no diff, checks the configuration, then loads it. */
   readonly commands: readonly string[];
 }
 
@@ -42,57 +43,31 @@ export interface Place {
   readonly line: number;
 }
 
-/** How the lines from `line` to `lastLine` change: other text in their place, or lines put behind them. */
+/** How lines change: others in the place of `count` (one), or lines put behind one. Null: a diff cannot say it. */
 export type LineChange =
-  | { readonly replace: readonly string[]; readonly lastLine?: number }
-  | { readonly insert: readonly string[] };
+  | { readonly replace: readonly string[]; readonly count?: number }
+  | { readonly insert: readonly string[] }
+  | null;
 
-const contextLines = 2;
-
-/** A unified diff of one change. New lines are written without indentation and get that of their neighbour. */
-export function diffOf(files: ProxyConfigSeen['files'], { file, line }: Place, change: LineChange): string {
-  const all = (files.find(({ path }) => path === file)?.text ?? '').split('\n');
-  const last = 'replace' in change ? (change.lastLine ?? line) : line;
-  const from = Math.max(1, line - contextLines);
-  const to = Math.min(all.length, last + contextLines);
-  const at = (number: number): string => all[number - 1] ?? '';
-  const added = 'replace' in change ? change.replace : change.insert;
-  const indent = indentFor(at(line), 'insert' in change);
-  const removed = 'replace' in change ? range(line, last).map((number) => `-${at(number)}`) : [` ${at(line)}`];
-  const body = [
-    ...range(from, line - 1).map((number) => ` ${at(number)}`),
-    ...removed,
-    ...added.map((text) => `+${indent}${text}`),
-    ...range(last + 1, to).map((number) => ` ${at(number)}`),
-  ];
-  const before = to - from + 1;
-  const after = before + added.length - ('replace' in change ? last - line + 1 : 0);
-  return [`--- ${file}`, `+++ ${file}`, `@@ -${from},${before} +${from},${after} @@`, ...body].join('\n');
-}
-
-/** A unified diff from one text to another that differs in one place. */
-export function diffOfTexts(file: string, before: string, after: string): string {
-  const [old, now] = [before.split('\n'), after.split('\n')];
-  let same = 0;
-  while (same < Math.min(old.length, now.length) && old[same] === now[same]) same += 1;
-  let alike = 0;
-  while (alike < Math.min(old.length, now.length) - same && old.at(-1 - alike) === now.at(-1 - alike)) alike += 1;
-  const from = Math.max(0, same - contextLines);
-  const tail = Math.min(alike, contextLines);
-  const until = (lines: readonly string[]): number => lines.length - alike;
-  const body = [
-    ...old.slice(from, same).map((text) => ` ${text}`),
-    ...old.slice(same, until(old)).map((text) => `-${text}`),
-    ...now.slice(same, until(now)).map((text) => `+${text}`),
-    ...old.slice(until(old), until(old) + tail).map((text) => ` ${text}`),
-  ];
-  const lengthOf = (lines: readonly string[]): number => until(lines) + tail - from;
-  return [
-    `--- ${file}`,
-    `+++ ${file}`,
-    `@@ -${from + 1},${lengthOf(old)} +${from + 1},${lengthOf(now)} @@`,
-    ...body,
-  ].join('\n');
+/** New lines are written without indentation and get that of their neighbour. */
+export function changeLines(
+  files: ProxyConfigSeen['files'],
+  { file, line }: Place,
+  change: LineChange,
+  commands: readonly string[],
+): FileChange {
+  if (change === null) return { commands };
+  const before = files.find(({ path }) => path === file)?.text ?? '';
+  const lines = before.split('\n');
+  const inserts = 'insert' in change;
+  const added = inserts ? change.insert : change.replace;
+  const indent = indentFor(lines[line - 1] ?? '', inserts);
+  const after = lines.toSpliced(
+    inserts ? line : line - 1,
+    inserts ? 0 : (change.count ?? 1),
+    ...added.map((text) => indent + text),
+  );
+  return changeFile(file, before, after.join('\n'), commands);
 }
 
 /** Behind a line that opens a block, one step deeper. */
@@ -100,10 +75,6 @@ function indentFor(neighbour: string, inside: boolean): string {
   const own = /^\s*/.exec(neighbour)?.[0] ?? '';
   if (!inside || !/\{\s*(?:#.*)?$/.test(neighbour)) return own;
   return own + (own.includes('\t') ? '\t' : '    ');
-}
-
-function range(from: number, to: number): readonly number[] {
-  return Array.from({ length: Math.max(0, to - from + 1) }, (_, index) => from + index);
 }
 
 /** `60`, `60s`, `5m`, `1h30m`, `500ms`, `1d` in milliseconds; `unit` is that of a bare number. Null when it is none. */
