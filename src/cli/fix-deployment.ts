@@ -32,12 +32,12 @@ export async function fixDeployment(
   const { output, ports, stateDir } = context;
   const deployment = await readAppliedDeployment(context);
   if (own === null || deployment === null) throw new Error('--fix without a deployment of this folder');
-  const planFor = async (facts: HostFacts): Promise<FixPlan> =>
+  const planFor = async (facts: HostFacts, seen = before): Promise<FixPlan> =>
     planFix(
       {
         deployment,
-        open: await openFiles(context, deployment, before, own),
-        timers: stoppedTimers(context, before),
+        open: await openFiles(context, deployment, seen, own),
+        timers: stoppedTimers(context, seen),
         ...hostOf(context, deployment),
       },
       facts,
@@ -69,7 +69,9 @@ export async function fixDeployment(
   // Under the lock everything is looked at anew: also what the undo of something interrupted has changed.
   const outcome = await changeHost(context, 'apply', async (lookAgain) => {
     const now = await lookAgain(deployment);
-    return { plan: (await planFor(now)).plan, facts: now };
+    // The undo may have opened again what an interrupted --fix had closed, and so was well when it was looked at.
+    const seen = unfinished === null ? before : await look();
+    return { plan: (await planFor(now, seen)).plan, facts: now };
   });
   const done = [
     ...(unfinished === null ? [] : [`undo what an interrupted ${unfinished.purpose} left`]),

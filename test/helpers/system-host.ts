@@ -1,9 +1,7 @@
-import { readFileSync, realpathSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
-import { build } from 'esbuild';
 import { bootDebian, type BootedDebian, type Executed } from './booted-debian.ts';
+import { bundleOf } from './bundle-of.ts';
 import { repository } from './cli.ts';
 import type { FrozenReport } from './system-frozen-cli.ts';
 
@@ -60,7 +58,7 @@ export async function bootSystemHost(): Promise<SystemHost> {
     echo '// another build' >> ${newer}/dist/server/serve.js`);
   await Promise.all(
     scripts.map(async (name) =>
-      debian.run(['sh', '-c', `cat > ${tools}/dist/cli/${name}.mjs`], { input: await bundle(name) }),
+      debian.run(['sh', '-c', `cat > ${tools}/dist/cli/${name}.mjs`], { input: await bundleOf(name) }),
     ),
   );
   const run = (file: string, args: readonly string[]): Promise<Executed> =>
@@ -87,27 +85,6 @@ export async function bootSystemHost(): Promise<SystemHost> {
     },
     snapshot: () => debian.run(['sh', '-c', snapshotScript]),
   };
-}
-
-async function bundle(name: (typeof scripts)[number]): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'mcp-system-'));
-  const outfile = join(folder, `${name}.mjs`);
-  await build({
-    entryPoints: [new URL(`${name}.ts`, import.meta.url).pathname],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node20',
-    logLevel: 'error',
-    define: { __MCP_DEPLOY_VERSION__: JSON.stringify('0.1.0') },
-    // CommonJS packages inside an ES module ask for require.
-    banner: { js: `import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);` },
-    alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
-  });
-  const text = readFileSync(outfile, 'utf8');
-  await rm(folder, { recursive: true });
-  return text;
 }
 
 const left = '-name .pwd.lock -o -name .npm -o -name journal';
