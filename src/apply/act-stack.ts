@@ -92,6 +92,17 @@ export async function listServices(
   return exitCode === 0 ? parseServices(output, name) : null;
 }
 
+/** Folder of the file that a stack was applied from, by the label of its server; null where nothing says so. */
+export async function readStackFolder(
+  name: string,
+  { processes }: Pick<ApplyPorts, 'processes'>,
+): Promise<string | null> {
+  const format = '{{index .Spec.Labels "mcp-deploy.folder"}}';
+  const argv = ['docker', 'service', 'inspect', '--format', format, `${name}_server`];
+  const { exitCode, output } = await processes.run(argv, engineTimeoutMs);
+  return exitCode === 0 && output.trim() !== '' ? output.trim() : null;
+}
+
 export function parseServices(output: string, stack: string): readonly ContainerFact[] {
   return output
     .split('\n')

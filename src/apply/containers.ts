@@ -13,6 +13,7 @@ const format = [
   '{{.Label "mcp-deploy.config"}}',
   '{{.Label "com.docker.compose.oneoff"}}',
   '{{.Ports}}',
+  '{{.Label "com.docker.compose.project.working_dir"}}',
 ].join(separator);
 
 /** The containers of a Compose project, oldest first. Null when the engine does not tell. */
@@ -32,7 +33,7 @@ export function parseContainers(output: string): readonly ContainerFact[] {
     .split('\n')
     .filter((line) => line.trim() !== '')
     .map((line) => {
-      const [id = '', service = '', state = '', image = '', config = '', oneOff = '', ports = ''] =
+      const [id = '', service = '', state = '', image = '', config = '', oneOff = '', ports = '', folder = ''] =
         line.split(separator);
       return {
         id,
@@ -42,6 +43,7 @@ export function parseContainers(output: string): readonly ContainerFact[] {
         config,
         oneOff: oneOff === 'True',
         ports: [...new Set(Array.from(ports.matchAll(/:(\d+)->/g), (match) => Number(match[1])))],
+        ...(folder === '' ? {} : { folder }),
       };
     })
     .toReversed();

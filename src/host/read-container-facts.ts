@@ -1,6 +1,7 @@
-import { join } from 'node:path';
+import { realpath } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { hasImage } from '../apply/act-containers.ts';
-import { listServices } from '../apply/act-stack.ts';
+import { listServices, readStackFolder } from '../apply/act-stack.ts';
 import { listContainers } from '../apply/containers.ts';
 import { readFileFact } from '../apply/commit.ts';
 import { sha256Of } from '../apply/pre-images.ts';
@@ -39,19 +40,33 @@ export async function readContainerFacts(
   const images: string[] = [];
   for (const image of isReady ? new Set(options.images) : []) if (await hasImage(image, ports)) images.push(image);
   if (isReady && options.repository !== undefined) images.push(...(await listTags(options.repository, ports)));
+  const list = options.isStack ? listServices : listContainers;
+  const containers = isReady ? ((await list(options.project, ports)) ?? []) : [];
+  const folders = containers.flatMap(({ folder }) => folder ?? []);
+  if (options.isStack && containers.length > 0) folders.push((await readStackFolder(options.project, ports)) ?? '');
+  const othersFolder = await findOthersFolder(folders, dirname(options.copies));
   return {
     engine,
     compose: isReady ? await readCompose(ports) : null,
     buildx: isReady && (await ports.processes.run(['docker', 'buildx', 'version'], lookTimeoutMs)).exitCode === 0,
     images,
-    containers: isReady
-      ? ((await (options.isStack ? listServices : listContainers)(options.project, ports)) ?? [])
-      : [],
+    containers,
+    ...(othersFolder === null ? {} : { othersFolder }),
     secretSources: await readHashes(files, options.secrets),
     secretCopies: await readCopies(files, options.copies),
     uid: process.getuid?.() ?? 0,
     gid: process.getgid?.() ?? 0,
   };
+}
+
+/** Of a folder that is gone, or was moved, nobody takes care any more: what is left of it belongs to whoever has its name. */
+async function findOthersFolder(folders: readonly string[], own: string): Promise<string | null> {
+  const real = (path: string): Promise<string | null> => realpath(path).catch(() => null);
+  for (const folder of new Set(folders.filter(Boolean))) {
+    const there = folder === own ? null : await real(folder);
+    if (there !== null && there !== (await real(own))) return dirname(dirname(folder));
+  }
+  return null;
 }
 
 async function readEngine({ processes }: Pick<ApplyPorts, 'processes'>): Promise<EngineFact> {

@@ -8,6 +8,18 @@ export function requireContainers({ containers }: Pick<HostFacts, 'containers'>)
   return containers;
 }
 
+/**
+ * Compose and Swarm know what belongs together by its name alone: two folders with one name would take each other's containers.
+ * @throws EnvironmentError (exit 3)
+ */
+export function refuseOthersContainers({ othersFolder }: ContainerFacts, name: string): void {
+  if (othersFolder === undefined) return;
+  throw new EnvironmentError(`Containers of another deployment have the name ${name}.`, {
+    why: `They belong to ${othersFolder}, and would be replaced.`,
+    next: 'Set another name in mcp-deploy.yaml (restore: --name NAME), or run mcp-deploy uninstall there first.',
+  });
+}
+
 /** @throws EnvironmentError (exit 3) in one sentence for each way in which the engine is of no use */
 export function refuseEngine({ engine }: ContainerFacts): void {
   switch (engine.state) {

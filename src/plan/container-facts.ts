@@ -9,6 +9,8 @@ export interface ContainerFacts {
   readonly images: readonly string[];
   /** Of the project of this deployment, also what does not run. */
   readonly containers: readonly ContainerFact[];
+  /** Folder of another deployment of the same name, to which these containers belong; absent while they are of this one. */
+  readonly othersFolder?: string;
   /** Hashes of the files that containers are given, by path; absent ones are missing. */
   readonly secretSources: Readonly<Record<string, string>>;
   /** Folders of copies of them, by number: hash of each copy by its name. */
@@ -37,4 +39,6 @@ export interface ContainerFact {
   readonly oneOff: boolean;
   /** Published on this machine. */
   readonly ports: readonly number[];
+  /** Folder of the Compose file that it was made from; absent where nothing says so. */
+  readonly folder?: string;
 }

@@ -1,7 +1,7 @@
 import { UserError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import type { HostFacts } from './facts.ts';
-import { refuseEngine, requireContainers } from './container-engine.ts';
+import { refuseEngine, refuseOthersContainers, requireContainers } from './container-engine.ts';
 import { projectName } from './container-plan.ts';
 import { requireCluster } from './plan-kubernetes.ts';
 import { composeProject } from './plan-containers.ts';
@@ -16,6 +16,7 @@ export function planContainerService(
   if (deployment.service.manager === 'kubernetes') throw notHere(purpose, facts);
   const containers = requireContainers(facts);
   refuseEngine(containers);
+  refuseOthersContainers(containers, deployment.name);
   if (deployment.service.manager === 'swarm') {
     throw new UserError(
       `A stack is not ${purpose === 'stop' ? 'stopped' : `${purpose}ed`}: Swarm keeps its copies running.`,

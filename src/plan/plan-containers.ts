@@ -6,7 +6,7 @@ import { imageName, splitImageName } from '../targets/docker/image-name.ts';
 import { renderDockerFiles } from '../targets/docker/files.ts';
 import { stopSeconds } from '../targets/service-command.ts';
 import type { AppliedContainers, RenderedFile } from '../targets/types.ts';
-import { refuseEngine, requireContainers } from './container-engine.ts';
+import { refuseEngine, refuseOthersContainers, requireContainers } from './container-engine.ts';
 import type { ContainerFacts } from './container-facts.ts';
 import { foldersFor, managedFile, nameBelow } from './container-files.ts';
 import { contentTag, imageSteps, isOfContext, type ChosenImage } from './container-image.ts';
@@ -25,6 +25,7 @@ export function planContainers(wishes: ContainerWishes, facts: HostFacts): Conta
   const { input } = wishes;
   const { deployment } = input;
   refuseEngine(containers);
+  refuseOthersContainers(containers, deployment.name);
   refuseContainerPorts(facts, deployment);
   const compose = requireCompose(containers);
   const secrets = secretSteps(wishes, 'docker', facts);

@@ -32,7 +32,7 @@ export function planRemoval(facts: HostFacts, options: { readonly purge?: boolea
     steps.push(...removal.steps);
     notices.push(...removal.notices);
   }
-  if (containers !== undefined) {
+  if (containers !== undefined && containers.othersFolder === undefined) {
     // The engine only made the image of a cluster; its absence keeps nothing running.
     if (!isInCluster) refuseEngine(containers);
     if (deployment.service.manager === 'swarm' && containers.containers.length > 0) {

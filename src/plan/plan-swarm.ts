@@ -10,7 +10,7 @@ import type { ContainerFacts } from './container-facts.ts';
 import type { HostFacts } from './facts.ts';
 import { formerOwnFiles } from './former-own-files.ts';
 import { managedFileSteps } from './managed-file.ts';
-import { refuseEngine, requireContainers } from './container-engine.ts';
+import { refuseEngine, refuseOthersContainers, requireContainers } from './container-engine.ts';
 import { foldersFor, managedFile } from './container-files.ts';
 import { contentTag, imageSteps, isOfContext, pushSteps, type ChosenImage } from './container-image.ts';
 import { projectName, readyTimeoutMs, type ContainerPlan, type ContainerWishes } from './container-plan.ts';
@@ -28,6 +28,7 @@ export function planSwarm(wishes: ContainerWishes, facts: HostFacts): ContainerP
   refuseEngine(containers);
   refuseSwarm(containers);
   const { input } = wishes;
+  refuseOthersContainers(containers, input.deployment.name);
   const { deployment } = input;
   const secrets = secretSteps(wishes, 'swarm', facts);
   const base: Omit<AppliedContainers, 'image'> = {

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect } from 'vitest';
 import { startLoad } from '../helpers/call-load.ts';
@@ -203,13 +203,50 @@ describe('containers of Compose', () => {
 
   testWithTools(
     tools,
+    'belong to one folder, whatever name another one has; a backup restored to an empty one serves the same keys and certificate',
+    async (context) => {
+      const at = requireBench(bench, context);
+      const { engine } = at;
+      const text = (path: string): string => readFileSync(path, 'utf8');
+      const kept = join(folder.path, 'kept');
+      await folder.must('backup', 'create', '--in-clear', '--out', kept);
+      const backup = join(kept, readdirSync(kept).find((each) => each.endsWith('.gz')) ?? '');
+      const pairIn = (state: string): readonly string[] =>
+        ['ca.crt', 'server.crt', 'server.key'].map((each) => text(join(state, 'pki', each)));
+      const pair = pairIn(folder.state);
+      const before = everything(at);
+      const again = openContainerFolder(at, 'again');
+      const refused = await again.cli(['restore', backup, '--yes']);
+      expect([refused.status, refused.stderr]).toEqual([3, expect.stringContaining(`belong to ${folder.path}`)]);
+      expect(everything(at)).toEqual(before);
+      expect(readdirSync(again.path)).toEqual([]);
+
+      await folder.must('uninstall', '--yes');
+      expect(engine.docker(['ps', '--all', '--quiet'])).toBe('');
+      expect(engine.docker(['images', '--quiet', 'mcp-notes'])).toBe('');
+      await again.must('restore', backup, '--yes');
+      expect(pairIn(again.state)).toEqual(pair);
+      const relay = await relayInto(engine, 443);
+      try {
+        const authorization = `Bearer ${text(join(again.state, 'keys/default.key')).trim()}`;
+        const url = `https://localhost:${relay.port}/mcp`;
+        const answer = await callHttp({ url, ca: pair[0] ?? '', headers: { authorization } });
+        expect(answer.status).not.toBe(401);
+      } finally {
+        await relay.close();
+      }
+      await again.must('uninstall', '--yes', '--purge');
+      expect(engine.docker(['ps', '--all', '--quiet'])).toBe('');
+    },
+    withinMs,
+  );
+
+  testWithTools(
+    tools,
     'without a proxy a release that cannot start is found out beside the old one; the plan says what a switch costs; a module that is not named any more leaves context and image; uninstall leaves nothing',
     async (context) => {
       const at = requireBench(bench, context);
       const { engine } = at;
-      await folder.must('uninstall', '--yes');
-      expect(engine.docker(['ps', '--all', '--quiet'])).toBe('');
-      expect(engine.docker(['images', '--quiet', 'mcp-notes'])).toBe('');
       const alone = 'version: 1\nname: notes\nservice: { manager: docker }\nserver: { drainSeconds: 1 }\n';
       mkdirSync(join(folder.path, 'tools'));
       writeFileSync(join(folder.path, 'tools/greet.mjs'), 'export default () => "hello";\n');

@@ -6,11 +6,20 @@ test('the lines of docker ps are containers, oldest first, with what they publis
   const output = [
     'ccc\tserver\tcreated\tmcp-a:2\tffff\tTrue\t',
     'bbb\tproxy\trunning\thaproxy:3.2\teeee\tFalse\t127.0.0.1:80->80/tcp, 127.0.0.1:443->443/tcp, :::443->443/tcp',
-    'aaa\tserver\trestarting\tmcp-a:1\tdddd\tFalse\t8080/tcp',
+    'aaa\tserver\trestarting\tmcp-a:1\tdddd\tFalse\t8080/tcp\t/srv/a/docker',
     '',
   ].join('\n');
   expect(parseContainers(output)).toEqual([
-    { id: 'aaa', service: 'server', running: true, image: 'mcp-a:1', config: 'dddd', oneOff: false, ports: [] },
+    {
+      id: 'aaa',
+      service: 'server',
+      running: true,
+      image: 'mcp-a:1',
+      config: 'dddd',
+      oneOff: false,
+      ports: [],
+      folder: '/srv/a/docker',
+    },
     {
       id: 'bbb',
       service: 'proxy',

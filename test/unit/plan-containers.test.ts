@@ -51,6 +51,13 @@ function planWith(
 
 const idsOf = ({ steps }: ContainerPlan): readonly string[] => steps.map(({ id }) => id);
 
+test.each([
+  ['Compose', planContainers],
+  ['a stack', planSwarm],
+] as const)('%s of another folder with the same name is left alone', (_, planner) => {
+  expect(() => planWith(planner, {}, { othersFolder: '/srv/other' })).toThrow('another deployment have the name notes');
+});
+
 describe('planContainers', () => {
   test('a first apply writes, copies, builds and switches, in this order', () => {
     const ids = idsOf(planWith(planContainers));

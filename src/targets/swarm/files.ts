@@ -52,6 +52,7 @@ export function renderSwarmFiles(input: TargetInput): readonly RenderedFile[] {
     // Long enough that a copy which cannot live shows it. What apply deploys it looks at itself.
     monitorSeconds: applied === undefined ? 20 : 5,
     applied: applied !== undefined,
+    folder: quoteCompose(swarmFolder(input), 'the folder'),
     cpuLimit: quoteCompose(String(container.cpus.limit), 'container.cpus'),
     cpuReserved: quoteCompose(String(Math.min(container.cpus.reserved, container.cpus.limit)), 'container.cpus'),
     memoryLimit: container.memoryMegabytes.limit,
