@@ -100,21 +100,32 @@ async function loadOnceMore(row, connections, forSeconds) {
   }
 }
 
-/** Opens sessions and leaves them idle: KiB of RSS each, of the serving process and of the children that it starts for them. */
+/**
+ * Opens sessions in a fresh server and leaves them idle: KiB of RSS each, of the serving process and of the children that it
+ * starts for them. One that has been under load gives memory back meanwhile; one that has not yet opened a session makes
+ * room for its code.
+ */
 async function idleMemory(row) {
   process.stderr.write(`${row.name}: ${row.sessions} idle sessions\n`);
-  row.server.resume();
-  const before = rssKiB(row.server.child.pid);
+  const ended = new Promise((resolve) => row.server.child.once('exit', resolve));
+  row.server.stop();
+  await ended;
+  row.server = await start(row);
+  running.push(row.server);
   const until = performance.now() + 20_000;
-  let opened = 0;
-  // Some take seconds for one session once they hold hundreds: what they opened by then says enough.
-  while (opened < row.sessions && performance.now() < until) {
-    if ((await initialize(row)) === null) break;
-    opened += 1;
-  }
+  await openSessions(row, row.sessions / 4, until);
+  const before = rssKiB(row.server.child.pid);
+  const opened = await openSessions(row, row.sessions, until);
   const after = rssKiB(row.server.child.pid);
-  row.server.pause();
+  row.server.stop();
   return opened === 0 ? null : (after - before) / opened;
+}
+
+/** Some take seconds for one session once they hold hundreds: what they opened by then says enough. */
+async function openSessions(row, count, until) {
+  let opened = 0;
+  while (opened < count && performance.now() < until && (await initialize(row)) !== null) opened += 1;
+  return opened;
 }
 
 function report(commands, certificates, isPart) {
