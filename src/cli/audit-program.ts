@@ -41,6 +41,13 @@ export function addAuditCommands(make: MakeCommand, audit: Command): void {
     async (context, args, options) => (await import('./commands/audit.ts')).runAuditVerify(context, args, options),
     audit,
   );
+  make(
+    'rotate-key',
+    'another secret for the chain; lines of the former one are verified as before',
+    () => {},
+    async (context) => (await import('./commands/audit-rotate-key.ts')).runAuditRotateKey(context),
+    audit,
+  );
 }
 
 function defineAuditFilter(command: Command): Command {

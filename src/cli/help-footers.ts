@@ -34,6 +34,10 @@ const footers: Readonly<Record<string, Footer>> = {
   },
   'audit errors': { examples: ['mcp-deploy audit errors --since 1d'], exitCodes: auditShown },
   'audit slow': { examples: ['mcp-deploy audit slow --top 5 --tool search'], exitCodes: auditShown },
+  'audit rotate-key': {
+    examples: ['mcp-deploy audit rotate-key', 'mcp-deploy audit rotate-key --json'],
+    exitCodes: keyChanged,
+  },
   'audit tools': { examples: ['mcp-deploy audit tools --since 7d'], exitCodes: auditShown },
   'backup list': { examples: ['mcp-deploy backup list', 'mcp-deploy backup list --json'], exitCodes: shown },
   'backup key': { examples: ['mcp-deploy backup key --out ./backup.key'], exitCodes: keyChanged },

@@ -9,7 +9,14 @@ import type { CommandContext } from './context.ts';
 const planned: ReadonlySet<string> = new Set(['apply', 'rollback', 'uninstall', 'start', 'stop', 'restart']);
 
 /** Commands that begin with what root alone may read. */
-const forRoot: ReadonlySet<string> = new Set(['upgrade', 'keys create', 'keys rotate', 'keys revoke', 'cert renew']);
+const forRoot: ReadonlySet<string> = new Set([
+  'upgrade',
+  'keys create',
+  'keys rotate',
+  'keys revoke',
+  'cert renew',
+  'audit rotate-key',
+]);
 
 /**
  * Runs a command of who is not root. What goes through a plan looks, renders and plans as this user; from the first change on, or

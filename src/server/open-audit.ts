@@ -3,6 +3,7 @@ import { EnvironmentError } from '../deployment/errors.ts';
 import type { Deployment } from '../deployment/schema.ts';
 import { createAuditWriter, type AuditWriter } from './observe/audit.ts';
 import type { Log } from './observe/log.ts';
+import { watchFile } from './watch-file.ts';
 
 const dayMs = 86_400_000;
 /** Below this a key is a word that can be guessed. */
@@ -15,12 +16,14 @@ const leastKeyBytes = 16;
 export function openAudit(logs: Deployment['logs'], log: Log): AuditWriter | null {
   const { audit, auditRotate: rotate } = logs;
   if (audit === 'off') return null;
-  return createAuditWriter({
+  const { auditKeyFile } = logs;
+  const key = auditKeyFile === undefined ? null : readChainKey(auditKeyFile);
+  const writer = createAuditWriter({
     file: audit,
     log,
     flushMs: logs.auditFlushMs,
     failure: logs.auditFailure,
-    chainKey: logs.auditKeyFile === undefined ? null : readChainKey(logs.auditKeyFile),
+    chainKey: key,
     rotate:
       rotate === 'off'
         ? null
@@ -31,6 +34,28 @@ export function openAudit(logs: Deployment['logs'], log: Log): AuditWriter | nul
             gzip: rotate.gzip,
           },
   });
+  return auditKeyFile === undefined || key === null ? writer : followKey(writer, auditKeyFile, key, log);
+}
+
+/** A key that was replaced in its file seals from then on; what cannot be read or is too short is said, and the former one stays. */
+function followKey(writer: AuditWriter, file: string, first: Buffer, log: Log): AuditWriter {
+  let current = first;
+  const endWatch = watchFile(file, () => {
+    try {
+      const next = readChainKey(file);
+      if (next.equals(current)) return;
+      current = next;
+      void writer.useKey(next);
+    } catch (error) {
+      log.error('audit.key-refused', { file, error, consequence: 'lines are sealed with the former key' });
+    }
+  });
+  const { close } = writer;
+  writer.close = () => {
+    endWatch();
+    return close();
+  };
+  return writer;
 }
 
 /** The secret in a file, without the blanks and line ends around it. @throws EnvironmentError */

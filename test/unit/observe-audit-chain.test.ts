@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createAuditChain } from '../../src/server/observe/audit-chain.ts';
 import { listRotated } from '../../src/server/observe/append-file.ts';
 import { renderAuditFields, type AuditEntry } from '../../src/server/observe/audit-line.ts';
+import { addFormerKey, parseFormerKeys, type FormerAuditKey } from '../../src/server/observe/audit-keys.ts';
 import { AuditVerifier, type AuditVerdict } from '../../src/server/observe/audit-verify.ts';
 import { createAuditWriter, type AuditWriterOptions } from '../../src/server/observe/audit.ts';
 import { createLog } from '../../src/server/observe/log.ts';
@@ -118,7 +119,9 @@ describe.each([
   test('lines with the other kind of seal are refused', () => {
     expect(verify(lines().join('\n'), key === null ? secret : null).firstBreaks[0]?.kind).toBe('wrong-key');
     if (key !== null)
-      expect(found(verify(lines().join('\n'), Buffer.from('another secret, long enough')))[0]).toBe('changed file-0:1');
+      expect(found(verify(lines().join('\n'), Buffer.from('another secret, long enough')))[0]).toBe(
+        'wrong-key file-0:1',
+      );
   });
 
   test('chains of several processes stand between each other, and each is judged by itself', () => {
@@ -241,5 +244,73 @@ describe('rotation', () => {
     );
     await writer.close();
     expect(verify([textOf(`${file}.1`), textOf(file)])).toMatchObject({ breaks: 0, lines: id });
+  });
+});
+
+describe('another key', () => {
+  const next = Buffer.from('the next secret of the chain, as long');
+  const minuteMs = 60_000;
+  const rotatedAtMs = Date.parse('2026-06-01T12:00:00Z');
+  const chainOf = (key: Buffer, minutes: readonly number[], after: string): string =>
+    createAuditChain(key).seal(
+      minutes.map((minute, id) => renderAuditFields({ ...entry, id }, rotatedAtMs + minute * minuteMs)),
+      0,
+      () => ({ bytes: Buffer.byteLength(after), hash: /"mac":"([^"]+)"\}\n$/.exec(after)?.[1] ?? null }),
+    );
+  const former = [{ key: secret, replacedAtMs: rotatedAtMs }];
+  const judge = (text: string, options: { key?: Buffer; former?: readonly FormerAuditKey[] } = {}): AuditVerdict => {
+    const verifier = new AuditVerifier({ key: next, former, ...options });
+    verifier.startFile('file-0');
+    let at = 0;
+    for (const line of text.split('\n')) {
+      const end = at + Buffer.byteLength(line) + 1;
+      verifier.takeLine(line, at, end);
+      at = end;
+    }
+    return verifier.finish();
+  };
+  const old = chainOf(secret, [-3, -2, -1], '');
+  const both = old + chainOf(next, [1, 2, 30], old);
+
+  test('lines before and after the rotation are judged in one go, each with its own key', () => {
+    expect(judge(both)).toMatchObject({ breaks: 0, lines: 6, beginningsElsewhere: 0 });
+    expect(both.match(/"mac_key":"[\w-]{12}"/g)).toHaveLength(2);
+    // The end of a file that was rotated away, and a chain of a server that named no key yet.
+    expect(judge(both.split('\n').slice(1).join('\n')).beginningsElsewhere).toBe(1);
+    expect(judge(both, { former: [...former, { key: next, replacedAtMs: rotatedAtMs }] }).breaks).toBe(0);
+  });
+
+  test.each([1, 4])('an edited line %i is found, in the old part as in the new one', (at) => {
+    const lines = both.split('\n');
+    lines[at] = lines[at]?.replace('"tool":"écho"', '"tool":"other"') ?? '';
+    expect(found(judge(lines.join('\n')))).toEqual([`changed file-0:${at + 1}`]);
+  });
+
+  test('without the former key its lines are not taken for good', () => {
+    expect(found(judge(both, { former: [] }))).toContain('wrong-key file-0:1');
+  });
+
+  test('a server that noticed late is no forger; a line of the former key behind later ones is one', () => {
+    const late = both.replace(/[^\n]*\n$/, '');
+    expect(judge(late + chainOf(secret, [3], late)).breaks).toBe(0);
+    const forged = both + chainOf(secret, [-1], both);
+    expect(found(judge(forged))).toEqual(['wrong-key file-0:7']);
+  });
+
+  test('a writer goes on with it in the same file, and nothing is lost', async () => {
+    const writer = createAuditWriter({ file, log, chainKey: secret });
+    for (let id = 0; id < 50; id += 1) writer.write({ ...entry, id });
+    await waitUntil(() => readFileSync(file, 'utf8').split('\n').length === 51, 10_000);
+    await writer.useKey(next);
+    for (let id = 50; id < 100; id += 1) writer.write({ ...entry, id });
+    await writer.close();
+    expect(judge(readFileSync(file, 'utf8'))).toMatchObject({ breaks: 0, lines: 100 });
+  });
+
+  test('the file of former keys keeps each once, and passes over what is none', () => {
+    const text = addFormerKey(addFormerKey('', { key: secret, replacedAtMs: 1 }), { key: next, replacedAtMs: 2 });
+    expect(parseFormerKeys(`# note\n${text}`).map(({ key }) => key)).toEqual([secret, next]);
+    const again = addFormerKey(text, { key: secret, replacedAtMs: rotatedAtMs });
+    expect(parseFormerKeys(again)).toEqual([{ key: next, replacedAtMs: 2 }, ...former]);
   });
 });

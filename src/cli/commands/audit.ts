@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { UserError } from '../../deployment/errors.ts';
 import { listRotated } from '../../server/observe/append-file.ts';
+import { formerKeysFile, parseFormerKeys, type FormerAuditKey } from '../../server/observe/audit-keys.ts';
 import { AuditVerifier } from '../../server/observe/audit-verify.ts';
 import { readChainKey } from '../../server/open-audit.ts';
 import {
@@ -34,6 +35,7 @@ export async function runAuditVerify(
   const keyFile = await keyFileOf(context, options, given.length === 0);
   const verifier = new AuditVerifier({
     key: keyFile === null ? null : readChainKey(keyFile),
+    former: keyFile === null ? [] : await readFormerKeys(context, keyFile),
     expected: Array.isArray(options['expect']) ? options['expect'].map(String) : [],
   });
   for (const file of files) {
@@ -170,6 +172,12 @@ async function keyFileOf(context: CommandContext, options: Options, isOwn: boole
   if (typeof given === 'string') return resolve(context.world.cwd, given);
   const own = isOwn ? (await requireDeployment(context)).deployment.logs.auditKeyFile : undefined;
   return own === undefined ? null : resolve(context.baseDir, own);
+}
+
+/** The keys that were in the file before, beside it. */
+async function readFormerKeys({ ports }: CommandContext, keyFile: string): Promise<readonly FormerAuditKey[]> {
+  const bytes = await ports.files.read(formerKeysFile(keyFile));
+  return bytes === null ? [] : parseFormerKeys(bytes.toString('utf8'));
 }
 
 function filterOf(context: CommandContext, options: Options): AuditFilter {

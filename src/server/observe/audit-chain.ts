@@ -1,4 +1,5 @@
 import { createHmac, hash, randomBytes } from 'node:crypto';
+import { auditKeyId } from './audit-keys.ts';
 
 /** Where a chain stands: the number of its next line, and the hash of its last one. */
 export interface ChainPosition {
@@ -50,6 +51,7 @@ export function createAuditChain(key: Buffer | null): AuditChain {
         if (seq === 0) {
           const after = anchor();
           body += `,"after_bytes":${after.bytes},"after_hash":${after.hash === null ? 'null' : `"${after.hash}"`}`;
+          if (key !== null) body += `,"mac_key":"${auditKeyId(key)}"`;
         }
         if (missing > 0) body += `,"lost":${missing}`;
         missing = 0;

@@ -48,6 +48,8 @@ export interface AuditWriter {
   write(entry: AuditEntry): void;
   /** Writes on into a new file of the same name, after a rotation. Resolves when the old one has its last line. */
   reopen(): Promise<void>;
+  /** Lines from now on are a chain of their own, sealed with this key; its first line names the end of what stands there. */
+  useKey(key: Buffer): Promise<void>;
   /** Writes what is left and closes the file. What is written after it is dropped. */
   close(): Promise<void>;
   /** Lines lost so far: a full disk, or a disk too slow for the calls. */
@@ -65,7 +67,7 @@ export interface AuditWriter {
 export function createAuditWriter(options: AuditWriterOptions): AuditWriter {
   const { file, log, flushMs = FLUSH_MS, rotate = null, lookMs = LOOK_MS } = options;
   const keepsLines = options.failure === 'fail-closed';
-  const chain = createAuditChain(options.chainKey ?? null);
+  let chain = createAuditChain(options.chainKey ?? null);
   let opened = openForAppending(file);
   let { endedMidLine } = opened;
   let waiting: string[] = [];
@@ -270,6 +272,13 @@ export function createAuditWriter(options: AuditWriterOptions): AuditWriter {
         if (writing) betweenWrites.push(swap);
         else swap();
       });
+    },
+    async useKey(key) {
+      await pauseBetweenWrites();
+      if (closing !== null) return;
+      const { seq, hash } = chain.position;
+      if (seq > 0) log.info('audit.key-replaced', { file, chain: chain.id, lines: seq, lastHash: hash });
+      chain = createAuditChain(key);
     },
     close() {
       closing ??= finish();
