@@ -293,6 +293,7 @@ describe('what is refused is in the audit file', () => {
     const { rig, lines } = await startAudited();
     const session = await rig.initialize();
     const flood = 400;
+    const startedMs = performance.now();
     for (let sent = 0; sent < flood; sent += 20) {
       await Promise.all(
         Array.from({ length: 20 }, () => rig.post(call, { ...as(secondKey), 'mcp-session-id': session })),
@@ -304,10 +305,15 @@ describe('what is refused is in the audit file', () => {
         .filter(({ status }) => status === 'refused')
         .reduce((sum, { error }) => sum + Number(/\((\d+) more/.exec(String(error))?.[1] ?? 1), 0);
     await waitUntil(() => counted() === flood, 20_000, 'every refusal');
-    expect(lines().length).toBeLessThan(flood / 2);
+    // So many in each second that the flood took here, however long that was: a timer is late at times, and never early.
+    const seconds = Math.floor((performance.now() - startedMs) / 990) + 1;
+    const [most, andTheCount] = [40, 1];
+    expect(lines().filter(({ status }) => status === 'refused').length).toBeLessThanOrEqual(
+      seconds * (most + andTheCount),
+    );
     expect(lines().filter(({ status }) => status === 'ok')).toHaveLength(1);
     const logged = rig.log.filter((line) => line.includes('session-of-another-key')).length;
-    // One for each short while that the flood lasts.
-    expect([logged > 0, logged < flood / 8]).toEqual([true, true]);
+    expect(logged).toBeGreaterThan(0);
+    expect(logged).toBeLessThanOrEqual(seconds);
   });
 });
