@@ -1,7 +1,7 @@
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { isTemporaryFile } from '../apply/temporary-file.ts';
-import { backupContent, type StateListing } from '../backup/backup-content.ts';
+import { backupContent, type StateListing, type Wanted } from '../backup/backup-content.ts';
 import { formatVersion, type BackupManifest } from '../backup/backup-manifest.ts';
 import { backupFileName } from '../backup/backup-name.ts';
 import { EnvironmentError } from '../deployment/errors.ts';
@@ -9,6 +9,7 @@ import type { Deployment } from '../deployment/schema.ts';
 import { collectFiles, type Collected } from '../host/backup/collect-files.ts';
 import { writeArchive, type Lock, type WrittenArchive } from '../host/backup/write-archive.ts';
 import { deploymentPaths } from '../plan/deployment-paths.ts';
+import { formerKeysFile } from '../server/observe/audit-keys.ts';
 import { withLock } from './apply-desired.ts';
 import type { CommandContext } from './context.ts';
 
@@ -70,6 +71,7 @@ async function collect(
     { name: 'mcp-deploy.yaml', file: context.deploymentFile, secret: false },
     ...content.state,
     ...content.beside,
+    ...(await formerAuditKeys(context, deployment, content.beside)),
     ...content.logs,
   ].filter(({ secret }) => secrets || !secret);
   const collected = await collectFiles(wanted, baseDir);
@@ -78,6 +80,20 @@ async function collect(
   throw new EnvironmentError(`${context.deploymentFile} does not exist, so there is nothing to restore from.`, {
     next: 'Write it anew with the settings of the last release: mcp-deploy history',
   });
+}
+
+/** Without the keys that were replaced nobody can verify the lines that they sealed. */
+async function formerAuditKeys(
+  { ports, baseDir }: CommandContext,
+  { logs }: Deployment,
+  beside: readonly Wanted[],
+): Promise<readonly Wanted[]> {
+  if (logs.auditKeyFile === undefined) return [];
+  const keyFile = resolve(baseDir, logs.auditKeyFile);
+  const key = beside.find(({ file }) => file === keyFile);
+  const file = formerKeysFile(keyFile);
+  if (key === undefined || (await ports.files.stat(file)) === null) return [];
+  return [{ name: formerKeysFile(key.name), file, secret: true }];
 }
 
 /** Makes the folder when there is something to write; one that stays empty goes again. */

@@ -50,7 +50,7 @@ function followKey(writer: AuditWriter, file: string, first: Buffer, log: Log): 
       log.error('audit.key-refused', { file, error, consequence: 'lines are sealed with the former key' });
     }
   });
-  const { close } = writer;
+  const close = writer.close.bind(writer);
   writer.close = () => {
     endWatch();
     return close();

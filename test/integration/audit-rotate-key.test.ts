@@ -2,7 +2,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { documentOf, runBin } from '../helpers/cli.ts';
+import { documentOf, runBin, runProgram } from '../helpers/cli.ts';
 import { callHttp } from '../helpers/http-call.ts';
 import { freePorts } from '../helpers/proxy-rig.ts';
 import { buildServerBundle } from '../helpers/server-bundle.ts';
@@ -81,6 +81,10 @@ test('a running server seals with the next key, old and new lines are verified i
     const { firstBreaks } = documentOf<{ firstBreaks: { kind: string; line: number }[] }>(await verify(), 1);
     expect(firstBreaks[0]).toMatchObject({ kind: 'changed', line: at + 1 });
   }
+  const { file } = documentOf<{ file: string }>(
+    await runBin(['backup', 'create', '--in-clear', '--out', 'kept', '--json'], { cwd: folder }),
+  );
+  expect((await runProgram('tar', ['tzf', file], { cwd: folder })).stdout).toContain('beside/audit.key.former');
   rmSync(join(folder, 'audit.key.former'));
   writeFileSync(join(folder, 'audit.jsonl'), `${written.join('\n')}\n`);
   expect(documentOf<{ firstBreaks: object[] }>(await verify(), 1).firstBreaks[0]).toMatchObject({ kind: 'wrong-key' });
