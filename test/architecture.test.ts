@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
@@ -142,4 +142,15 @@ test('nothing prints but cli/output, and nothing ends the process but bin/', () 
 test('no source file reaches 1,000 lines', () => {
   const long = files.filter((file) => readFileSync(join(source, file), 'utf8').split('\n').length >= 1_000);
   expect(long).toEqual([]);
+});
+
+test('every file and folder of ours that docs/design.md and CONTRIBUTING.md name is there', () => {
+  const root = dirname(source);
+  const named = ['docs/design.md', 'CONTRIBUTING.md'].flatMap((file) =>
+    [...readFileSync(join(root, file), 'utf8').matchAll(/`((?:src|test|templates)\/[\w./-]+)`/g)].map(
+      ([, path = '']) => path,
+    ),
+  );
+  expect(named.length).toBeGreaterThan(40);
+  expect(named.filter((path) => !existsSync(join(root, path)))).toEqual([]);
 });
