@@ -124,7 +124,7 @@ function describeStreams(seen: Observations): readonly MeasuredStream[] {
 
 function openedStream({ stream }: WaySeen, name: string): readonly MeasuredStream[] {
   if (stream.status !== 'ok' || stream.opened === null) return [];
-  return [{ name, ...stream.opened, heardAtMs: [], endedAtMs: null }];
+  return [{ name, heardAtMs: [], ...stream.opened, endedAtMs: null }];
 }
 
 function compressedStream({ stream }: WaySeen): readonly MeasuredStream[] {

@@ -314,6 +314,8 @@ export interface StreamSeen {
     readonly headersMs: number | null;
     /** Null: no byte while it was watched. */
     readonly firstByteMs: number | null;
+    /** What came after it. */
+    readonly heardAtMs?: readonly number[];
     readonly watchedMs: number;
   } | null;
   /** The same with the Accept-Encoding that clients send. */

@@ -132,6 +132,28 @@ test.each(['stream/first-event', 'limits/answers-429', 'limits', 'stream'])(
   },
 );
 
+test('what a stream says is in the report with its time, also without --deep', async () => {
+  const server = await serve({
+    intercept: (request, response) => {
+      if (request.method !== 'GET' || request.url !== '/mcp') return false;
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      let left = 4;
+      const say = (): void => {
+        response.write(': here\n\n');
+        left -= 1;
+        if (left > 0) setTimeout(say, 20);
+      };
+      say();
+      return true;
+    },
+  });
+  const report = await diagnose(server.url, { only: ['stream'], patience: { streamWatchMs: 2_000 } });
+  const { firstByteMs, heardAtMs = [] } = report.measures.streams[0] ?? {};
+  // Two may come as one.
+  expect(heardAtMs.length).toBeGreaterThan(1);
+  expect([firstByteMs ?? 0, ...heardAtMs]).toEqual([firstByteMs ?? 0, ...heardAtMs].toSorted((a, b) => a - b));
+});
+
 test('an interrupt ends the look at once', async () => {
   const server = await serve({ intercept: () => true });
   const abort = new AbortController();

@@ -6,7 +6,7 @@ export interface Patience {
   readonly answerMs: number;
   readonly lookMs: number;
   readonly streamHeadMs: number;
-  /** How long a stream without a byte is watched. */
+  /** How long a stream is watched once it is open. */
   readonly streamWatchMs: number;
   /** How long a stream is watched that nothing is asked of; 0: not at all. */
   readonly idleWatchMs: number;

@@ -12,7 +12,7 @@ export interface StreamSpec extends EndpointLook {
   readonly era: 'legacy' | 'modern';
   /** How long the headers may take. */
   readonly headersTimeoutMs: number;
-  /** How long to look for a first byte once the headers are there. */
+  /** How long to look at what comes once the headers are there. */
   readonly watchMs: number;
 }
 
@@ -92,9 +92,9 @@ async function watch(
       if (kind === 'listen') return { status: 'ok', kind, opened: null };
       return { status: 'failed', reason: `it was answered with ${response.status}, ${contentType}`, failure: null };
     }
-    const firstByteMs = (await firstByte(response, spec.watchMs)) ? sinceStart() : null;
+    const [firstByteMs = null, ...heardAtMs] = await arrivals(response, spec.watchMs, sinceStart);
     const encoding = response.headers.get('content-encoding');
-    return { status: 'ok', kind, opened: { headersMs, firstByteMs, watchedMs: sinceStart() }, encoding };
+    return { status: 'ok', kind, opened: { headersMs, firstByteMs, heardAtMs, watchedMs: sinceStart() }, encoding };
   } catch (error) {
     signal.throwIfAborted();
     if (stop.signal.aborted) {
@@ -107,17 +107,26 @@ async function watch(
   }
 }
 
-async function firstByte(response: Response, watchMs: number): Promise<boolean> {
-  if (response.body === null) return false;
+/** When something came, for so long; a stream that is as busy as this needs no longer look. */
+const maxArrivals = 50;
+
+async function arrivals(response: Response, watchMs: number, sinceStart: () => number): Promise<readonly number[]> {
+  const heard: number[] = [];
+  if (response.body === null) return heard;
   const reader = response.body.getReader();
   let timer: NodeJS.Timeout | undefined;
-  const nothing = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), watchMs);
+  const over = new Promise<{ done: true }>((resolve) => {
+    timer = setTimeout(() => resolve({ done: true }), watchMs);
   });
   try {
-    return await Promise.race([reader.read().then(({ done }) => !done), nothing]);
+    while (heard.length < maxArrivals && !(await Promise.race([reader.read(), over])).done) heard.push(sinceStart());
+    return heard;
+  } catch (error) {
+    // One that is cut off later was there all the same.
+    if (heard.length === 0) throw error;
+    return heard;
   } finally {
     clearTimeout(timer);
-    await reader.cancel();
+    await reader.cancel().catch(() => {});
   }
 }

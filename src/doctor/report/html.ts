@@ -59,7 +59,8 @@ function describePage(report: DoctorReport, { version, templates }: ReportFrame)
     categories: describeCategories(report),
     notChecked: report.notChecked.map(({ code, reason, kind }) => ({
       code,
-      reason,
+      // A flag is not broken at its hyphens.
+      reason: reason.split(/(--[a-z][a-z-]*)/).map((text, index) => ({ text, flag: index % 2 === 1 })),
       mark: kind === 'unknown' ? '?' : '–',
     })),
   };
