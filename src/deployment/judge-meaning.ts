@@ -79,8 +79,11 @@ const rules: readonly Rule[] = [
     judge: ({ redis }) =>
       redis === 'off' || redis.caFile === undefined ? [] : judgeFilePath(['redis', 'caFile'], redis.caFile),
   },
-  { reads: ['server.cache', 'redis'], judge: judgeCacheStore },
-  { reads: ['server.sessions', 'server.upstreams', 'redis'], judge: judgeSessionStore },
+  { reads: ['server.cache', 'redis', 'container.redis', 'service.manager'], judge: judgeCacheStore },
+  {
+    reads: ['server.sessions', 'server.upstreams', 'redis', 'container.redis', 'service.manager'],
+    judge: judgeSessionStore,
+  },
   { reads: ['proxy'], judge: judgeProxy },
   { reads: ['logs.audit'], judge: ({ logs }) => judgeFilePath(['logs', 'audit'], logs.audit) },
   {
@@ -94,8 +97,9 @@ const rules: readonly Rule[] = [
   },
 ];
 
-function judgeCacheStore({ server, redis }: Deployment): MeaningProblem[] {
-  if (server.cache === 'off' || server.cache.store === 'memory' || redis !== 'off') return [];
+function judgeCacheStore(deployment: Deployment): MeaningProblem[] {
+  const { cache } = deployment.server;
+  if (cache === 'off' || cache.store === 'memory' || hasRedis(deployment)) return [];
   return [
     {
       path: ['server', 'cache', 'store'],
@@ -105,10 +109,16 @@ function judgeCacheStore({ server, redis }: Deployment): MeaningProblem[] {
   ];
 }
 
-function judgeSessionStore({ server, redis }: Deployment): MeaningProblem[] {
+/** Named, or one beside the containers that are applied. */
+function hasRedis({ redis, container, service }: Deployment): boolean {
+  return redis !== 'off' || (container.redis && (service.manager === 'docker' || service.manager === 'swarm'));
+}
+
+function judgeSessionStore(deployment: Deployment): MeaningProblem[] {
+  const { server } = deployment;
   if (server.sessions.store === 'memory') return [];
   const path = ['server', 'sessions', 'store'];
-  if (redis === 'off') {
+  if (!hasRedis(deployment)) {
     const hint = 'add redis: { url: redis://127.0.0.1:6379 }, or write memory';
     return [{ path, message: 'says redis, but no Redis is named', hint }];
   }

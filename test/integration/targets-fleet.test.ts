@@ -27,6 +27,14 @@ const initialize = JSON.stringify({
   params: { protocolVersion: '2025-06-18', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
 });
 
+let house: ServerHouse;
+
+beforeAll(async () => {
+  if (tools.every((tool) => findProgram(tool) !== null)) house = await openServerHouse();
+}, 60_000);
+
+afterAll(() => house?.remove());
+
 describe.each([
   {
     store: 'memory',
@@ -41,8 +49,7 @@ describe.each([
     rolled: ['r3', 'r1'],
   },
 ] as const)('three servers under load, sessions in $store', ({ store, fate, killed, rolled }) => {
-  let house: ServerHouse;
-  let redis: RealRedis;
+  let redis: RealRedis | null = null;
   let proxy: RunningProxy;
   let ports: number[];
   let url: string;
@@ -59,13 +66,13 @@ describe.each([
       sessions: { store },
     },
     limits: { perKey: 'off', freePerKey: 'off' },
-    ...(store === 'redis' ? { redis: { url: redis.url } } : {}),
+    ...(redis === null ? {} : { redis: { url: redis.url } }),
   });
   const start = async (name: string): Promise<void> => {
     const port = ports[names.indexOf(name)] ?? 0;
     const server = await house.start(deployment(port), port, { MCP_REPLICA: name });
     servers.set(name, server);
-    if (store !== 'redis') return;
+    if (redis === null) return;
     // Only a server that is connected leaves its sessions there; it is in front of clients before that.
     const connected = async (): Promise<boolean> =>
       (await callHttp({ url: `https://localhost:${port}/metrics`, ca: house.caPem })).body.includes('mcp_redis_up 1\n');
@@ -92,8 +99,7 @@ describe.each([
 
   beforeAll(async () => {
     if (tools.some((tool) => findProgram(tool) === null)) return;
-    house = await openServerHouse();
-    redis = await startRedis();
+    if (store === 'redis') redis = await startRedis();
     ports = await freePorts(names.length);
     await Promise.all(names.map(start));
     const [https = 0, http = 0] = await freePorts(2);
@@ -101,7 +107,7 @@ describe.each([
       ...deployment(ports[0] ?? 0),
       proxy: { servers: Object.fromEntries(names.map((name, at) => [name, `127.0.0.1:${ports[at]}`])) },
     });
-    const folder = join(house.folder, 'haproxy');
+    const folder = join(house.folder, `haproxy-${store}`);
     mkdirSync(folder);
     const site = join(folder, 'site');
     const paths = { ...input.paths, ...house.paths, proxyLogDir: folder };
@@ -117,7 +123,6 @@ describe.each([
     await proxy?.stop();
     await Promise.all([...servers.values()].map((server) => endServer(server)));
     await redis?.close();
-    house?.remove();
   });
 
   const loadOf = (): CallLoad => startLoad({ url, ca: house.caPem, key: house.key, clients, tool: 'echo' });

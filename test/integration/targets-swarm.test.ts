@@ -82,6 +82,7 @@ testWithTools(
       for (const kind of ['config', 'secret']) expect(named(kind).length).toBe(new Set(named(kind)).size);
 
       const before = { files: folder.tree(), copies: copiesOf(at) };
+      expect(before.copies).toHaveLength(3);
       const dead = "upstreams: { dead: { command: node, args: [-e, 'process.exit(3)'] } }";
       folder.want(applied.replace('replicas: 2', 'replicas: 3').replace('3 }', `3, ${dead} }`));
       const failed = await folder.cli(['apply']);
@@ -215,7 +216,7 @@ function imagesOf({ engine }: ContainerBench): readonly string[] {
 
 /** Copies of the stack that apply made. */
 function copiesOf({ engine }: ContainerBench): readonly string[] {
-  const label = 'label=com.docker.swarm.service.name=notes_server';
+  const label = 'label=com.docker.swarm.service.name=mcp-notes_server';
   return engine.docker(['ps', '--quiet', '--filter', label]).trim().split('\n').toSorted();
 }
 

@@ -34,6 +34,20 @@ function problemsOf(text: string) {
   return parsed.ok ? [] : parsed.problems;
 }
 
+test.each([
+  ['docker', true, []],
+  ['swarm', true, []],
+  ['none', true, ['server.sessions.store says redis, but no Redis is named']],
+  ['swarm', false, ['server.sessions.store says redis, but no Redis is named']],
+])('sessions in Redis by service.manager: %s, with one beside the containers: %s', (manager, redis, expected) => {
+  const text = `version: 1
+service: { manager: ${manager} }
+container: { redis: ${redis} }
+server: { sessions: { store: redis } }
+`;
+  expect(problemsOf(text).map(({ path, message }) => `${path} ${message}`)).toEqual(expected);
+});
+
 describe('texts that no editor would show', () => {
   test('a byte order mark is no part of the file and does not move columns', () => {
     expect(parseDeployment('\uFEFFversion: 1\n', { file: 'x' }).ok).toBe(true);
