@@ -13,7 +13,7 @@ export interface MachineSeen {
   readonly timer: TimerSeen | null;
   /** The same for backups. */
   readonly backupTimer: TimerSeen | null;
-  /** Null when the deployment is no service of the host. */
+  /** Null when the deployment is no service of systemd, of the host or of its person. */
   readonly unit: UnitSeen | null;
   readonly clients: readonly ClientSettingSeen[];
   /** Secret files that belong to somebody who has no part in the deployment. */
@@ -60,6 +60,8 @@ export interface TimerSeen {
 
 export interface UnitSeen {
   readonly name: string;
+  /** Of the person (`systemctl --user`), not of the host. */
+  readonly personal?: boolean;
   readonly active: string;
   /** Whether it starts with the machine. */
   readonly enabled: boolean;

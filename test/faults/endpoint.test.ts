@@ -147,7 +147,7 @@ test('what a stream says is in the report with its time, also without --deep', a
       return true;
     },
   });
-  const report = await diagnose(server.url, { only: ['stream'], patience: { streamWatchMs: 2_000 } });
+  const report = await diagnose(server.url, { only: ['stream'], patience: { streamWatchMs: 800 } });
   const { firstByteMs, heardAtMs = [] } = report.measures.streams[0] ?? {};
   // Two may come as one.
   expect(heardAtMs.length).toBeGreaterThan(1);

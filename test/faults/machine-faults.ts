@@ -269,6 +269,30 @@ export const machineFaults: readonly OwnFault[] = [
     machine: () => ({ run: systemdSays({ UnitFileState: 'disabled' }) }),
     twin: { fact: 'it is enabled', system: true, machine: () => ({ run: systemdSays({}) }) },
   },
+  {
+    fault: 'the service of a person restarts again and again',
+    code: 'host/service-steady',
+    hop: 'host',
+    severity: 'warning',
+    personal: true,
+    machine: () => ({
+      run: systemdSays({ NRestarts: '14', ActiveEnterTimestampMonotonic: '4294967296000000' }, '--user'),
+    }),
+    twin: { fact: 'it runs since the start', personal: true, machine: () => ({ run: systemdSays({}, '--user') }) },
+  },
+  {
+    fault: 'the service of a person is not enabled',
+    code: 'host/service-enabled',
+    hop: 'host',
+    severity: 'warning',
+    personal: true,
+    machine: () => ({ run: systemdSays({ UnitFileState: 'disabled' }, '--user') }),
+    twin: {
+      fact: 'only one of the same name of the host is not',
+      personal: true,
+      machine: () => ({ run: systemdSays({}, '--user') }),
+    },
+  },
   ...firewallFaults(),
   {
     fault: 'a client still asks at the port of an earlier release',
@@ -346,7 +370,8 @@ function says(output: string): Promise<{ exitCode: number; output: string }> {
 }
 
 /** As `systemctl show` prints them; everything else is asked of this machine. */
-function systemdSays(change: Record<string, string>): typeof runProgram {
+/** `scope`: the other manager of units knows none that is enabled. */
+function systemdSays(change: Record<string, string>, scope = 'show'): typeof runProgram {
   const usual = {
     LoadState: 'loaded',
     ActiveState: 'active',
@@ -355,7 +380,9 @@ function systemdSays(change: Record<string, string>): typeof runProgram {
     ActiveEnterTimestampMonotonic: '1000000',
   };
   const text = Object.entries({ ...usual, ...change }).map(([name, value]) => `${name}=${value}`);
-  return (argv, timeoutMs) => (argv[0] === 'systemctl' ? says(text.join('\n')) : runProgram(argv, timeoutMs));
+  const nothing = 'LoadState=not-found\nActiveState=inactive\nUnitFileState=disabled\nNRestarts=99';
+  return (argv, timeoutMs) =>
+    argv[0] === 'systemctl' ? says(argv[1] === scope ? text.join('\n') : nothing) : runProgram(argv, timeoutMs);
 }
 
 /** Real rules of a network namespace: as a guest they are nobody else's. */

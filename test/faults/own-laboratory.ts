@@ -31,6 +31,8 @@ export interface OwnCase {
   readonly machine?: (deployed: Deployed) => Partial<MachineAccess>;
   /** Deployed as a service of a host. */
   readonly system?: true;
+  /** Deployed as a service of the person whose folder it is. */
+  readonly personal?: true;
 }
 
 export interface Deployed {
@@ -54,6 +56,7 @@ export async function diagnoseOwn({
   backup,
   machine,
   system,
+  personal,
 }: OwnCase): Promise<DoctorReport> {
   const root = await mkdtemp(join(tmpdir(), 'mcpd-lab-own-'));
   afterwards(() => rm(root, { recursive: true, force: true }));
@@ -92,8 +95,9 @@ export async function diagnoseOwn({
   const config = { deployment, baseDir: folder, keyStoreFile: facts.keyStoreFile };
   await put(system === true ? 'current/server.json' : 'server.json', JSON.stringify(config), 0o600);
   const written = await put('site.conf', '# written by apply\n', 0o644);
-  const unitFile = join(root, 'etc/systemd/system/lab.service');
-  if (system === true) await putAt(unitFile, '# unit\n', 0o644);
+  const isService = system === true || personal === true;
+  const unitFile = join(root, personal === true ? 'home/.config/systemd/user' : 'etc/systemd/system', 'lab.service');
+  if (isService) await putAt(unitFile, '# unit\n', 0o644);
   const release = {
     release: 1,
     appliedAt: now,
@@ -101,7 +105,7 @@ export async function diagnoseOwn({
     desired: deployment,
     files: {
       [written]: { sha256: sha256Hex('# written by apply\n'), mode: 0o644 },
-      ...(system === true ? { [unitFile]: { sha256: sha256Hex('# unit\n'), mode: 0o644 } } : {}),
+      ...(isService ? { [unitFile]: { sha256: sha256Hex('# unit\n'), mode: 0o644 } } : {}),
     },
     directories: [],
   };

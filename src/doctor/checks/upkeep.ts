@@ -143,21 +143,24 @@ export const upkeepChecks = checksOf('host', [
       'each time, although every single look finds it running.',
     judge: (seen) =>
       withMachine(seen, ({ unit }) => {
-        if (unit === null) return notApplicable('the deployment is no service of the host');
+        if (unit === null) return notApplicable('the deployment is no service of systemd');
         if (!isLooping(unit)) return pass(unit.restarts === 0 ? undefined : `${unit.restarts} restarts`);
         return fail({
           title: `${unit.name} restarts again and again`,
           cause: 'the server ends by itself; its last words say why',
           evidence: [
             {
-              source: `systemctl show ${unit.name}`,
+              source: `${systemctl(unit)} show ${unit.name}`,
               observed: `${unit.restarts} restarts, ${unit.upSeconds === null ? `now ${unit.active}` : `the last ${Math.round(unit.upSeconds)} s ago`}`,
               expected: `fewer than ${loopRestarts}, or none in ${loopSeconds / 60} minutes`,
             },
           ],
           fix: {
             summary: 'Read why it ended.',
-            commands: ['mcp-deploy logs', `journalctl --unit ${shellWord(unit.name)} --lines 50`],
+            commands: [
+              'mcp-deploy logs',
+              `journalctl ${unit.personal === true ? '--user-unit' : '--unit'} ${shellWord(unit.name)} --lines 50`,
+            ],
           },
         });
       }),
@@ -173,13 +176,13 @@ export const upkeepChecks = checksOf('host', [
     explanation: 'A service that runs and is not enabled is gone after the next restart of the machine.',
     judge: (seen) =>
       withMachine(seen, ({ unit }) => {
-        if (unit === null) return notApplicable('the deployment is no service of the host');
+        if (unit === null) return notApplicable('the deployment is no service of systemd');
         if (unit.enabled) return pass();
         return fail({
           title: `${unit.name} does not start with the machine`,
           cause: 'it was disabled by hand, or never enabled',
-          evidence: [{ source: `systemctl show ${unit.name}`, observed: 'not enabled', expected: 'enabled' }],
-          fix: { summary: 'Enable it.', commands: [`systemctl enable ${shellWord(unit.name)}`] },
+          evidence: [{ source: `${systemctl(unit)} show ${unit.name}`, observed: 'not enabled', expected: 'enabled' }],
+          fix: { summary: 'Enable it.', commands: [`${systemctl(unit)} enable ${shellWord(unit.name)}`] },
         });
       }),
   },
@@ -312,6 +315,10 @@ function judgeDescriptors(pid: number, { open, limit }: NonNullable<ProcessSeen[
       commands: [`ls -l /proc/${pid}/fd`, 'mcp-deploy status'],
     },
   });
+}
+
+function systemctl({ personal }: UnitSeen): string {
+  return personal === true ? 'systemctl --user' : 'systemctl';
 }
 
 function isLooping({ restarts, upSeconds, active }: UnitSeen): boolean {

@@ -34,7 +34,7 @@ export async function probeMachine(
       lookAtBackup(stateDir, applied, at.now),
       lookAtTimer(stateDir, 'renew', machine),
       lookAtTimer(stateDir, 'backup', machine),
-      lookAtUnit(stateDir, release, machine),
+      lookAtUnit(release, machine),
       lookAtClients(own, machine, { url: at.url, applied, now: at.now }),
       findForeignOwners(own, applied.deployment),
       outside === undefined ? null : lookAtFirewall(outside, machine),

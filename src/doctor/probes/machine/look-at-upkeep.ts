@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto';
 import { basename, join } from 'node:path';
 import { readFile, stat } from 'node:fs/promises';
-import { scopeOf } from '../../../plan/deployment-paths.ts';
 import { describeDrift } from '../../../plan/describe-drift.ts';
 import { parseTimerRecord, timerRecordFile } from '../../../plan/timer-record.ts';
 import type { FileFact, ReleaseRecord } from '../../../plan/facts.ts';
@@ -88,24 +87,22 @@ export async function lookAtTimer(
   return { files, unit: /^(?:active|inactive|failed|activating|deactivating)$/.test(state) ? { name, state } : null };
 }
 
-/** The unit of a deployment that is a service of the host. */
-export async function lookAtUnit(
-  stateDir: string,
-  release: ReleaseRecord | undefined,
-  { run }: MachineAccess,
-): Promise<UnitSeen | null> {
-  if (scopeOf(stateDir) !== 'system' || release === undefined) return null;
-  const names = Object.keys(release.files)
-    .filter((path) => /\/systemd\/system\/[^/]+\.(?:service|socket)$/.test(path))
-    .map((path) => basename(path));
+/** The unit of a deployment that is a service of the host, or of the person whose folder it is. */
+export async function lookAtUnit(release: ReleaseRecord | undefined, { run }: MachineAccess): Promise<UnitSeen | null> {
+  const paths = Object.keys(release?.files ?? {}).filter((path) =>
+    /\/systemd\/(?:system|user)\/[^/]+\.(?:service|socket)$/.test(path),
+  );
   // Not that of a timer.
-  const isTimed = (unit: string): boolean =>
-    release.files[`/etc/systemd/system/${basename(unit, '.service')}.timer`] !== undefined;
-  const name = names.find((each) => each.endsWith('.service') && !isTimed(each));
-  if (name === undefined) return null;
+  const isTimed = (path: string): boolean => release?.files[path.replace(/\.service$/, '.timer')] !== undefined;
+  const path = paths.find((each) => each.endsWith('.service') && !isTimed(each));
+  if (path === undefined) return null;
+  const name = basename(path);
+  const personal = path.includes('/systemd/user/');
+  const names = paths.map((each) => basename(each));
   const show = async (unit: string): Promise<Readonly<Record<string, string>>> => {
     const wanted = 'LoadState,ActiveState,UnitFileState,NRestarts,ActiveEnterTimestampMonotonic';
-    const { exitCode, output } = await run(['systemctl', 'show', `--property=${wanted}`, unit], systemctlTimeoutMs);
+    const argv = ['systemctl', ...(personal ? ['--user'] : []), 'show', `--property=${wanted}`, unit];
+    const { exitCode, output } = await run(argv, systemctlTimeoutMs);
     return exitCode !== 0
       ? {}
       : Object.fromEntries(output.split('\n').map((line) => line.split('=') as [string, string]));
@@ -117,6 +114,7 @@ export async function lookAtUnit(
   const up = service['ActiveState'] === 'active' && startedSeconds > 0 && uptimeSeconds > 0;
   return {
     name,
+    personal,
     active: service['ActiveState'],
     enabled: [service, ...others].some((unit) => (unit['UnitFileState'] ?? '').startsWith('enabled')),
     restarts: Number(service['NRestarts']) || 0,
