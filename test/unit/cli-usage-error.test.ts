@@ -6,6 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { runCli } from '../../src/cli/main.ts';
 import { realWorld } from '../../src/cli/world.ts';
 
+// Once: each one listens on the standard error of the process.
+const thisProcess = realWorld();
 let folder = '';
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'mcp-deploy-usage-'));
@@ -114,7 +116,7 @@ async function run(...args: string[]): Promise<{
 async function runWith(args: readonly string[]): Promise<{ text: string; shown: string; exitCode: number }> {
   const out: string[] = [];
   const err: string[] = [];
-  const world = { ...realWorld(), stdout: keep(out), stderr: keep(err), cwd: folder, env: { NO_COLOR: '1' } };
+  const world = { ...thisProcess, stdout: keep(out), stderr: keep(err), cwd: folder, env: { NO_COLOR: '1' } };
   const exitCode = await runCli(args, world);
   return { text: out.join(''), shown: err.join(''), exitCode };
 }
