@@ -362,13 +362,20 @@ describe('doctor on the host', () => {
     bootedDebianTools,
     'sees what systemd says of the service, and --fix mends what is safe: state, boot, modes, owners, edited files and the timer',
     async () => {
-      await want(live);
+      const { recipient } = JSON.parse(await host.must('backup', 'key', '--json')) as { recipient: string };
+      await want(`${live}backup: { recipients: [${recipient}] }\n`);
       await host.must('apply');
       await host.must('cert', 'renew', '--install-timer');
+      await host.must('backup', 'create', '--install-timer');
       const healthy = await look();
       expect(codes(healthy.findings)).toEqual([]);
       expect(codes(healthy.passed)).toEqual(
-        expect.arrayContaining(['host/service-steady', 'host/service-enabled', 'host/renewal-timer']),
+        expect.arrayContaining([
+          'host/service-steady',
+          'host/service-enabled',
+          'host/renewal-timer',
+          'host/backup-timer',
+        ]),
       );
       const was = await host.snapshot();
       // Left out are what a release adds, and the group of the certificate, which is given back together with its key.
@@ -391,6 +398,7 @@ describe('doctor on the host', () => {
         'host/file-modes',
         'host/file-owners',
         'host/renewal-timer',
+        'host/backup-timer',
         'host/server-running',
         'host/service-enabled',
       ];
