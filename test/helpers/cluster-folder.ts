@@ -3,17 +3,13 @@ import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync,
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { Ended } from './container-cli.ts';
+import { openCliFolder, type CliFolder, type StartCli } from './cli-folder.ts';
 import type { FakeKubernetes } from './fake-kubernetes.ts';
 
 const bin = fileURLToPath(new URL('../../bin/mcp-deploy.js', import.meta.url));
 
 /** A folder with a mcp-deploy.yaml, and the built command line that knows one cluster. */
-export interface ClusterFolder {
-  readonly path: string;
-  readonly state: string;
-  want(text: string): void;
-  cli(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended>;
+export interface ClusterFolder extends Pick<CliFolder, 'path' | 'state' | 'want' | 'cli'> {
   /** The same; throws unless it ends with 0. Gives both its outputs. */
   must(...args: readonly string[]): Promise<string>;
   /** Starts it, and kills it when this step is in its journal. */
@@ -44,8 +40,7 @@ contexts: [{ name: fake, context: { cluster: fake, user: test } }]
 current-context: fake
 `,
   );
-  const state = join(path, '.mcp-deploy');
-  const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
+  const start: StartCli = (args, env = {}) =>
     spawn(process.execPath, [bin, ...args], {
       cwd: path,
       env: {
@@ -61,41 +56,25 @@ current-context: fake
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
-  const cli: ClusterFolder['cli'] = (args, env) =>
-    new Promise((resolve) => {
-      const child = start(args, env);
-      let [stdout, stderr] = ['', ''];
-      child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-      child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-      child.once('close', (status) => resolve({ status, stdout, stderr }));
-    });
+  const folderOf = openCliFolder(path, start);
+  const { state } = folderOf;
   const journals = (): string => {
     const folder = join(state, 'journal');
     const names = readNames(folder).filter((name) => name.endsWith('.jsonl'));
     return names.map((name) => readFileSync(join(folder, name), 'utf8')).join('\n');
   };
   return {
-    path,
-    state,
-    want: (text) => writeFileSync(join(path, 'mcp-deploy.yaml'), text),
-    cli,
+    ...folderOf,
     async must(...args) {
-      const { status, stdout, stderr } = await cli(args);
-      if (status !== 0) throw new Error(`mcp-deploy ${args.join(' ')} ended with ${status}:\n${stdout}${stderr}`);
+      const { stdout, stderr } = await folderOf.must(...args);
       return `${stdout}${stderr}`;
     },
-    async killAt(step, ...args) {
-      const before = journals().split(`"begin"`).length;
-      const child = start(args);
-      const gone = new Promise<void>((resolve) => child.once('close', () => resolve()));
-      const timer = setInterval(() => {
+    killAt(step, ...args) {
+      const isTime = (): boolean => {
         const begun = journals().split('\n').slice(-4).join('\n');
-        if (before >= 0 && begun.includes(`"step":"${step}"`) && !/"(?:commit|rolled-back)","at"/.test(begun))
-          child.kill('SIGKILL');
-      }, 5);
-      await gone;
-      clearInterval(timer);
-      if (child.signalCode !== 'SIGKILL') throw new Error(`it ended before ${step}`);
+        return begun.includes(`"step":"${step}"`) && !/"(?:commit|rolled-back)","at"/.test(begun);
+      };
+      return folderOf.killWhen(isTime, step, 5, args);
     },
     journals,
     remove: () => rmSync(root, { recursive: true, force: true }),

@@ -3,23 +3,14 @@ import { createHash } from 'node:crypto';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { openCliFolder, type CliFolder, type StartCli } from './cli-folder.ts';
 import { findProgram } from './tools.ts';
 import type { ContainerBench } from './container-bench.ts';
 
 const bin = fileURLToPath(new URL('../../bin/mcp-deploy.js', import.meta.url));
 
-export interface Ended {
-  readonly status: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** A folder with a mcp-deploy.yaml, and the built command line in the network of the bench's engine. */
-export interface ContainerFolder {
-  readonly path: string;
-  readonly state: string;
-  want(text: string): void;
-  cli(args: readonly string[], env?: NodeJS.ProcessEnv): Promise<Ended>;
+export interface ContainerFolder extends Pick<CliFolder, 'path' | 'state' | 'want' | 'cli'> {
   /** The same; throws unless it ends with 0. Gives its output. */
   must(...args: readonly string[]): Promise<string>;
   /** Starts it, and kills it when the text is in its journal. */
@@ -32,8 +23,7 @@ export interface ContainerFolder {
 export function openContainerFolder({ engine, folder }: ContainerBench, name: string): ContainerFolder {
   const path = mkdtempSync(join(folder, `${name}-`));
   chmodSync(path, 0o755);
-  const state = join(path, '.mcp-deploy');
-  const start = (args: readonly string[], env: NodeJS.ProcessEnv = {}) =>
+  const start: StartCli = (args, env = {}) =>
     spawn(
       findProgram('nsenter') ?? 'nsenter',
       ['--target', String(engine.pid), '--net', process.execPath, bin, ...args],
@@ -44,35 +34,14 @@ export function openContainerFolder({ engine, folder }: ContainerBench, name: st
         stdio: ['ignore', 'pipe', 'pipe'],
       },
     );
-  const cli: ContainerFolder['cli'] = (args, env) =>
-    new Promise((resolve) => {
-      const child = start(args, env);
-      let [stdout, stderr] = ['', ''];
-      child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-      child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-      child.once('close', (status) => resolve({ status, stdout, stderr }));
-    });
+  const folderOf = openCliFolder(path, start);
+  const { state } = folderOf;
+  const journal = join(state, 'journal');
   return {
-    path,
-    state,
-    want: (text) => writeFileSync(join(path, 'mcp-deploy.yaml'), text),
-    cli,
-    async must(...args) {
-      const { status, stdout, stderr } = await cli(args);
-      if (status !== 0) throw new Error(`mcp-deploy ${args.join(' ')} ended with ${status}:\n${stdout}${stderr}`);
-      return stdout;
-    },
-    async killAt(text, ...args) {
-      const child = start(args);
-      const gone = new Promise<void>((resolve) => child.once('close', () => resolve()));
-      const journal = join(state, 'journal');
-      const timer = setInterval(() => {
-        if (journalTexts(journal).some((each) => each.includes(text))) child.kill('SIGKILL');
-      }, 10);
-      await gone;
-      clearInterval(timer);
-      if (child.signalCode !== 'SIGKILL') throw new Error(`it ended before ${text}`);
-    },
+    ...folderOf,
+    must: async (...args) => (await folderOf.must(...args)).stdout,
+    killAt: (text, ...args) =>
+      folderOf.killWhen(() => journalTexts(journal).some((each) => each.includes(text)), text, 10, args),
     tree: () => listTree(state, ''),
     remove: () => rmSync(path, { recursive: true, force: true }),
   };
