@@ -29,12 +29,12 @@ afterAll(async () => {
 }, 60_000);
 
 const inState = (path: string): string => join(cwd, '.mcp-deploy', path);
-/** Minutes: both moments of every step. */
+/** Minutes: both moments of every step, not one of every other. */
 const everywhere = process.env['MCP_DEPLOY_KILLS'] === 'all';
 const mend = ['doctor', '--fix', '--yes', '--only', 'host/file-modes,host/drift,host/server-running', '--json'];
 
 test(
-  'doctor --fix that is killed at any of its steps: the next --fix finishes, any other command undoes, to the byte',
+  'doctor --fix that is killed at steps all over it: the next --fix finishes, any other command undoes, to the byte',
   { timeout: 300_000 },
   async () => {
     const healthy = await look();
