@@ -10,7 +10,7 @@ import {
   statSync,
   unlinkSync,
 } from 'node:fs';
-import { rename, stat, unlink } from 'node:fs/promises';
+import { rename, rm, stat, unlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { createGzip } from 'node:zlib';
@@ -134,7 +134,8 @@ function withoutGz(name: string): string {
 export async function tidyRotated(file: string, { keep, gzip }: RotatedFiles): Promise<void> {
   const rotated = listRotated(file);
   const surplus = keep === null ? 0 : Math.max(0, rotated.length - keep);
-  for (const old of rotated.slice(0, surplus)) await unlink(old);
+  // Two rotations in quick succession, or two processes, may be at the same one.
+  for (const old of rotated.slice(0, surplus)) await rm(old, { force: true });
   if (!gzip) return;
   for (const old of rotated.slice(surplus, -1)) {
     if (old.endsWith('.gz') || Date.now() - (await stat(old)).mtimeMs < quietMs) continue;
