@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { median } from './goals.mjs';
 import { freePort } from './local.mjs';
-import { load, start } from './measure-server.mjs';
+import { loadAlone, start } from './measure-server.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const rounds = numberOf('--rounds', 9);
@@ -68,9 +68,9 @@ try {
   ];
   const rows = tables.flatMap(([, each]) => each);
   // Each run of the load generator orders its headers anew, and V8 compiles for each order until it has seen about five.
-  for (let warmUp = 0; warmUp < 6; warmUp += 1) for (const row of rows) await load(row, 32, 1);
+  for (let warmUp = 0; warmUp < 6; warmUp += 1) for (const row of rows) await loadAlone(row, 32, 1);
   for (let round = 0; round < rounds; round += 1) {
-    for (const row of rows) row.samples.push((await load(row, 32, seconds, { withChildren: false })).cpuPer1000);
+    for (const row of rows) row.samples.push((await loadAlone(row, 32, seconds, { withChildren: false })).cpuPer1000);
     process.stderr.write(`round ${round + 1} of ${rounds}\n`);
   }
   const lines = [
@@ -115,6 +115,7 @@ async function open(variants) {
     };
     const started = await start(contestant);
     running.push(started);
+    started.pause();
     rows.push({ ...contestant, server: started, samples: [] });
   }
   return rows;

@@ -11,7 +11,7 @@ import { measureCertificates } from './certificates.mjs';
 import { measureCommands } from './commands.mjs';
 import { contestants } from './contestants.mjs';
 import { judgeGoals, median, ratio } from './goals.mjs';
-import { initialize, load, rssKiB, start } from './measure-server.mjs';
+import { initialize, loadAlone, rssKiB, start } from './measure-server.mjs';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const quick = process.argv.includes('--quick');
@@ -89,14 +89,11 @@ function keep(samples, connections, sample) {
 
 /** Some of the peers answer nothing for a whole round now and then; twice in a row ends the bench. */
 async function loadOnceMore(row, connections, forSeconds) {
-  row.server.resume();
   try {
-    return await load(row, connections, forSeconds);
+    return await loadAlone(row, connections, forSeconds);
   } catch (error) {
     process.stderr.write(`${error.message}: once more\n`);
-    return await load(row, connections, forSeconds);
-  } finally {
-    row.server.pause();
+    return loadAlone(row, connections, forSeconds);
   }
 }
 
