@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { SlowFirst } from './helpers/slow-first.ts';
 
 /** They look at the default port, at the whole machine or at how long something takes. */
 const alone = ['life', 'readme', 'start-up', 'variables', 'wizard'].map((name) => `test/e2e/${name}.test.ts`);
@@ -8,6 +9,7 @@ export default defineConfig({
     root: new URL('..', import.meta.url).pathname,
     globalSetup: ['test/helpers/build-once.ts'],
     testTimeout: 30_000,
+    sequence: { sequencer: SlowFirst },
     hookTimeout: 120_000,
     // A shared machine of two cores may stall anything for a moment. .ci/run names what needed its second try.
     retry: process.env['CI'] === 'true' ? 1 : 0,

@@ -286,7 +286,10 @@ async function startLaboratory(kind: ProxyKind, cases: readonly SiteCase[]): Pro
 
 /** The diff, or where there is none the first command, which changes the file; null when that was done. */
 function applyFix(fix: Fix | undefined): string | null {
-  if (fix?.diff === undefined) return failureOf(['sh', '-c', fix?.commands[0] ?? 'false'], '/');
+  if (fix?.diff === undefined) {
+    const [command = ''] = fix?.commands ?? [];
+    return command.startsWith('sed ') ? failureOf(['sh', '-c', command], '/') : `nothing changes the file: ${command}`;
+  }
   return failureOf(['patch', '-p0', '--batch', '--fuzz=0', '--no-backup-if-mismatch'], '/', `${fix.diff}\n`);
 }
 

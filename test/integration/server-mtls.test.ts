@@ -200,6 +200,8 @@ testWithTools(
     ca.writeList();
     const cut = (): boolean => (rig as ServerRig).log.some((line) => line.includes('"connectionsCut":1'));
     await waitUntil(cut, 10_000, 'the reading of the list');
+    // Until it has seen the end of the connection, the client would call on it.
+    await waitUntil(() => Object.keys(agents.robot.freeSockets).length === 0, 10_000, 'the end of the connection');
     const refused = await call('robot', {}, agents.robot);
     expect(refused.status).toBe(403);
     expect(refused.body).toMatch(/revoked/);

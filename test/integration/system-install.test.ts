@@ -362,7 +362,9 @@ describe('doctor on the host', () => {
     bootedDebianTools,
     'sees what systemd says of the service, and --fix mends what is safe: state, boot, modes, owners, edited files and the timer',
     async () => {
-      const { recipient } = JSON.parse(await host.must('backup', 'key', '--json')) as { recipient: string };
+      const { recipient } = JSON.parse(await host.must('backup', 'key', '--out', '/root/timer.key', '--json')) as {
+        recipient: string;
+      };
       await want(`${live}backup: { recipients: [${recipient}] }\n`);
       await host.must('apply');
       await host.must('cert', 'renew', '--install-timer');

@@ -49,6 +49,13 @@ const cases: readonly (readonly [name: string, program: Program, code: string, b
     'server { listen 8443; location / { client_max_body_size 10m; proxy_pass http://127.0.0.1:9; } }',
   ],
   [
+    'Caddy: below the path of a key, which is no secret',
+    'caddy',
+    'http/endpoint-found',
+    'localhost:8443 {\n  tls a.crt a.key\n  handle_path /mcp* {\n    reverse_proxy 127.0.0.1:9\n  }\n}\n',
+    'localhost:8443 {\n  tls a.crt a.key\n  handle /mcp* {\n    reverse_proxy 127.0.0.1:9\n  }\n}\n',
+  ],
+  [
     'HAProxy: the last line',
     'haproxy',
     'http/no-server-error',

@@ -69,8 +69,9 @@ function countAlike(one: readonly string[], other: readonly string[]): number {
 /** Empty values, variables of nginx, HAProxy and Caddy, and names of headers that are only taken off. */
 const harmless =
   /""|''|\$\{?\w+\}?|%\[[^\]]*\]|\{[\w.$]+\}|\b(?:del-header|proxy_hide_header)\s+\S+|\s-[\w-]+|"(?:authorization|x-api-key|cookie|set-cookie)"(?!\s*:)/gi;
-/** A name and its value, which in JSON may stand on the next line. */
-const namedSecret = /[\w-]*(?:key|token|secret|passw|cookie|credential)[\w-]*["']?[\s:=[]+["']?[^\s"';{}/[]{6}/gi;
+/** A name and its value, which in JSON may stand on the next line; a path that ends in .key has none. */
+const namedSecret =
+  /[\w-]*(?:key|token|secret|passw|cookie|credential)[\w-]*["']?(?:[ \t]*[:=[][\s:=[]*|[ \t]+)["']?[^\s"';{}/[]{6}/gi;
 
 /** Which lines, from 0, hold what nobody else should read. Rather too many than too few. */
 function secretLines(text: string): ReadonlySet<number> {
