@@ -82,7 +82,10 @@ export async function fixDeployment(
   return after;
 }
 
-/** The server takes a new certificate up by itself within moments; until then the old one is no finding. */
+/**
+ * The server takes a new certificate up by itself within moments, and one that the undo of something interrupted has started
+ * listens within moments; until then neither is a finding.
+ */
 async function lookOnceTaken(
   { ports, signal }: CommandContext,
   look: () => Promise<DoctorReport>,
@@ -91,12 +94,20 @@ async function lookOnceTaken(
   for (;;) {
     const report = await look();
     const isOld = report.findings.some(({ code }) => code === 'tls/served-matches-file');
-    if (!isOld || ports.clock.elapsed() >= until) return report;
+    if ((!isOld && !isStarting(report)) || ports.clock.elapsed() >= until) return report;
     await ports.clock.sleep(500, signal);
   }
 }
 
 const takenWithinMs = 10_000;
+
+/** Its process is there, and nothing answers on its port. */
+function isStarting({ passed, findings, notChecked }: DoctorReport): boolean {
+  const isSilent =
+    findings.some(({ code }) => code === 'tcp/reachable') ||
+    notChecked.some(({ reason }) => reason === 'follows from tcp/reachable');
+  return isSilent && passed.some(({ code }) => code === 'host/server-running');
+}
 
 async function tryPlan(plan: () => Promise<FixPlan>): Promise<FixPlan | ExplainedError> {
   try {
