@@ -137,8 +137,8 @@ function report(commands, certificates, isPart) {
     'cores they share what it leaves; all legacy calls are of one session, so half of them are passed on to the other worker.',
     'CPU is that of the server and of the processes that it started.',
     '',
-    'Where the time of a call goes, before and after what was done for speed: [profile](profile.md). What each policy costs:',
-    '[policies](policies.md). Clients that do nothing: [idle](idle.md).',
+    'Where the time of a call goes, before and after what was done for speed, and why what falls short does: [profile](profile.md).',
+    'What each policy costs: [policies](policies.md). Clients that do nothing: [idle](idle.md).',
     '',
     ...(isPart ? ['The run was ended from outside: what is here is what it had seen by then.', ''] : []),
   ];

@@ -6,7 +6,7 @@ import type { ActContext } from './act.ts';
 import { askContainer } from './ask-container.ts';
 import { runCommand } from './run-command.ts';
 import type { ApplyPorts } from './ports.ts';
-import { judgeUpstreams } from './wait-until-ready.ts';
+import { judgeUpstreams, parseReadiness } from './wait-until-ready.ts';
 
 type Running = Pick<ApplyPorts, 'processes' | 'clock'>;
 
@@ -192,7 +192,7 @@ function createCopyListener(service: string, image: string, ports: Running): () 
     if (answer === null || answer.status === 200) return null;
     const judge = judges.get(id) ?? judgeUpstreams();
     judges.set(id, judge);
-    return judge(answer.body);
+    return judge(parseReadiness(answer.body));
   };
 }
 

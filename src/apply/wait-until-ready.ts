@@ -70,7 +70,7 @@ export async function waitForStarting(
       if (answer.status === 200 && (await starting.isTheOne()))
         return `ready in ${Math.round(clock.elapsed() - startedAt)} ms`;
       last = parseReadiness(answer.body);
-      const hopeless = judge(answer.body);
+      const hopeless = judge(last);
       if (hopeless !== null) throw hopeless;
     }
     const waitedMs = clock.elapsed() - startedAt;
@@ -81,10 +81,9 @@ export async function waitForStarting(
 }
 
 /** Told of each answer of one /readyz that is not well yet: why waiting is of no use, and null while it is of use. */
-export function judgeUpstreams(): (body: string) => EnvironmentError | null {
+export function judgeUpstreams(): (answer: Readiness) => EnvironmentError | null {
   const failures = new FailureCount();
-  return (body) => {
-    const { upstreams } = parseReadiness(body);
+  return ({ upstreams }) => {
     failures.note(upstreams);
     const hopeless = findHopeless(upstreams, failures);
     return hopeless === null ? null : upstreamFailed(hopeless);
@@ -130,7 +129,7 @@ interface Readiness {
 }
 
 /** Reads the body of /readyz; what cannot be read tells nothing, and waiting goes on. */
-function parseReadiness(body: string): Readiness {
+export function parseReadiness(body: string): Readiness {
   let value: unknown;
   try {
     value = JSON.parse(body);

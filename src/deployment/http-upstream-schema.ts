@@ -1,19 +1,11 @@
 import { z } from 'zod';
 import { breakerSchema } from './breaker-schema.ts';
+import { callSettings, toolSecondsSchema } from './upstream-settings.ts';
 
 /** Name of a header (RFC 9110, token). */
 export const headerName = z
   .string()
   .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]+$/, 'use the characters of a header name, for example: Authorization');
-
-/** Less time for calls of some tools. */
-export const toolSecondsSchema = z
-  .record(
-    z.string().regex(/^[\x21-\x7e]{1,128}$/, 'use 1 to 128 printable characters; * stands for any run of them'),
-    z.number().positive().max(86_400),
-  )
-  .optional()
-  .describe("how long calls of some tools may take, shorter than callSeconds: the upstream's names, which may hold *");
 
 /** An MCP server that is reached over Streamable HTTP. */
 export const httpUpstreamSchema = z.strictObject({
@@ -30,13 +22,7 @@ export const httpUpstreamSchema = z.strictObject({
     .optional()
     .describe('PEM file of the authority that signed its certificate, beside the well-known ones'),
   startSeconds: z.number().positive().max(600).default(30).describe('how long it may take until it answers'),
-  callSeconds: z.number().positive().max(86_400).default(300).describe('how long one call may take'),
-  maxConcurrency: z
-    .int()
-    .min(1)
-    .max(10_000)
-    .default(256)
-    .describe('calls in flight at once; more wait in a bounded queue'),
+  ...callSettings,
   toolSeconds: toolSecondsSchema,
   breaker: breakerSchema,
 });

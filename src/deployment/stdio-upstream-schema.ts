@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { breakerSchema } from './breaker-schema.ts';
-import { toolSecondsSchema } from './http-upstream-schema.ts';
+import { callSettings, childEnvironment, toolSecondsSchema } from './upstream-settings.ts';
 
 /** Processes of an upstream whose clients have one each. */
 export const defaultMaxInstances = 64;
@@ -12,28 +12,14 @@ export const stdioUpstreamSchema = z.strictObject({
     .min(1, 'give the program to start, for example: npx')
     .describe('program to start (found on PATH)'),
   args: z.array(z.string()).default([]).describe('its arguments, one item each; no shell is involved'),
-  env: z
-    .record(
-      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'use letters, digits and _, not starting with a digit'),
-      z.string(),
-    )
-    .default({})
-    .describe(
-      'its environment beside PATH, HOME, LANG, TMPDIR, proxies and CAs; ${NAME} is filled when the server starts',
-    ),
+  env: childEnvironment,
   cwd: z.string().optional().describe('folder to start it in; the folder of this file by default'),
   instances: z
     .enum(['shared', 'per-session', 'per-key'])
     .default('shared')
     .describe('one process for all clients (quick), or one per client session, or one per key'),
   startSeconds: z.number().positive().max(600).default(60).describe('how long it may take until it answers initialize'),
-  callSeconds: z.number().positive().max(86_400).default(300).describe('how long one call may take'),
-  maxConcurrency: z
-    .int()
-    .min(1)
-    .max(10_000)
-    .default(256)
-    .describe('calls in flight at once; more wait in a bounded queue'),
+  ...callSettings,
   maxInstances: z
     .int()
     .min(1)

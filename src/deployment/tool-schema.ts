@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { breakerSchema } from './breaker-schema.ts';
 import { headerName } from './http-upstream-schema.ts';
+import { childEnvironment } from './upstream-settings.ts';
 
 /** A JSON Schema (draft 2020-12), as written. */
 const jsonSchema = z.record(z.string(), z.unknown());
@@ -55,15 +56,7 @@ const commandCall = z.strictObject({
     .array(z.string())
     .default([])
     .describe('its arguments, no shell is involved; {{name}} is replaced by the argument of the call'),
-  env: z
-    .record(
-      z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, 'use letters, digits and _, not starting with a digit'),
-      z.string(),
-    )
-    .default({})
-    .describe(
-      'its environment beside PATH, HOME, LANG, TMPDIR, proxies and CAs; ${NAME} is filled when the server starts',
-    ),
+  env: childEnvironment,
   cwd: z.string().optional().describe('folder to run it in; the folder of this file by default'),
   timeoutSeconds,
   maxOutputBytes: z.int().min(1).max(1_073_741_824).default(1_048_576).describe('what it may print; more is an error'),

@@ -1,26 +1,16 @@
 import { describe, expect, test } from 'vitest';
 import { deploymentSchema, type DeploymentInput } from '../../src/deployment/schema.ts';
-import type { ContainerFacts } from '../../src/plan/container-facts.ts';
 import type { HostFacts } from '../../src/plan/facts.ts';
 import { planContainers } from '../../src/plan/plan-containers.ts';
 import { planSwarm } from '../../src/plan/plan-swarm.ts';
 import type { Plan, Step } from '../../src/plan/types.ts';
 import { renderDockerFiles } from '../../src/targets/docker/files.ts';
 import type { OwnFile } from '../../src/targets/types.ts';
+import { engineFacts } from '../helpers/engine-facts.ts';
 import { afterPlan, emptyHost, fileFact } from '../helpers/host-facts.ts';
 import { targetInput } from '../helpers/target-input.ts';
 
-const engine: ContainerFacts = {
-  engine: { state: 'ready', version: '20.10.24', swarm: 'manager' },
-  compose: { argv: ['docker-compose'], major: 1 },
-  buildx: false,
-  images: ['node:24-bookworm-slim', 'haproxy:3.2'],
-  containers: [],
-  secretSources: {},
-  secretCopies: {},
-  uid: 1_000,
-  gid: 1_000,
-};
+const engine = engineFacts();
 const wish: DeploymentInput = { version: 1, name: 'notes' };
 const own = (...paths: readonly string[]): readonly OwnFile[] =>
   paths.map((path) => ({ path, content: `// ${path}`, isExecutable: false }));

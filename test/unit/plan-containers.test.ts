@@ -6,26 +6,12 @@ import type { HostFacts } from '../../src/plan/facts.ts';
 import { planContainers } from '../../src/plan/plan-containers.ts';
 import { planSwarm } from '../../src/plan/plan-swarm.ts';
 import type { ContainerPlan } from '../../src/plan/container-plan.ts';
+import { engineFacts } from '../helpers/engine-facts.ts';
 import { afterPlan, emptyHost } from '../helpers/host-facts.ts';
 import { targetInput } from '../helpers/target-input.ts';
 import type { Plan } from '../../src/plan/types.ts';
 
 type Planner = typeof planContainers;
-
-function engineFacts(changes: Partial<ContainerFacts> = {}): ContainerFacts {
-  return {
-    engine: { state: 'ready', version: '20.10.24', swarm: 'manager' },
-    compose: { argv: ['docker-compose'], major: 1 },
-    buildx: false,
-    images: ['node:24-bookworm-slim', 'haproxy:3.2'],
-    containers: [],
-    secretSources: {},
-    secretCopies: {},
-    uid: 1_000,
-    gid: 1_000,
-    ...changes,
-  };
-}
 
 const container = (changes: Partial<ContainerFact> = {}): ContainerFact => ({
   id: 'a1',
