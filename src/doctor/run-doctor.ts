@@ -109,6 +109,6 @@ function refuseUnknown(flag: string, word: string): void {
   const near = nearestWord(word, known);
   throw new UserError(`${flag} ${word} names no check and no category of checks.`, {
     ...(near === null ? {} : { why: `Did you mean ${near}?` }),
-    next: `Categories: ${categories.join(', ')}. The codes are in docs/findings.md.`,
+    next: `Categories: ${categories.join(', ')}. All codes are in: mcp-deploy doctor --json`,
   });
 }

@@ -66,13 +66,13 @@ export function readChainKey(file: string): Buffer {
   } catch (error) {
     throw new EnvironmentError(`The key of the audit chain, ${file}, cannot be read`, {
       why: `The system says ${(error as NodeJS.ErrnoException).code ?? String(error)}.`,
-      next: `Make one: openssl rand -hex 32 > ${file}`,
+      next: `Make one: (umask 077; openssl rand -hex 32 > ${file})`,
       cause: error,
     });
   }
   if (key.length >= leastKeyBytes) return key;
   throw new EnvironmentError(`The key of the audit chain, ${file}, is too short`, {
     why: `It has ${key.length} characters; at least ${leastKeyBytes} are needed.`,
-    next: `Make one: openssl rand -hex 32 > ${file}`,
+    next: `Make one: (umask 077; openssl rand -hex 32 > ${file})`,
   });
 }

@@ -19,7 +19,7 @@ export async function runAuditRotateKey(context: CommandContext): Promise<number
   if (audit === 'off' || auditKeyFile === undefined) {
     throw new UserError('The audit lines of this deployment are sealed without a key.', {
       why: `logs.${audit === 'off' ? 'audit is off' : 'auditKeyFile is not set'} in mcp-deploy.yaml.`,
-      next: 'openssl rand -hex 32 > audit.key; then set logs.auditKeyFile: audit.key, and: mcp-deploy apply',
+      next: `(umask 077; openssl rand -hex 32 > audit.key); then set ${audit === 'off' ? 'logs.audit: audit.log and ' : ''}logs.auditKeyFile: audit.key, and: mcp-deploy apply`,
     });
   }
   const file = resolve(context.baseDir, auditKeyFile);
